@@ -1,0 +1,194 @@
+//! How dangerous an operation is, and what it touches. Facts, not rules: what follows from them is `policy`'s.
+//!
+//! INVARIANT: doubt ranks as danger. Whatever is not proven to be a read is not a read; what cannot be parsed is
+//! [`Effect::Unknown`], above everything else.
+
+use std::{collections::BTreeSet, fmt};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub mod sql;
+
+/// From harmless to harmful. A batch takes its highest effect.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Effect {
+    /// Changes nothing, anywhere.
+    Read,
+    /// Changes nothing, but what comes back holds a credential.
+    Secret,
+    /// Changes or locks data, a sequence, a setting or a session.
+    Write,
+    /// Removes data: DELETE, TRUNCATE, and what amounts to it.
+    Destructive,
+    /// Changes what exists: CREATE, ALTER, DROP.
+    Schema,
+    /// Changes who may do what, or how the server runs; reaches files, programs or other servers.
+    Admin,
+    /// We could not tell.
+    Unknown,
+}
+
+impl Effect {
+    /// Every effect, from harmless to harmful.
+    pub const ALL: [Self; 7] = [
+        Self::Read,
+        Self::Secret,
+        Self::Write,
+        Self::Destructive,
+        Self::Schema,
+        Self::Admin,
+        Self::Unknown,
+    ];
+
+    /// The word for it in policy, JSON and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Secret => "secret",
+            Self::Write => "write",
+            Self::Destructive => "destructive",
+            Self::Schema => "schema",
+            Self::Admin => "admin",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether running it could change anything: then its intent goes on record first.
+    pub fn changes_something(self) -> bool {
+        self >= Self::Write
+    }
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Whose grammar and built-ins a statement is judged by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialect {
+    /// PostgreSQL.
+    Postgres,
+    /// SQLite.
+    Sqlite,
+    /// MySQL and MariaDB.
+    #[serde(alias = "mariadb")]
+    Mysql,
+    /// SQL Server.
+    #[serde(alias = "tsql", alias = "sqlserver")]
+    Mssql,
+}
+
+/// What is done to an object.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum ObjectAccess {
+    /// Looked at.
+    Read,
+    /// Changed, created, removed, locked.
+    Write,
+}
+
+/// A table, view or other named thing a statement touches.
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+pub struct Object {
+    /// As the server would resolve it, folded as the server folds it: `schema.name` where the text says the schema,
+    /// `name` where it does not.
+    pub name: String,
+    /// Looked at or changed.
+    pub access: ObjectAccess,
+}
+
+/// A column a statement refers to: `relation.column`, or a bare column that could belong to any relation in scope.
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+pub struct ColumnRef {
+    /// The relation's real name (aliases resolved), schema-qualified where the text is; `None`: any in scope.
+    pub relation: Option<String>,
+    /// The column, folded as the server folds it; `*` for all of them.
+    pub column: String,
+}
+
+/// Where one column of the result comes from, as far as the text shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OutputSource {
+    /// Proven to be the value of one of the listed columns, unchanged. Several where the text alone cannot tell which.
+    Column(BTreeSet<ColumnRef>),
+    /// Proven to hold nothing but constants, counts, or values computed from the listed columns.
+    From(BTreeSet<ColumnRef>),
+    /// Several columns, unchanged, each under its own name. `Some`: all of that relation's, in its order. `None`: as many
+    /// as the server says there are, from any relation the statement reads.
+    Star(Option<String>),
+    /// Not proven: whatever the statement reads may be in it.
+    Unproven,
+}
+
+/// The result's columns, in order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Outputs {
+    /// One entry per output expression (a star stands for several columns). A result with another number of columns
+    /// than the entries say was not understood after all.
+    Known(Vec<OutputSource>),
+    /// Not proven at all: treat every column as if it came from anything the statement reads.
+    Unproven,
+}
+
+/// What a statement would do, as a fact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Facts {
+    /// The highest effect found; `unknown` if anything could not be judged.
+    pub class: Effect,
+    /// Every effect found.
+    pub effects: BTreeSet<Effect>,
+    /// What kinds of statement it holds, lowercase: `select`, `delete`, `create table`.
+    pub kinds: Vec<String>,
+    /// What it touches.
+    pub objects: BTreeSet<Object>,
+    /// Functions it calls, folded, as written.
+    pub functions: BTreeSet<String>,
+    /// A write or a removal with no condition on which rows.
+    pub unbounded: bool,
+    /// Columns in WHERE, JOIN, GROUP BY, HAVING, ORDER BY, CASE: places where a value can be inferred without being
+    /// shown.
+    pub predicates: BTreeSet<ColumnRef>,
+    /// Where each output column comes from.
+    pub outputs: Outputs,
+    /// One sentence a person understands.
+    pub why: String,
+}
+
+impl Facts {
+    /// What is known about something that could not be judged: nothing, so the worst is assumed.
+    pub fn unknown(why: impl Into<String>) -> Self {
+        Self {
+            class: Effect::Unknown,
+            effects: BTreeSet::from([Effect::Unknown]),
+            kinds: Vec::new(),
+            objects: BTreeSet::new(),
+            functions: BTreeSet::new(),
+            unbounded: true,
+            predicates: BTreeSet::new(),
+            outputs: Outputs::Unproven,
+            why: why.into(),
+        }
+    }
+
+    /// Names of the objects it touches, each once.
+    pub fn object_names(&self) -> BTreeSet<&str> {
+        self.objects
+            .iter()
+            .map(|object| object.name.as_str())
+            .collect()
+    }
+}

@@ -1,0 +1,231 @@
+-- Plain columns
+SELECT 1
+SELECT 'x', NULL, true, $1, now()
+SELECT email FROM customers
+SELECT c.email FROM customers c
+SELECT customers.email FROM customers
+SELECT public.customers.email FROM public.customers
+SELECT customers.email FROM public.customers
+SELECT c.email AS harmless FROM public.customers AS c
+SELECT EMAIL, "Email" FROM Customers
+SELECT email FROM "Customers"
+SELECT (email) FROM customers
+SELECT a_name_that_is_much_longer_than_what_postgresql_keeps_of_identifiers FROM t
+SELECT email, name FROM customers ORDER BY name
+SELECT DISTINCT email FROM customers
+SELECT DISTINCT ON (email) name FROM customers ORDER BY email, name DESC
+SELECT name FROM customers LIMIT 10 OFFSET 5
+SELECT name FROM customers FETCH FIRST 3 ROWS ONLY
+SELECT name FROM customers FOR UPDATE
+SELECT ctid FROM customers
+sqlite: SELECT EMAIL, "Email", [email], `email` FROM Customers
+sqlite: SELECT rowid FROM customers
+sqlite: SELECT name FROM main.customers WHERE main.customers.email = ?
+
+-- Stars
+SELECT * FROM customers
+SELECT c.* FROM customers c
+SELECT public.customers.* FROM public.customers
+SELECT *, upper(email) FROM customers
+SELECT * FROM customers c, orders o
+SELECT o.*, c.email FROM customers c JOIN orders o ON o.customer_id = c.id
+SELECT * FROM customers JOIN orders ON orders.customer_id = customers.id LEFT JOIN items i ON i.order_id = orders.id
+SELECT * FROM a JOIN b USING (id)
+sqlite: SELECT * FROM a JOIN b USING (id)
+sqlite: SELECT * FROM a FULL JOIN b USING (id)
+SELECT id FROM a JOIN b USING (id)
+SELECT * FROM a NATURAL JOIN b
+SELECT x FROM a NATURAL JOIN b
+SELECT * FROM (SELECT id, email FROM a) x NATURAL JOIN (SELECT id, name FROM b) y
+SELECT * FROM (SELECT id, email FROM a) x JOIN (SELECT name, id FROM b) y USING (id)
+sqlite: SELECT * FROM (SELECT email, id FROM a) x JOIN (SELECT name, id FROM b) y USING (id)
+SELECT * FROM (SELECT email AS x FROM a) d JOIN b USING (id)
+SELECT * FROM customers AS c(a, b)
+SELECT b FROM customers AS c(a, b)
+SELECT * FROM (a JOIN b ON a.x = b.x) JOIN c ON c.y = b.y
+SELECT j.email FROM (a JOIN b ON a.x = b.x) AS j
+WITH x AS (TABLE public.customers) SELECT email FROM x
+SELECT * INTO copy_of FROM customers
+
+-- Whole rows and what is called on them
+SELECT t FROM t
+SELECT c FROM customers c
+SELECT c FROM customers c, orders o
+SELECT row_to_json(c) FROM customers c
+SELECT c::text FROM customers c
+SELECT (c).email FROM customers c
+SELECT (c).row_to_json FROM customers c
+SELECT c.row_to_json FROM customers c
+SELECT c.to_jsonb FROM (SELECT id, email FROM customers) c
+SELECT c.secret FROM (SELECT id, email FROM customers) c
+SELECT (c.address).street FROM customers c
+SELECT ROW(c.*), array_agg(c), json_agg(c.*) FROM customers c
+SELECT count(c), count(*), count(c.*) FROM customers c
+SELECT to_jsonb(c) - 'email' FROM customers c
+SELECT email(c) FROM customers c
+SELECT jsonb_build_object('a', c.name, 'b', c.email) FROM customers c
+SELECT U&"\0065mail" FROM customers
+SELECT id FROM customers WHERE customers::text LIKE '%@example.org%'
+sqlite: SELECT name FROM notes WHERE notes MATCH 'secret'
+sqlite: SELECT highlight(notes, 0, '<', '>') FROM notes
+
+-- Expressions
+SELECT email || 'x', upper(email), left(ssn, 7), right(ssn, 4) FROM customers
+SELECT encode(ssn::bytea, 'hex'), reverse(ssn), md5(ssn) FROM customers
+SELECT length(email), email = 'x', email IS NULL, email IN ('a', name) FROM customers
+SELECT 'X' || name || ' ' || email || 'X' FROM customers
+SELECT substring(email FROM 1 FOR 3), position('@' IN email), trim(email), overlay(a PLACING b FROM 1) FROM c
+SELECT extract(year FROM born), born AT TIME ZONE 'UTC', date_trunc('day', born), interval '1 day' FROM c
+SELECT coalesce(a, b), nullif(a, b), greatest(a, b, c) FROM t
+SELECT CASE WHEN email LIKE 'a%' THEN 1 END FROM customers
+SELECT CASE kind WHEN 'x' THEN name ELSE email END FROM customers
+SELECT ARRAY[a, b], tags[1], tags[i:j], data->'a'->>'b', data #>> '{a,b}' FROM t
+SELECT a COLLATE "C", -a, NOT b, a BETWEEN b AND c FROM t
+SELECT a OPERATOR(mine.+) b FROM t
+SELECT a @+@ b FROM t
+SELECT pg_size_pretty(pg_total_relation_size('customers')), has_table_privilege('customers', 'SELECT')
+SELECT my_function(1), other.lower(name), pg_catalog.lower(name) FROM t
+SELECT query_to_xml('select * from customers', true, true, ''), current_setting('my.x')
+SELECT a = ANY (tags), a > ALL (SELECT b FROM u) FROM t
+SELECT DATE '2020-01-01', E'\x41', X'41', B'1'
+sqlite: SELECT iif(email LIKE 'a%', 1, 0), email GLOB 'a*', printf('%s', email), hex(email), email -> '$.a' FROM customers
+sqlite: SELECT load_extension('x'), my_function(name) FROM t
+sqlite: SELECT "no such column", :name, @name, ?1
+
+-- Aggregates and windows
+SELECT a, count(*) FROM t GROUP BY ROLLUP (1)
+SELECT count(*) FROM customers
+SELECT count(*) FROM customers WHERE email = 'x'
+SELECT count(*) FILTER (WHERE email = 'x') FROM customers
+SELECT count(DISTINCT email), sum(total), max(name) FROM customers
+SELECT kind, count(*) FROM customers GROUP BY kind HAVING max(score) > 3 ORDER BY 2 DESC
+SELECT kind AS k, count(*) AS n FROM customers GROUP BY k ORDER BY n
+SELECT string_agg(email, ',' ORDER BY name) FROM customers
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY salary) FROM staff
+SELECT row_number() OVER (PARTITION BY kind ORDER BY email) FROM customers
+SELECT sum(total) OVER w, lag(name) OVER (w ROWS 1 PRECEDING) FROM orders WINDOW w AS (ORDER BY placed)
+SELECT sum(total) OVER nowhere FROM orders
+SELECT a, b, sum(c) FROM t GROUP BY ROLLUP (a, b)
+SELECT a, sum(c) FROM t GROUP BY GROUPING SETS ((a), (b), ())
+sqlite: SELECT name, max(salary) FROM staff
+sqlite: SELECT max(salary) FROM staff
+sqlite: SELECT name AS n FROM staff WHERE n LIKE 'a%' GROUP BY n
+SELECT id, unnest(emails) FROM customers
+SELECT count(*) FROM (SELECT unnest(emails) FROM customers) d
+
+-- Several relations in scope
+sqlite: SELECT k FROM t, (SELECT 1 AS k) d JOIN u USING (k)
+sqlite: SELECT * FROM t, u JOIN w USING (id)
+SELECT * FROM t, u JOIN w USING (id)
+SELECT email FROM ONLY customers
+SELECT email FROM ONLY (customers)
+SELECT email FROM customers, orders
+SELECT email FROM customers c, (SELECT 1 AS email) d
+SELECT total FROM customers c JOIN (SELECT customer_id, sum(amount) AS total FROM orders GROUP BY customer_id) o ON o.customer_id = c.id
+SELECT a.t.x, b.t.x FROM a.t, b.t
+SELECT nowhere.x FROM t
+SELECT x
+
+-- Subqueries
+SELECT (SELECT max(total) FROM orders WHERE customer_id = c.id) FROM customers c
+SELECT name, EXISTS (SELECT 1 FROM orders o WHERE o.customer_id = c.id) FROM customers c
+SELECT name FROM customers c WHERE EXISTS (SELECT 1 FROM secrets s WHERE s.id = c.id AND s.level > 3)
+SELECT name FROM customers WHERE id IN (SELECT customer_id FROM orders WHERE total > 10)
+SELECT name FROM customers WHERE (id, kind) IN (SELECT a, b FROM u)
+SELECT x FROM (SELECT email AS x FROM customers) d
+SELECT d.a, d.b FROM (SELECT id, email FROM customers) AS d(a, b)
+SELECT a FROM (SELECT *, email AS a FROM customers) d
+SELECT lower FROM (SELECT lower(email) FROM customers) d
+SELECT a FROM (SELECT id AS a, lower(email) FROM customers) d
+SELECT * FROM (SELECT * FROM (SELECT id, email AS e FROM customers) a) b
+SELECT ARRAY(SELECT email FROM customers)
+SELECT c.name, l.x FROM customers c, LATERAL (SELECT o.total * c.rate AS x FROM orders o WHERE o.customer_id = c.id) l
+SELECT (SELECT c) FROM customers c
+SELECT x FROM (VALUES (1, 'a'), (2, 'b')) v(id, x)
+VALUES (1, (SELECT email FROM customers LIMIT 1)), (2, 'x')
+SELECT column2 FROM (VALUES (1, 2)) v
+
+-- Table functions
+SELECT g FROM generate_series(1, 10) g
+SELECT * FROM generate_series(1, 10)
+SELECT u.tag FROM customers c, unnest(c.tags) AS u(tag)
+SELECT * FROM unnest(ARRAY[1, 2])
+SELECT * FROM unnest('{}'::customers[])
+SELECT key, value FROM customers c, jsonb_each_text(c.data)
+SELECT x.a FROM customers c, jsonb_to_record(c.data) AS x(a int, b text)
+SELECT * FROM jsonb_to_recordset('[]') AS x(a int, b text)
+SELECT * FROM my_function(1)
+SELECT e FROM customers, regexp_split_to_table(email, '@') WITH ORDINALITY AS s(e, n)
+sqlite: SELECT value FROM customers, json_each(customers.data)
+sqlite: SELECT value FROM customers, json_each(data)
+sqlite: SELECT value FROM json_each(data), customers
+sqlite: SELECT value FROM json_each(d.x), (SELECT data AS x FROM customers) d
+sqlite: SELECT * FROM pragma_table_info('customers')
+
+-- Common table expressions
+WITH x AS (SELECT c AS r FROM customers c) SELECT (x.r).email, x.r FROM x
+WITH RECURSIVE r AS (SELECT id, path FROM tree WHERE parent IS NULL UNION SELECT t.id, r.path || t.name FROM tree t, r WHERE t.parent = r.id) SELECT path FROM r ORDER BY path
+WITH RECURSIVE r AS (SELECT x FROM r) SELECT x FROM r
+WITH x AS (SELECT email AS e FROM customers) SELECT e FROM x
+WITH x(a, b) AS (SELECT id, email FROM customers) SELECT b FROM x AS y
+WITH x AS (SELECT email FROM customers), y AS (SELECT email AS a, email || 'z' AS b FROM x) SELECT * FROM y
+WITH customers AS (SELECT name AS email FROM customers) SELECT email FROM customers
+WITH x AS MATERIALIZED (SELECT 1 AS one FROM customers WHERE email LIKE 'a%') SELECT EXISTS (SELECT 1 FROM x)
+WITH RECURSIVE r AS (SELECT id, boss FROM staff UNION ALL SELECT s.id, r.boss FROM staff s JOIN r ON s.boss = r.id) SELECT * FROM r
+WITH RECURSIVE r(a, b, c) AS (SELECT 1, x, email FROM t UNION ALL SELECT b, c, a FROM r) SELECT a FROM r
+WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 10) SELECT i FROM n
+WITH RECURSIVE a AS (SELECT x FROM b), b AS (SELECT email AS x FROM customers) SELECT x FROM a
+sqlite: WITH a AS (SELECT x FROM b), b AS (SELECT email AS x FROM customers) SELECT x FROM a
+sqlite: WITH r(n, e) AS (SELECT 1, '' UNION ALL SELECT n + 1, e || substr((SELECT email FROM customers), n, 1) FROM r WHERE n < 9) SELECT e FROM r
+WITH x AS (SELECT id FROM a) SELECT (WITH x AS (SELECT email FROM b) SELECT email FROM x), id FROM x
+
+-- Set operations
+SELECT email FROM customers UNION SELECT name FROM staff
+SELECT email FROM customers UNION ALL SELECT 'x'
+SELECT a, b FROM t UNION ALL SELECT c, d || e FROM u ORDER BY a
+SELECT email FROM customers EXCEPT SELECT email FROM blocked
+SELECT email FROM customers INTERSECT SELECT email FROM blocked
+SELECT * FROM a UNION ALL SELECT * FROM a WHERE x = 1
+SELECT * FROM a UNION ALL SELECT * FROM b
+SELECT id, name FROM a UNION ALL SELECT * FROM b
+(SELECT a FROM t ORDER BY b LIMIT 1) UNION ALL (SELECT c FROM u)
+SELECT x FROM (SELECT a AS x FROM t UNION ALL SELECT b FROM u) d
+
+-- Writes
+INSERT INTO t (a) VALUES (1)
+INSERT INTO t (a, b) VALUES (1, DEFAULT) RETURNING id
+INSERT INTO t (a) VALUES (1) RETURNING *
+INSERT INTO log (note) SELECT email FROM customers RETURNING note
+INSERT INTO log (note) SELECT email FROM customers RETURNING *, id
+INSERT INTO log SELECT * FROM customers RETURNING note
+INSERT INTO t (id, a) VALUES (1, 2) ON CONFLICT (id) DO UPDATE SET a = excluded.a || t.b WHERE t.c > 3 RETURNING a, b
+UPDATE t SET a = email WHERE id = 3 RETURNING a, t.b
+UPDATE t SET a = 1 WHERE email = 'x' RETURNING *
+UPDATE t SET n = n + 1 RETURNING *
+UPDATE t SET a = email RETURNING *
+UPDATE t SET a = s.secret FROM s WHERE s.id = t.id RETURNING t.a, s.id
+UPDATE t SET (a, b) = (SELECT x, y FROM u) RETURNING b
+DELETE FROM t WHERE email LIKE 'a%' RETURNING id, email
+DELETE FROM t USING u WHERE u.id = t.id RETURNING *
+MERGE INTO t USING s ON s.id = t.id WHEN MATCHED THEN UPDATE SET a = s.secret WHEN NOT MATCHED THEN INSERT (id, b) VALUES (s.id, s.x) RETURNING t.a, t.b
+WITH d AS (DELETE FROM t WHERE id = 1 RETURNING *) SELECT email FROM d
+WITH d AS (UPDATE t SET a = email RETURNING a AS x) SELECT x FROM d
+WITH s AS (SELECT email FROM customers) INSERT INTO log (note) SELECT email FROM s RETURNING note
+sqlite: REPLACE INTO t (a) VALUES (1) RETURNING a
+sqlite: DELETE FROM t WHERE email = 'x' RETURNING rowid
+WITH t AS (SELECT 1 AS email) UPDATE t SET a = email RETURNING a
+sqlite: WITH t AS (SELECT 1 AS email) DELETE FROM t WHERE email = 'x' RETURNING email
+UPDATE ONLY customers SET a = 1 RETURNING email
+sqlite: UPDATE t SET a = u.b FROM u RETURNING *, a
+INSERT INTO t (a) SELECT c FROM customers c RETURNING a
+MERGE INTO t USING s ON s.id = t.id WHEN MATCHED AND t.x > 1 THEN DELETE RETURNING merge_action(), *
+CREATE TABLE copy AS SELECT email FROM customers WHERE id = 1
+
+-- Not understood, so not proven
+SELECT 1; SELECT 2
+EXPLAIN SELECT * FROM customers WHERE email = 'x'
+EXPLAIN SELECT my_function(email) FROM customers
+sqlite: EXPLAIN QUERY PLAN SELECT * FROM customers WHERE email = 'x'
+COPY (SELECT email FROM customers) TO STDOUT
+SHOW server_version
+BEGIN

@@ -1,0 +1,121 @@
+//! What can be reached: a name an agent may say, and the bounds of what it may take from there.
+//!
+//! Addresses and credentials are not here: only `targets` ever holds them.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The name of a connection: a lowercase letter, then up to 62 lowercase letters, digits, `-` or `_`.
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
+pub struct ConnectionName(Box<str>);
+
+/// Text that cannot name a connection.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` cannot name a connection: use a lowercase letter, then up to 62 lowercase letters, digits, `-` or `_`"
+)]
+pub struct BadConnectionName(String);
+
+impl ConnectionName {
+    /// The name as written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ConnectionName {
+    type Err = BadConnectionName;
+
+    fn from_str(text: &str) -> Result<Self, BadConnectionName> {
+        let allowed =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
+        if text.len() <= 63
+            && text.starts_with(|first: char| first.is_ascii_lowercase())
+            && text.bytes().all(allowed)
+        {
+            Ok(Self(text.into()))
+        } else {
+            Err(BadConnectionName(text.chars().take(80).collect()))
+        }
+    }
+}
+
+impl TryFrom<String> for ConnectionName {
+    type Error = BadConnectionName;
+    fn try_from(text: String) -> Result<Self, BadConnectionName> {
+        text.parse()
+    }
+}
+
+impl From<ConnectionName> for String {
+    fn from(name: ConnectionName) -> String {
+        name.0.into()
+    }
+}
+
+impl fmt::Display for ConnectionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What speaks at the other end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ConnectionKind {
+    /// PostgreSQL, over its extended protocol.
+    Postgres,
+    /// A SQLite file.
+    Sqlite,
+}
+
+impl ConnectionKind {
+    /// The SQL dialect its statements are judged in.
+    pub fn dialect(self) -> super::classify::Dialect {
+        match self {
+            Self::Postgres => super::classify::Dialect::Postgres,
+            Self::Sqlite => super::classify::Dialect::Sqlite,
+        }
+    }
+}
+
+/// How much one principal may take from one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Rows of one result; what is beyond is not fetched and the result says `truncated`.
+    pub rows: u64,
+    /// Bytes of one masked result as JSON; beyond it the result is `truncated`.
+    pub bytes: u64,
+    /// Requests per minute, per principal and connection; beyond it 429.
+    pub requests_per_minute: u32,
+    /// How long one statement may run at the target before it is cancelled.
+    pub timeout: Duration,
+}
+
+impl Default for Budget {
+    /// 10,000 rows, 8 MiB, 120 requests a minute, 30 seconds.
+    fn default() -> Self {
+        Self {
+            rows: 10_000,
+            bytes: 8 << 20,
+            requests_per_minute: 120,
+            timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Which of a connection's credentials an execution gets: the least one that does the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Access {
+    /// The read credential, inside a read-only transaction.
+    Read,
+    /// The write credential.
+    Write,
+}

@@ -1,0 +1,720 @@
+//! What a name promises about its value: column headers, keys, attributes, flags, variables.
+
+use super::{
+    kinds::Kind,
+    values::{
+        ALNUM, BASE64, DIGIT, DOT, EQUALS, JOIN, LOWER, TILDE, UPPER, is, is_code, is_hex,
+        is_placeholder, is_uuid, looks_random, mix, run,
+    },
+};
+
+/// What a name promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::domain::masking) enum Promise {
+    /// A password: whatever is not plainly something else.
+    Password,
+    /// A secret, token or API key: anything that could be one.
+    Secret,
+    /// Some key: only what is random enough.
+    Key,
+    /// Cookies: the value of each.
+    Cookies,
+    /// A credential with its scheme before it.
+    Authorization,
+    Card,
+    CardCode,
+    Iban,
+    Ssn,
+    Nino,
+    NationalId,
+    Passport,
+    BirthDate,
+    Phone,
+    Email,
+    /// The name in a name-and-value pair.
+    Name,
+    /// The value in a name-and-value pair.
+    Value,
+}
+
+/// The longest name looked at.
+pub(super) const MAX_NAME: usize = 64;
+
+/// A name in lower case without separators, and its last word.
+struct Name {
+    squashed: [u8; MAX_NAME],
+    length: usize,
+    last_word: usize,
+}
+
+impl Name {
+    fn new(name: &[u8]) -> Self {
+        let name = &name[name.len().saturating_sub(MAX_NAME)..];
+        let mut own = Self {
+            squashed: [0; MAX_NAME],
+            length: 0,
+            last_word: 0,
+        };
+        let mut before = 0_u8;
+        for &byte in name {
+            if !byte.is_ascii_alphanumeric() {
+                own.last_word = own.length;
+            } else {
+                if byte.is_ascii_uppercase() && before.is_ascii_lowercase() {
+                    own.last_word = own.length;
+                }
+                own.squashed[own.length] = byte.to_ascii_lowercase();
+                own.length += 1;
+            }
+            before = byte;
+        }
+        // password2, key1: the number says which, not what.
+        while own.length > 0 && own.squashed[own.length - 1].is_ascii_digit() {
+            own.length -= 1;
+        }
+        if own.last_word >= own.length {
+            own.last_word = 0;
+        }
+        own
+    }
+
+    fn all(&self) -> &[u8] {
+        &self.squashed[..self.length]
+    }
+
+    fn last_word(&self) -> &[u8] {
+        &self.squashed[self.last_word..self.length]
+    }
+}
+
+/// For each last letter which letters come before it in the names below.
+static BEFORE_LAST: [u32; 32] = {
+    const ENDS: &[(u8, &[u8])] = &[
+        (b'd', b"rwi"),
+        (b't', b"earl"),
+        (b's', b"seal"),
+        (b'n', b"esaoicfvp"),
+        (b'y', b"ea"),
+        (b'e', b"sdinltmur"),
+        (b'h', b"t"),
+        (b'b', b"o"),
+        (b'g', b"i"),
+        (b'l', b"iela"),
+        (b'o', b"n"),
+        (b'r', b"enip"),
+        (b'x', b"a"),
+        (b'c', b"v"),
+        (b'v', b"vh"),
+        (b'm', b"u"),
+        (b'f', b"ip"),
+        (b'i', b"n"),
+        (b'u', b"t"),
+    ];
+    let mut table = [0_u32; 32];
+    let mut index = 0;
+    while index < ENDS.len() {
+        let (last, befores) = ENDS[index];
+        let mut at = 0;
+        while at < befores.len() {
+            table[(last & 31) as usize] |= 1 << (befores[at] & 31);
+            at += 1;
+        }
+        index += 1;
+    }
+    table
+};
+
+/// What `name` promises; `None`: nothing that matters here.
+pub(in crate::domain::masking) fn promise(name: &[u8]) -> Option<Promise> {
+    let mut letters = name
+        .iter()
+        .rev()
+        .filter(|byte| byte.is_ascii_alphanumeric());
+    let last = letters.next()?;
+    // A number at the end says which, not what; else the last two letters of most names end the question.
+    if !last.is_ascii_digit() {
+        let before = letters.next()?;
+        if (BEFORE_LAST[usize::from(last & 31)] >> (before & 31)) & 1 == 0 {
+            return None;
+        }
+        let third = letters.next().map_or(0, |byte| byte | 0x20);
+        let ends = match [before | 0x20, last | 0x20] {
+            [b'i', b'd'] => matches!(third, b's' | b'l' | b'x' | b't' | b'r' | b'n'),
+            [b'o', b'n'] => third == b'i',
+            [b'a', b't'] => third == b'p',
+            [b'm', b'e'] => third == b'a',
+            [b'u', b'e'] => third == b'l',
+            [b'e', b't'] => third == b'r',
+            [b'e', b'y' | b'n'] => third == b'k',
+            [b'e', b'r'] => third == b'b' || third == b'm',
+            [b't', b'e'] => third == b'a',
+            _ => true,
+        };
+        if !ends {
+            return None;
+        }
+    }
+    let name = Name::new(name);
+    let all = name.all();
+    let word = name.last_word();
+    let &last = all.last()?;
+    match last {
+        b'd' => {
+            if all.ends_with(b"password")
+                || all.ends_with(b"passwd")
+                || all.ends_with(b"pwd")
+                || all.ends_with(b"passwort")
+            {
+                // has_password, is_password: an answer, not a value.
+                let flag = all.starts_with(b"has")
+                    || all.starts_with(b"is")
+                    || all.starts_with(b"no") && all.len() < 11
+                    || all.starts_with(b"require");
+                (!flag).then_some(Promise::Password)
+            } else if matches!(all, b"connectsid" | b"phpsessid" | b"sid" | b"jsessionid")
+                || all.ends_with(b"sessionid")
+            {
+                Some(Promise::Key)
+            } else if matches!(
+                all,
+                b"nationalid"
+                    | b"taxid"
+                    | b"personalid"
+                    | b"citizenid"
+                    | b"vatid"
+                    | b"cedula"
+                    | b"steuerid"
+                    | b"aadhaarid"
+            ) || word == b"steuerid"
+            {
+                Some(Promise::NationalId)
+            } else if matches!(all, b"card" | b"creditcard" | b"debitcard" | b"paymentcard") {
+                Some(Promise::Card)
+            } else {
+                None
+            }
+        }
+        b't' => {
+            if all.ends_with(b"secret")
+                || word == b"pat"
+                || matches!(
+                    all,
+                    b"ghpat" | b"dockerpat" | b"azuredevopspat" | b"passwort"
+                )
+            {
+                Some(Promise::Secret)
+            } else if all == b"default" {
+                Some(Promise::Value)
+            } else if matches!(all, b"passport") {
+                Some(Promise::Passport)
+            } else {
+                None
+            }
+        }
+        b's' => {
+            if all.ends_with(b"pass")
+                && !matches!(
+                    all,
+                    b"bypass"
+                        | b"compass"
+                        | b"encompass"
+                        | b"surpass"
+                        | b"trespass"
+                        | b"multipass"
+                        | b"singlepass"
+                        | b"onepass"
+                )
+            {
+                Some(Promise::Password)
+            } else if word == b"sas" || matches!(all, b"blobsas" | b"sas") {
+                Some(Promise::Key)
+            } else if all.ends_with(b"cookies") {
+                Some(Promise::Cookies)
+            } else if all.ends_with(b"emailaddress") || all.ends_with(b"mailadres") {
+                Some(Promise::Email)
+            } else if all.ends_with(b"credentials") && all.len() > 11 {
+                Some(Promise::Key)
+            } else {
+                None
+            }
+        }
+        b'n' => {
+            if all.ends_with(b"token") {
+                let page = [
+                    b"next".as_slice(),
+                    b"page",
+                    b"continuation",
+                    b"pagination",
+                    b"cancellation",
+                    b"sync",
+                    b"max",
+                    b"stop",
+                    b"eos",
+                    b"bos",
+                    b"pad",
+                    b"unk",
+                    b"mask",
+                    b"sep",
+                    b"cls",
+                ]
+                .iter()
+                .any(|prefix| all[..all.len() - 5].ends_with(prefix));
+                (!page).then_some(Promise::Secret)
+            } else if word == b"ssn" || all.ends_with(b"ssn") {
+                Some(Promise::Ssn)
+            } else if word == b"iban" || all.ends_with(b"iban") {
+                Some(Promise::Iban)
+            } else if word == b"authorization" || all.ends_with(b"authorization") {
+                Some(Promise::Authorization)
+            } else if matches!(word, b"pan") || matches!(all, b"ccn") {
+                Some(Promise::Card)
+            } else if matches!(all, b"pin" | b"userpin" | b"cardpin" | b"accesspin") {
+                Some(Promise::CardCode)
+            } else if matches!(
+                word,
+                b"bsn"
+                    | b"dni"
+                    | b"sin"
+                    | b"tfn"
+                    | b"tin"
+                    | b"itin"
+                    | b"ppsn"
+                    | b"ahvn"
+                    | b"cpn"
+                    | b"hetu"
+            ) {
+                Some(Promise::NationalId)
+            } else {
+                None
+            }
+        }
+        b'y' => key(all),
+        b'e' => {
+            if all.ends_with(b"passphrase")
+                || all.ends_with(b"passcode")
+                || all.ends_with(b"motdepasse")
+            {
+                Some(Promise::Password)
+            } else if all.ends_with(b"cookie") {
+                Some(Promise::Cookies)
+            } else if matches!(word, b"phone" | b"telephone" | b"mobile" | b"handphone")
+                || all.ends_with(b"phone") && all.len() <= 14
+                || all.ends_with(b"mobile")
+            {
+                (!matches!(all, b"iphone" | b"microphone" | b"smartphone" | b"ismobile"))
+                    .then_some(Promise::Phone)
+            } else if matches!(all, b"birthdate") || all.ends_with(b"birthdate") {
+                Some(Promise::BirthDate)
+            } else if matches!(all, b"name" | b"keyname" | b"displayname") {
+                Some(Promise::Name)
+            } else if all == b"value" {
+                Some(Promise::Value)
+            } else if matches!(all, b"cardcode" | b"securitycode") {
+                Some(Promise::CardCode)
+            } else if all.ends_with(b"signature")
+                && (all.starts_with(b"sas") || all.starts_with(b"sharedaccess"))
+            {
+                Some(Promise::Key)
+            } else if matches!(all, b"codicefiscale" | b"personnummer") {
+                Some(Promise::NationalId)
+            } else {
+                None
+            }
+        }
+        b'h' => {
+            if all.ends_with(b"dateofbirth") || matches!(all, b"birth" | b"dayofbirth") {
+                Some(Promise::BirthDate)
+            } else if matches!(all, b"auth" | b"auths" | b"basicauth" | b"proxyauth") {
+                Some(Promise::Key)
+            } else {
+                None
+            }
+        }
+        b'b' => (word == b"dob").then_some(Promise::BirthDate),
+        b'g' => (all == b"sig").then_some(Promise::Key),
+        b'l' => {
+            if word == b"email" || word == b"mail" && all.len() > 4 || all.ends_with(b"email") {
+                Some(Promise::Email)
+            } else if matches!(all, b"tel" | b"cell" | b"phonetel" | b"contacttel") {
+                Some(Promise::Phone)
+            } else if word == b"pesel" || matches!(all, b"pesel") {
+                Some(Promise::NationalId)
+            } else if all == b"credential" {
+                Some(Promise::Key)
+            } else {
+                None
+            }
+        }
+        b'o' | b'r' | b'x' | b'c' | b'v' | b'm' | b'f' | b'i' | b'z' | b'p' => {
+            let stem = [b"number".as_slice(), b"num", b"nr", b"no"]
+                .iter()
+                .find_map(|end| all.strip_suffix(*end))
+                .unwrap_or(all);
+            if matches!(all, b"cvv" | b"cvc" | b"cardcvv" | b"cardcvc" | b"cvn") {
+                Some(Promise::CardCode)
+            } else if stem.len() == all.len()
+                && !matches!(
+                    all,
+                    b"nino"
+                        | b"ukninino"
+                        | b"nif"
+                        | b"nie"
+                        | b"cpf"
+                        | b"bsnr"
+                        | b"pesel"
+                        | b"nir"
+                        | b"ahv"
+                        | b"cpr"
+                        | b"sin"
+                )
+            {
+                None
+            } else if stem.ends_with(b"card")
+                || stem.ends_with(b"creditcard")
+                || stem.ends_with(b"cc") && stem.len() == 2
+            {
+                Some(Promise::Card)
+            } else if stem.ends_with(b"passport") {
+                Some(Promise::Passport)
+            } else if stem.ends_with(b"phone")
+                || stem.ends_with(b"mobile")
+                || stem.ends_with(b"tel")
+                || stem.ends_with(b"telephone")
+                || stem.ends_with(b"cell")
+                || stem.ends_with(b"fax")
+                || stem.ends_with(b"msisdn")
+            {
+                Some(Promise::Phone)
+            } else if all.ends_with(b"nino") || matches!(stem, b"ni" | b"nationalinsurance") {
+                Some(Promise::Nino)
+            } else if stem.ends_with(b"socialsecurity") || stem.ends_with(b"ssn") {
+                Some(Promise::Ssn)
+            } else if stem.ends_with(b"iban") {
+                Some(Promise::Iban)
+            } else if matches!(
+                stem,
+                b"national"
+                    | b"nationalid"
+                    | b"tax"
+                    | b"personal"
+                    | b"identity"
+                    | b"idcard"
+                    | b"bsn"
+                    | b"dni"
+                    | b"nie"
+                    | b"nif"
+                    | b"cpf"
+                    | b"pesel"
+                    | b"nir"
+                    | b"ahv"
+                    | b"cpr"
+                    | b"aadhaar"
+                    | b"sin"
+                    | b"person"
+            ) || matches!(
+                all,
+                b"nif" | b"nie" | b"cpf" | b"nir" | b"ahv" | b"cpr" | b"personnr" | b"fodselsnr"
+            ) {
+                Some(Promise::NationalId)
+            } else {
+                None
+            }
+        }
+        _ => None,
+    }
+}
+
+/// Names that end in `key` or `y`. Most keys open nothing: they sort, join, shard, cache.
+fn key(all: &[u8]) -> Option<Promise> {
+    if all.ends_with(b"birthday") {
+        return Some(Promise::BirthDate);
+    }
+    if !all.ends_with(b"key") {
+        return None;
+    }
+    let stem = &all[..all.len() - 3];
+    let opens_nothing = [
+        b"public".as_slice(),
+        b"pub",
+        b"sort",
+        b"partition",
+        b"cache",
+        b"idempotency",
+        b"idempotent",
+        b"foreign",
+        b"publishable",
+        b"instrumentation",
+        b"object",
+        b"routing",
+        b"hot",
+        b"row",
+        b"range",
+        b"composite",
+        b"unique",
+        b"natural",
+        b"surrogate",
+        b"group",
+        b"shard",
+        b"distribution",
+        b"dedup",
+        b"deduplication",
+        b"message",
+        b"lookup",
+        b"i18n",
+        b"translation",
+        b"registry",
+        b"any",
+        b"site",
+        b"knownhost",
+        b"host",
+        b"json",
+        b"map",
+        b"dict",
+        b"metadata",
+        b"tag",
+        b"label",
+        b"index",
+    ];
+    if opens_nothing.iter().any(|other| stem.ends_with(other)) {
+        return None;
+    }
+    let opens = [
+        b"api".as_slice(),
+        b"secret",
+        b"access",
+        b"private",
+        b"master",
+        b"function",
+        b"account",
+        b"encryption",
+        b"signing",
+        b"auth",
+        b"subscription",
+        b"sharedaccess",
+        b"client",
+        b"license",
+        b"app",
+    ];
+    if opens.iter().any(|other| stem.ends_with(other)) {
+        return Some(Promise::Secret);
+    }
+    Some(Promise::Key)
+}
+
+/// Where a value stands, which decides how far it may be trusted to be one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A cell, or between quotes: its extent is certain.
+    Enclosed,
+    /// Bare, but ended by the next attribute of a connection string.
+    Attribute,
+    /// Bare, to the end of its line: `KEY=value`, `key: value`.
+    Line,
+    /// Bare in the middle of something: prose, a log line, a URL, program text.
+    Inline,
+}
+
+/// Whether a value keeps its name's promise: the part of it that is the secret, and what it is.
+pub(super) fn judge(promise: Promise, value: &[u8], place: Place) -> Option<(usize, usize, Kind)> {
+    let start = value.len() - value.trim_ascii_start().len();
+    let trimmed = value.trim_ascii();
+    let end = start + trimmed.len();
+    if trimmed.is_empty() {
+        return None;
+    }
+    let whole = |kind| Some((start, end, kind));
+    match promise {
+        Promise::Password => is_password(trimmed, place).then_some((start, end, Kind::Password)),
+        Promise::Secret => is_secret(trimmed, place).then_some((start, end, Kind::GenericSecret)),
+        Promise::Key => is_key(trimmed).then_some((start, end, Kind::GenericSecret)),
+        Promise::Cookies | Promise::Authorization | Promise::Name | Promise::Value => None,
+        Promise::Card => digits_between(trimmed, 12, 19).then(|| whole(Kind::Card))?,
+        Promise::CardCode => (matches!(place, Place::Enclosed | Place::Line)
+            && trimmed.iter().all(u8::is_ascii_digit)
+            && (3..=8).contains(&trimmed.len())
+            && !same_digits(trimmed))
+        .then(|| whole(Kind::Card))?,
+        Promise::Iban => {
+            let letters = trimmed
+                .iter()
+                .take(2)
+                .filter(|byte| is(**byte, UPPER | LOWER))
+                .count();
+            (letters == 2 && count(trimmed) >= 12 && !is_placeholder(trimmed))
+                .then(|| whole(Kind::Iban))?
+        }
+        Promise::Ssn => digits_between(trimmed, 9, 9).then(|| whole(Kind::UsSsn))?,
+        Promise::Nino => (trimmed.len() >= 8
+            && trimmed.len() <= 16
+            && is(trimmed[0], UPPER | LOWER)
+            && trimmed.iter().filter(|byte| is(**byte, DIGIT)).count() == 6)
+            .then(|| whole(Kind::UkNino))?,
+        Promise::NationalId => (trimmed.iter().filter(|byte| is(**byte, DIGIT)).count() >= 5
+            && count(trimmed) <= 20
+            && mix(trimmed).distinct > 2
+            && !is_uuid(trimmed))
+        .then(|| whole(Kind::NationalId))?,
+        Promise::Passport => {
+            let mix = mix(trimmed);
+            ((6..=12).contains(&trimmed.len())
+                && mix.symbols == 0
+                && mix.lower == 0
+                && mix.spaces == 0
+                && (mix.digits >= 1 || mix.upper == 9)
+                && mix.distinct > 2)
+                .then(|| whole(Kind::Passport))?
+        }
+        Promise::BirthDate => super::personal::is_date(trimmed).then(|| whole(Kind::BirthDate))?,
+        Promise::Phone => {
+            let allowed = trimmed.iter().all(|byte| {
+                is(*byte, DIGIT)
+                    || matches!(byte, b' ' | b'-' | b'.' | b'(' | b')' | b'+' | b'/' | b'x')
+            });
+            (allowed && digits_between(trimmed, 6, 16)).then(|| whole(Kind::Phone))?
+        }
+        Promise::Email => {
+            let at = memchr::memchr(b'@', trimmed)?;
+            // Also what is no address by the book, as long as it stands alone.
+            let whole_address = super::personal::email(trimmed, at).is_some()
+                || !super::personal::is_nobody(trimmed, at)
+                    && trimmed.len() >= 5
+                    && !trimmed.contains(&b' ')
+                    && !is_placeholder(trimmed);
+            whole_address.then(|| whole(Kind::Email))?
+        }
+    }
+}
+
+fn count(value: &[u8]) -> usize {
+    value.iter().filter(|byte| is(**byte, ALNUM)).count()
+}
+
+fn same_digits(value: &[u8]) -> bool {
+    value.iter().all(|byte| *byte == value[0])
+}
+
+/// A number of digits, not all the same, with nothing but what people put between digits.
+fn digits_between(value: &[u8], least: usize, most: usize) -> bool {
+    let mut digits = 0;
+    let mut first = None;
+    let mut varied = false;
+    for &byte in value {
+        if is(byte, DIGIT) {
+            digits += 1;
+            varied |= *first.get_or_insert(byte) != byte;
+        } else if is(byte, UPPER | LOWER) && byte != b'x' || byte >= 0x80 {
+            return false;
+        }
+    }
+    (least..=most).contains(&digits) && varied
+}
+
+fn is_password(value: &[u8], place: Place) -> bool {
+    if value.len() < 3 || is_placeholder(value) || (place != Place::Enclosed && is_code(value)) {
+        return false;
+    }
+    let words = value
+        .split(u8::is_ascii_whitespace)
+        .filter(|word| !word.is_empty())
+        .count();
+    match place {
+        // Sentences have more words than passphrases, and full stops.
+        Place::Enclosed => words <= 5 || !value.ends_with(b"."),
+        Place::Attribute => words <= 5,
+        Place::Line => words <= 4 && !(words > 1 && value.ends_with(b".")) && !is_type_name(value),
+        Place::Inline => {
+            let mix = mix(value);
+            // A bare word beside the word "password" is more often grammar or a variable than a password.
+            (mix.digits > 0 && value.len() >= 5)
+                || (value.len() >= 10
+                    && mix.upper > 2
+                    && mix.lower > 2
+                    && mix.turns * 5 >= value.len())
+                || (mix.symbols > 0
+                    && mix.upper + mix.lower > 0
+                    && value.len() >= 6
+                    && !is_name(value))
+        }
+    }
+}
+
+/// A name as programs write them: letters, `_`, `-` and `.` alone.
+pub(super) fn is_name(value: &[u8]) -> bool {
+    run(value, 0, LOWER | UPPER | JOIN | DOT) == value.len()
+}
+
+fn is_type_name(value: &[u8]) -> bool {
+    let end = run(value, 0, ALNUM);
+    let word = &value[..end];
+    [
+        b"varchar".as_slice(),
+        b"nvarchar",
+        b"text",
+        b"char",
+        b"string",
+        b"str",
+        b"secretstr",
+        b"optional",
+        b"bytea",
+        b"uuid",
+    ]
+    .iter()
+    .any(|name| word.eq_ignore_ascii_case(name))
+}
+
+fn is_secret(value: &[u8], place: Place) -> bool {
+    if is_signed_url(value) {
+        return false;
+    }
+    if value.len() < 8 || is_placeholder(value) || (place != Place::Enclosed && is_code(value)) {
+        return false;
+    }
+    if value.iter().any(u8::is_ascii_whitespace) {
+        return false;
+    }
+    let mix = mix(value);
+    if is_name(value) {
+        // Words joined: the name of a secret. Random letters have many kinds and no joints.
+        return value.len() >= 20 && mix.upper > 2 && mix.lower > 2 && mix.turns * 6 >= value.len();
+    }
+    if mix.digits == value.len() {
+        return place == Place::Enclosed && value.len() >= 12;
+    }
+    mix.distinct >= 5 && !is_path_or_url(value)
+}
+
+/// A key is random: enough of it, of more than one kind.
+fn is_key(value: &[u8]) -> bool {
+    if value.len() < 16
+        || is_placeholder(value)
+        || is_uuid(value)
+        || is_path_or_url(value)
+        || is_signed_url(value)
+    {
+        return false;
+    }
+    let body = run(value, 0, ALNUM | JOIN | BASE64 | EQUALS | DOT | TILDE);
+    if body < value.len() && !value.contains(&b'%') {
+        return false;
+    }
+    if is_hex(value) {
+        return value.len() >= 32 && mix(value).digits > 0;
+    }
+    looks_random(value)
+}
+
+/// A shared access signature: only its `sig` is secret, and is found by that name.
+fn is_signed_url(value: &[u8]) -> bool {
+    value.contains(&b'&') && memchr::memmem::find(value, b"sig=").is_some()
+}
+
+fn is_path_or_url(value: &[u8]) -> bool {
+    value.starts_with(b"/")
+        && value[1..].contains(&b'/')
+        && !value.ends_with(b"=")
+        && !looks_random(value)
+        || value.starts_with(b"./")
+        || (value.starts_with(b"http")
+            && value.contains(&b':')
+            && value.windows(3).any(|three| three == b"://"))
+}

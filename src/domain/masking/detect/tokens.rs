@@ -1,0 +1,643 @@
+//! Credentials that carry their own mark: a prefix, a signature in the middle, an armour.
+//!
+//! One packed literal search finds the marks; a verifier per mark decides. A mark without a verifier's consent is text.
+
+use std::sync::LazyLock;
+
+use aho_corasick::packed::{Config, MatchKind, Searcher};
+use base64::{
+    Engine as _, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
+};
+use memchr::memmem::Finder;
+
+use super::{
+    Sink,
+    kinds::Kind,
+    values::{
+        ALNUM, BASE64, DIGIT, DOT, EQUALS, JOIN, LOWER, TILDE, UPPER, is, is_hex, is_placeholder,
+        looks_random, mix, run, run_back_within, run_within, starts_word,
+    },
+};
+
+/// How a mark is verified.
+#[derive(Clone, Copy, Debug)]
+enum Mark {
+    /// At the start of a token: the class of what follows, and how much of it there is.
+    Prefix {
+        kind: Kind,
+        class: u8,
+        least: usize,
+        most: usize,
+    },
+    /// Inside a token: the token's class and length, and how many characters come before the mark.
+    Inside {
+        kind: Kind,
+        class: u8,
+        before: (usize, usize),
+        after: (usize, usize),
+    },
+    Sk,
+    Sendgrid,
+    Slack,
+    Path(Kind),
+    Jwt,
+    Aws,
+    Databricks,
+    Entra,
+    Padded,
+    Scheme,
+}
+
+/// Longer than any token with a mark, but for signed ones.
+const MAX_TOKEN: usize = 2048;
+/// The longest signed token taken whole.
+const MAX_JWT: usize = 16 << 10;
+
+const WORD: u8 = ALNUM | JOIN;
+const B64: u8 = ALNUM | BASE64;
+
+const fn prefix(kind: Kind, class: u8, least: usize, most: usize) -> Mark {
+    Mark::Prefix {
+        kind,
+        class,
+        least,
+        most,
+    }
+}
+
+const fn inside(kind: Kind, class: u8, before: (usize, usize), after: (usize, usize)) -> Mark {
+    Mark::Inside {
+        kind,
+        class,
+        before,
+        after,
+    }
+}
+
+/// Marks, and their verifiers.
+///
+/// A packed searcher takes at most 64 literals and is fastest at 32 or fewer.
+static MARKS: &[(&str, Mark)] = &[
+    ("sk-", Mark::Sk),
+    ("sk_live_", prefix(Kind::StripeKey, ALNUM, 16, 250)),
+    ("sk_test_", prefix(Kind::StripeKey, ALNUM, 16, 250)),
+    ("rk_live_", prefix(Kind::StripeKey, ALNUM, 16, 250)),
+    ("rk_test_", prefix(Kind::StripeKey, ALNUM, 16, 250)),
+    ("whsec_", prefix(Kind::StripeKey, B64 | EQUALS, 24, 100)),
+    ("SG.", Mark::Sendgrid),
+    ("ghp_", prefix(Kind::GithubToken, ALNUM, 30, 255)),
+    ("gho_", prefix(Kind::GithubToken, ALNUM, 30, 255)),
+    ("ghu_", prefix(Kind::GithubToken, ALNUM, 30, 255)),
+    (
+        "ghs_",
+        prefix(Kind::GithubToken, ALNUM | JOIN | DOT, 30, 700),
+    ),
+    ("ghr_", prefix(Kind::GithubToken, ALNUM, 30, 255)),
+    ("github_pat_", prefix(Kind::GithubToken, WORD, 40, 255)),
+    ("glpat-", prefix(Kind::GitlabToken, WORD | DOT, 20, 300)),
+    ("gldt-", prefix(Kind::GitlabToken, WORD | DOT, 20, 300)),
+    ("glrt-", prefix(Kind::GitlabToken, WORD | DOT, 20, 300)),
+    ("glcbt-", prefix(Kind::GitlabToken, WORD | DOT, 20, 300)),
+    ("glptt-", prefix(Kind::GitlabToken, WORD | DOT, 20, 300)),
+    ("gloas-", prefix(Kind::GitlabToken, WORD | DOT, 20, 300)),
+    ("npm_", prefix(Kind::NpmToken, ALNUM, 36, 36)),
+    ("pypi-", prefix(Kind::PypiToken, WORD, 50, 1000)),
+    ("xox", Mark::Slack),
+    ("xapp-", Mark::Slack),
+    ("hooks.slack.com/", Mark::Path(Kind::Webhook)),
+    ("/api/webhooks/", Mark::Path(Kind::Webhook)),
+    ("webhook.office.com/", Mark::Path(Kind::Webhook)),
+    ("hf_", prefix(Kind::HuggingFace, ALNUM, 30, 60)),
+    ("dapi", Mark::Databricks),
+    ("dckr_", prefix(Kind::DockerPat, WORD, 24, 100)),
+    ("AIza", prefix(Kind::GoogleKey, WORD, 35, 35)),
+    ("ya29.", prefix(Kind::GoogleKey, WORD | DOT, 20, 2000)),
+    ("GOCSPX-", prefix(Kind::GoogleKey, WORD, 20, 60)),
+    ("AKIA", Mark::Aws),
+    ("ASIA", Mark::Aws),
+    ("eyJ", Mark::Jwt),
+    ("AzCa", inside(Kind::AzureRedis, B64, (30, 40), (4, 10))),
+    (
+        "AzFu",
+        inside(Kind::AzureFunction, WORD | BASE64, (36, 52), (6, 10)),
+    ),
+    ("+ASt", inside(Kind::AzureStorage, B64, (60, 90), (4, 10))),
+    ("ACDb", inside(Kind::AzureKey, B64, (60, 90), (4, 10))),
+    ("+ACR", inside(Kind::AcrPassword, B64, (36, 48), (4, 10))),
+    ("ACOG", inside(Kind::AzureKey, ALNUM, (60, 80), (4, 12))),
+    ("AZDO", inside(Kind::DevopsPat, ALNUM, (60, 80), (4, 4))),
+    ("AzSe", inside(Kind::AzureKey, ALNUM, (36, 46), (4, 8))),
+    ("+ASb", inside(Kind::AzureKey, B64, (28, 38), (4, 10))),
+    ("+AEh", inside(Kind::AzureKey, B64, (28, 38), (4, 10))),
+    ("+ARm", inside(Kind::AzureKey, B64, (28, 38), (4, 10))),
+    ("AIoT", inside(Kind::AzureKey, B64, (28, 38), (4, 10))),
+    ("earer ", Mark::Scheme),
+    ("asic ", Mark::Scheme),
+];
+
+/// More marks, of credentials seen less often, in a search of their own.
+static MORE_MARKS: &[(&str, Mark)] = &[
+    ("shpat_", prefix(Kind::SaasToken, ALNUM, 32, 64)),
+    ("shpss_", prefix(Kind::SaasToken, ALNUM, 32, 64)),
+    ("shpca_", prefix(Kind::SaasToken, ALNUM, 32, 64)),
+    ("dop_v1_", prefix(Kind::SaasToken, ALNUM, 64, 64)),
+    ("doo_v1_", prefix(Kind::SaasToken, ALNUM, 64, 64)),
+    ("hvs.", prefix(Kind::SaasToken, WORD, 24, 300)),
+    ("hvb.", prefix(Kind::SaasToken, WORD, 24, 300)),
+    (
+        "AGE-SECRET-KEY-1",
+        prefix(Kind::PrivateKey, UPPER | DIGIT, 58, 58),
+    ),
+    ("lin_api_", prefix(Kind::SaasToken, ALNUM, 32, 64)),
+    ("ntn_", prefix(Kind::SaasToken, ALNUM, 40, 60)),
+    ("PMAK-", prefix(Kind::SaasToken, WORD, 50, 70)),
+    ("rubygems_", prefix(Kind::SaasToken, ALNUM, 48, 48)),
+    ("sq0csp-", prefix(Kind::SaasToken, WORD, 40, 60)),
+    ("sq0atp-", prefix(Kind::SaasToken, WORD, 20, 60)),
+    ("xkeysib-", prefix(Kind::SaasToken, WORD, 64, 100)),
+    ("pscale_", prefix(Kind::SaasToken, WORD | DOT, 32, 80)),
+    ("glsa_", prefix(Kind::SaasToken, WORD, 36, 60)),
+    ("glc_eyJ", prefix(Kind::SaasToken, B64 | EQUALS, 32, 400)),
+    (
+        "sntrys_",
+        prefix(Kind::SaasToken, B64 | JOIN | EQUALS, 50, 400),
+    ),
+    ("figd_", prefix(Kind::SaasToken, WORD, 32, 60)),
+    ("tskey-", prefix(Kind::SaasToken, WORD, 20, 80)),
+    ("ATATT3", prefix(Kind::SaasToken, WORD | EQUALS, 100, 250)),
+    ("NRAK-", prefix(Kind::SaasToken, ALNUM, 27, 27)),
+    ("dp.pt.", prefix(Kind::SaasToken, ALNUM, 40, 50)),
+    ("gsk_", prefix(Kind::SaasToken, ALNUM, 40, 70)),
+    ("xai-", prefix(Kind::SaasToken, ALNUM, 60, 100)),
+    ("r8_", prefix(Kind::SaasToken, ALNUM, 37, 40)),
+    ("pplx-", prefix(Kind::SaasToken, ALNUM, 40, 60)),
+    ("sbp_", prefix(Kind::SaasToken, ALNUM, 40, 40)),
+    ("PRIVATE KEY", Mark::Path(Kind::PrivateKey)),
+    ("LTAI", prefix(Kind::SaasToken, ALNUM, 16, 24)),
+    ("CFPAT-", prefix(Kind::SaasToken, WORD, 43, 43)),
+];
+
+struct Marks {
+    searcher: Option<Searcher>,
+    marks: &'static [(&'static str, Mark)],
+}
+
+impl Marks {
+    fn new(marks: &'static [(&'static str, Mark)]) -> Self {
+        let mut builder = Config::new().match_kind(MatchKind::LeftmostFirst).builder();
+        builder.extend(marks.iter().map(|(mark, _)| mark));
+        Self {
+            // Not on every processor; without it the marks are looked for one by one.
+            searcher: builder.build(),
+            marks,
+        }
+    }
+
+    fn each(&self, text: &[u8], mut found: impl FnMut(usize, usize, Mark)) {
+        match &self.searcher {
+            Some(searcher) => {
+                for hit in searcher.find_iter(text) {
+                    found(
+                        hit.start(),
+                        hit.end(),
+                        self.marks[hit.pattern().as_usize()].1,
+                    );
+                }
+            }
+            None => {
+                for (mark, how) in self.marks {
+                    for start in memchr::memmem::find_iter(text, mark) {
+                        found(start, start + mark.len(), *how);
+                    }
+                }
+            }
+        }
+    }
+}
+
+static FIRST: LazyLock<Marks> = LazyLock::new(|| Marks::new(MARKS));
+static SECOND: LazyLock<Marks> = LazyLock::new(|| Marks::new(MORE_MARKS));
+
+/// Finds every marked credential in `text`.
+pub(super) fn scan(text: &[u8], sink: &mut Sink<'_>) {
+    for marks in [&*FIRST, &*SECOND] {
+        marks.each(text, |start, end, mark| {
+            if let Some((from, to, kind)) = verify(text, start, end, mark) {
+                sink.push(from, to, kind);
+            }
+        });
+    }
+    // Too short for the packed search, which is as coarse as its shortest literal.
+    static PADDING: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("=="));
+    let mut short = |start: usize, end: usize, mark: Mark| {
+        if let Some((from, to, kind)) = verify(text, start, end, mark) {
+            sink.push(from, to, kind);
+        }
+    };
+    PADDING
+        .find_iter(text)
+        .for_each(|start| short(start, start + 2, Mark::Padded));
+    for tilde in memchr::memchr_iter(b'~', text) {
+        if tilde > 0 && text[tilde - 1] == b'Q' {
+            short(tilde - 1, tilde + 1, Mark::Entra);
+        }
+    }
+}
+
+/// Whether a text may have an AWS access key id.
+pub(super) fn has_aws_id(text: &[u8]) -> bool {
+    static AKIA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("AKIA"));
+    static ASIA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("ASIA"));
+    AKIA.find(text).is_some() || ASIA.find(text).is_some()
+}
+
+/// Where the first AWS access key id of a line ends.
+pub(super) fn first_aws_id(line: &[u8], start: usize) -> Option<usize> {
+    memchr::memmem::find_iter(&line[start..], b"IA").find_map(|found| {
+        let mark = (start + found)
+            .checked_sub(2)
+            .filter(|mark| *mark >= start)?;
+        let named = matches!(&line[mark..mark + 4], b"AKIA" | b"ASIA");
+        named
+            .then(|| verify(line, mark, mark + 4, Mark::Aws))?
+            .map(|(_, to, _)| to)
+    })
+}
+
+/// The rest of a token that a terminal or a mail wrapped at the end of its line: the next line starts with it.
+///
+/// `short`: the token is not one without more.
+fn continued(text: &[u8], to: usize, class: u8, short: Short) -> Option<(usize, usize)> {
+    let rest = text.get(to..)?;
+    let newline = rest
+        .strip_prefix(b"\r\n")
+        .or_else(|| rest.strip_prefix(b"\n"))?;
+    let from = text.len() - newline.len();
+    let from = from
+        + newline
+            .iter()
+            .take_while(|byte| matches!(byte, b' ' | b'\t'))
+            .count();
+    let end = run_within(text, from, class, MAX_TOKEN);
+    let alone = text
+        .get(end)
+        .is_none_or(|byte| matches!(byte, b'\n' | b'\r' | b'"' | b'\'' | b'`' | b' '));
+    let part = &text[from..end];
+    let more = match short {
+        Short::Yes => part.len() >= 4,
+        Short::No => part.len() >= 8 && looks_random(part),
+    };
+    if !alone || !more || matches!(text.get(end), Some(b'=' | b':')) {
+        return None;
+    }
+    // A list of tokens has one per line. This also lets a stream decide about a line without the one after the next.
+    let line_end = memchr::memchr(b'\n', &text[end..]).map_or(text.len(), |found| end + found);
+    (!wraps(&text[from..line_end])).then_some((from, end))
+}
+
+/// Whether a token is too short to be one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Short {
+    Yes,
+    No,
+}
+
+/// Whether the last token of a line may go on in the next.
+pub(in crate::domain::masking) fn wraps(line: &[u8]) -> bool {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let from = run_back_within(line, line.len(), WORD | DOT, MAX_TOKEN);
+    if line.len() - from < 8 {
+        return false;
+    }
+    let mut open = false;
+    for marks in [&*FIRST, &*SECOND] {
+        marks.each(&line[from..], |start, _, mark| {
+            open |= matches!(mark, Mark::Prefix { .. } | Mark::Sk | Mark::Jwt)
+                && starts_word(line, from + start);
+        });
+    }
+    open
+}
+
+fn verify(text: &[u8], start: usize, end: usize, mark: Mark) -> Option<(usize, usize, Kind)> {
+    match mark {
+        Mark::Prefix {
+            kind,
+            class,
+            least,
+            most,
+        } => {
+            if !starts_word(text, start) {
+                return None;
+            }
+            let mut to = run_within(text, end, class, most + 1);
+            while to > end && matches!(text[to - 1], b'.' | b'-') {
+                to -= 1;
+            }
+            let length = to - end;
+            if length < most && !plausible_start(&text[end..to]) {
+                return None;
+            }
+            let short = if length < least {
+                Short::Yes
+            } else {
+                Short::No
+            };
+            if length < most
+                && let Some((from, rest)) = continued(text, to, class, short)
+            {
+                let whole = length + rest - from;
+                if whole >= least && whole <= most {
+                    return Some((start, rest, kind));
+                }
+            }
+            (length >= least && length <= most && plausible(&text[end..to]))
+                .then_some((start, to, kind))
+        }
+        Mark::Inside {
+            kind,
+            class,
+            before,
+            after,
+        } => {
+            let from = run_back_within(text, start, class, before.1 + 1);
+            let mut to = run_within(text, end, class, after.1 + 1);
+            let fits =
+                |length: usize, (least, most): (usize, usize)| (least..=most).contains(&length);
+            if !fits(start - from, before) || !fits(to - end, after) {
+                return None;
+            }
+            to = run_within(text, to, EQUALS, 2);
+            plausible(&text[from..to]).then_some((from, to, kind))
+        }
+        Mark::Sk => {
+            if !starts_word(text, start) {
+                return None;
+            }
+            let mut to = run_within(text, end, WORD, 400);
+            let short = if to - end < 20 { Short::Yes } else { Short::No };
+            if to - end >= 8
+                && let Some((_, rest)) = continued(text, to, WORD, short)
+            {
+                to = rest;
+            }
+            let body = &text[end..to];
+            let kind = if body.starts_with(b"ant-") {
+                Kind::AnthropicKey
+            } else {
+                Kind::OpenaiKey
+            };
+            (body.len() >= 20 && plausible(body) && mix(body).digits > 0)
+                .then_some((start, to, kind))
+        }
+        Mark::Sendgrid => {
+            let dot = run_within(text, end, WORD, 33);
+            let to = run_within(text, (dot + 1).min(text.len()), WORD, 65);
+            (starts_word(text, start)
+                && text.get(dot) == Some(&b'.')
+                && (16..=32).contains(&(dot - end))
+                && (32..=64).contains(&(to - dot)))
+            .then_some((start, to, Kind::SendgridKey))
+        }
+        Mark::Slack => {
+            let to = run_within(text, start, WORD, MAX_TOKEN);
+            let token = &text[start..to];
+            let kind_ok = token.starts_with(b"xapp-")
+                || (token.len() > 5
+                    && token[3].is_ascii_lowercase()
+                    && matches!(token[4], b'-' | b'.'));
+            (starts_word(text, start)
+                && kind_ok
+                && token.len() >= 24
+                && mix(token).digits > 8
+                && plausible(&token[5..]))
+            .then_some((start, to, Kind::SlackToken))
+        }
+        Mark::Path(Kind::PrivateKey) => None,
+        Mark::Path(kind) => {
+            // hooks.slack.com/services/T…/B…/…: what names the service stays.
+            let mut from = end;
+            for name in [
+                b"services/".as_slice(),
+                b"workflows/",
+                b"triggers/",
+                b"webhookb2/",
+            ] {
+                if text[end..].starts_with(name) {
+                    from = end + name.len();
+                }
+            }
+            let to = run_within(text, from, ALNUM | JOIN | BASE64 | DOT | TILDE, MAX_TOKEN);
+            let to = to
+                - text[from..to]
+                    .iter()
+                    .rev()
+                    .take_while(|byte| matches!(byte, b'.' | b'/'))
+                    .count();
+            (to - from >= 20 && mix(&text[from..to]).digits > 2 && plausible(&text[from..to]))
+                .then_some((from, to, kind))
+        }
+        Mark::Jwt => jwt(text, start),
+        Mark::Aws => {
+            let to = run_within(text, end, UPPER | DIGIT, 17);
+            (starts_word(text, start)
+                && to - end == 16
+                && !text.get(to).is_some_and(|byte| is(*byte, ALNUM))
+                && plausible(&text[start..to]))
+            .then_some((start, to, Kind::AwsAccessKey))
+        }
+        Mark::Databricks => {
+            let mut to = run_within(text, end, ALNUM, 33);
+            let body = &text[end..to];
+            if !starts_word(text, start)
+                || body.len() != 32
+                || !is_hex(body)
+                || is_placeholder(body)
+            {
+                return None;
+            }
+            if text.get(to) == Some(&b'-') && text.get(to + 1).is_some_and(|byte| is(*byte, DIGIT))
+            {
+                to += 2;
+            }
+            Some((start, to, Kind::Databricks))
+        }
+        Mark::Entra => {
+            const SECRET: u8 = WORD | DOT | TILDE;
+            let from = run_back_within(text, start, SECRET, 64);
+            let mut to = run_within(text, end, SECRET, 64);
+            // xxx8Q~…: three of the alphabet and a digit, then 31 to 34 more. A full stop may end the sentence.
+            let before = start - from;
+            if before < 4 || !is(text[start - 1], DIGIT) {
+                return None;
+            }
+            let from = start - 4;
+            if before > 4 && !(text[from - 1] == b'.' || text[from - 1] == b'-') {
+                return None;
+            }
+            while to > end + 31 && text[to - 1] == b'.' {
+                to -= 1;
+            }
+            let to = to.min(end + 34);
+            (to - end >= 31 && plausible(&text[end..to])).then_some((from, to, Kind::EntraSecret))
+        }
+        Mark::Padded => {
+            // 86 characters and `==`: 64 bytes, the size of a storage account's key.
+            let from = run_back_within(text, start, B64, 87);
+            let free = from == 0 || !matches!(text[from - 1], b'-' | b'_' | b':' | b'%');
+            (start - from == 86
+                && free
+                && text.get(end) != Some(&b'=')
+                && mix(&text[from..start]).distinct > 30)
+                .then_some((from, end, Kind::AzureStorage))
+        }
+        Mark::Scheme => scheme(text, start, end),
+    }
+}
+
+/// What could be the first part of a body.
+fn plausible_start(body: &[u8]) -> bool {
+    body.len() >= 6 && !is_placeholder(body)
+}
+
+/// A body that is neither an example nor a word.
+fn plausible(body: &[u8]) -> bool {
+    !is_placeholder(body) && mix(body).distinct >= 8.min(1 + body.len() as u32 / 3)
+}
+
+/// `Bearer` and `Basic` with what follows them.
+fn scheme(text: &[u8], start: usize, end: usize) -> Option<(usize, usize, Kind)> {
+    let first = start.checked_sub(1)?;
+    if !starts_word(text, first) {
+        return None;
+    }
+    let from = end + text[end..].iter().take_while(|byte| **byte == b' ').count();
+    match text[first] {
+        b'B' | b'b' if text[start] == b'e' => {
+            let to = run_within(
+                text,
+                from,
+                ALNUM | JOIN | BASE64 | DOT | TILDE | EQUALS,
+                MAX_JWT,
+            );
+            let to = to
+                - text[from..to]
+                    .iter()
+                    .rev()
+                    .take_while(|byte| **byte == b'.')
+                    .count();
+            let token = &text[from..to];
+            (token.len() >= 16
+                && !is_placeholder(token)
+                && (looks_random(token) || (is_hex(token) && token.len() >= 32)))
+                .then_some((from, to, Kind::Bearer))
+        }
+        b'B' | b'b' if text[start] == b'a' => {
+            let to = run_within(
+                text,
+                run_within(text, from, B64 | JOIN, MAX_TOKEN),
+                EQUALS,
+                2,
+            );
+            let decoded = decode(&text[from..to])?;
+            let colon = decoded.iter().position(|byte| *byte == b':')?;
+            let printable = decoded
+                .iter()
+                .all(|byte| matches!(byte, 0x20..=0x7e | 0x80..));
+            (printable && colon + 1 < decoded.len() && to - from >= 8).then_some((
+                from,
+                to,
+                Kind::BasicAuth,
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// Three parts, the first of which decodes to a JSON object with an algorithm.
+fn jwt(text: &[u8], start: usize) -> Option<(usize, usize, Kind)> {
+    let begins = starts_word(text, start) || start > 0 && matches!(text[start - 1], b'_' | b'-');
+    if !begins {
+        return None;
+    }
+    let header_end = run_within(text, start, WORD, MAX_TOKEN);
+    if text.get(header_end) != Some(&b'.') || header_end - start < 15 {
+        return None;
+    }
+    let header = decode(&text[start..header_end])?;
+    if !header.starts_with(b"{\"")
+        || !header
+            .windows(5)
+            .any(|part| part == b"\"alg\"" || part == b"\"enc\"" || part == b"\"typ\"")
+    {
+        return None;
+    }
+    let mut to = run_within(text, header_end + 1, WORD | DOT, MAX_JWT);
+    while to > header_end && text[to - 1] == b'.' {
+        to -= 1;
+    }
+    if let Some((_, rest)) = continued(text, to, WORD | DOT, Short::No) {
+        to = rest;
+    }
+    (to > header_end + 8).then_some((start, to, Kind::Jwt))
+}
+
+const ANY_PADDING: GeneralPurposeConfig = GeneralPurposeConfig::new()
+    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+    .with_decode_allow_trailing_bits(true);
+const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, ANY_PADDING);
+const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, ANY_PADDING);
+
+/// Decodes base64 of either alphabet, with or without padding.
+pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
+    if text.iter().any(|byte| is(*byte, JOIN)) {
+        URL_SAFE.decode(text).ok()
+    } else {
+        STANDARD.decode(text).ok()
+    }
+}
+
+/// Whether a few characters of base64 are those of text.
+pub(super) fn decodes_to_text(text: &[u8]) -> bool {
+    let mut buffer = [0; 16];
+    let engine = if text.iter().any(|byte| is(*byte, JOIN)) {
+        &URL_SAFE
+    } else {
+        &STANDARD
+    };
+    engine
+        .decode_slice(text, &mut buffer)
+        .is_ok_and(|length| super::nested::is_text(&buffer[..length]))
+}
+
+/// The secret that belongs to an AWS access key id nearby: 40 characters of base64 that stand alone.
+pub(super) fn aws_secret(text: &[u8], from: usize, sink: &mut Sink<'_>) {
+    let mut at = from;
+    while at < text.len() {
+        if !is(text[at], B64) {
+            at += 1;
+            continue;
+        }
+        let to = run(text, at, B64);
+        let token = &text[at..to];
+        if token.len() == 40
+            && !is_hex(token)
+            && looks_random(token)
+            && !is_placeholder(token)
+            && text.get(to) != Some(&b'=')
+        {
+            sink.push(at, to, Kind::AwsSecretKey);
+        }
+        at = to;
+    }
+}
+
+/// Lower case letters and 2 to 7, 52 of them: Azure DevOps' older form. Only said where a name asks for a secret.
+pub(super) fn is_old_devops_pat(value: &[u8]) -> bool {
+    value.len() == 52
+        && value
+            .iter()
+            .all(|byte| is(*byte, LOWER) || matches!(byte, b'2'..=b'7'))
+}

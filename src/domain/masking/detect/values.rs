@@ -1,0 +1,460 @@
+//! What a value looks like: characters, randomness, and the many ways of writing "no secret here".
+
+/// Bits of a byte's class.
+pub(super) const DIGIT: u8 = 1;
+pub(super) const UPPER: u8 = 2;
+pub(super) const LOWER: u8 = 4;
+/// `_` and `-`.
+pub(super) const JOIN: u8 = 8;
+/// `+` and `/`.
+pub(super) const BASE64: u8 = 16;
+pub(super) const EQUALS: u8 = 32;
+pub(super) const DOT: u8 = 64;
+/// `~`.
+pub(super) const TILDE: u8 = 128;
+pub(super) const ALNUM: u8 = DIGIT | UPPER | LOWER;
+
+static CLASS: [u8; 256] = classes();
+
+const fn classes() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = match byte as u8 {
+            b'0'..=b'9' => DIGIT,
+            b'A'..=b'Z' => UPPER,
+            b'a'..=b'z' => LOWER,
+            b'_' | b'-' => JOIN,
+            b'+' | b'/' => BASE64,
+            b'=' => EQUALS,
+            b'.' => DOT,
+            b'~' => TILDE,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    table
+}
+
+#[inline]
+pub(super) fn is(byte: u8, class: u8) -> bool {
+    CLASS[byte as usize] & class != 0
+}
+
+/// Where the run of `class` that starts at `from` ends.
+#[inline]
+pub(super) fn run(text: &[u8], from: usize, class: u8) -> usize {
+    let mut at = from;
+    while at < text.len() && is(text[at], class) {
+        at += 1;
+    }
+    at
+}
+
+/// The same, but no further than `most` bytes: what is looked at again and again must not be long.
+#[inline]
+pub(super) fn run_within(text: &[u8], from: usize, class: u8, most: usize) -> usize {
+    run(
+        &text[..from.saturating_add(most).min(text.len())],
+        from,
+        class,
+    )
+}
+
+/// Where the run of `class` that ends at `to` starts, looking back at most `most` bytes.
+pub(super) fn run_back_within(text: &[u8], to: usize, class: u8, most: usize) -> usize {
+    let limit = to.saturating_sub(most);
+    let mut at = to;
+    while at > limit && is(text[at - 1], class) {
+        at -= 1;
+    }
+    at
+}
+
+/// Where the run of `class` that ends at `to` starts.
+#[inline]
+pub(super) fn run_back(text: &[u8], to: usize, class: u8) -> usize {
+    let mut at = to;
+    while at > 0 && is(text[at - 1], class) {
+        at -= 1;
+    }
+    at
+}
+
+/// Whether a token may start at `at`. The letter of an escape such as `\n` belongs to no word.
+#[inline]
+pub(super) fn starts_word(text: &[u8], at: usize) -> bool {
+    at == 0
+        || !(is(text[at - 1], ALNUM) || text[at - 1] == b'_')
+        || (at >= 2 && text[at - 2] == b'\\' && matches!(text[at - 1], b'n' | b'r' | b't'))
+}
+
+/// Counts of what a value is made of.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mix {
+    pub(super) digits: usize,
+    pub(super) upper: usize,
+    pub(super) lower: usize,
+    /// Everything else but white space.
+    pub(super) symbols: usize,
+    pub(super) spaces: usize,
+    /// How many different bytes, up to 64 kinds.
+    pub(super) distinct: u32,
+    /// Digit next to letter, lower next to upper: rare in words and names.
+    pub(super) turns: usize,
+}
+
+pub(super) fn mix(value: &[u8]) -> Mix {
+    let mut mix = Mix::default();
+    let mut seen = 0_u128;
+    let mut before = 0_u8;
+    for &byte in value {
+        let class = CLASS[byte as usize] & ALNUM;
+        match class {
+            DIGIT => mix.digits += 1,
+            UPPER => mix.upper += 1,
+            LOWER => mix.lower += 1,
+            _ if byte.is_ascii_whitespace() => mix.spaces += 1,
+            _ => mix.symbols += 1,
+        }
+        if class != 0 && before != 0 && class != before && !(before == UPPER && class == LOWER) {
+            mix.turns += 1;
+        }
+        before = class;
+        seen |= 1 << (byte & 127);
+    }
+    mix.distinct = seen.count_ones();
+    mix
+}
+
+/// Whether a token of letters and digits is random rather than words: many different characters, changing kind often.
+pub(super) fn looks_random(value: &[u8]) -> bool {
+    let mix = mix(value);
+    let kinds =
+        usize::from(mix.digits > 0) + usize::from(mix.upper > 0) + usize::from(mix.lower > 0);
+    let length = value.len();
+    let distinct = mix.distinct as usize;
+    if mix.spaces > 0 || kinds < 2 {
+        return false;
+    }
+    // Hexadecimal and base32 have two kinds and at most 16 or 32 different characters.
+    distinct >= 8.min(length * 2 / 3)
+        && mix.turns * 8 >= length
+        && (mix.digits > 0 || mix.turns * 5 >= length)
+}
+
+pub(super) fn is_hex(value: &[u8]) -> bool {
+    value.iter().all(u8::is_ascii_hexdigit)
+}
+
+/// `8-4-4-4-12` of hexadecimal.
+pub(super) fn is_uuid(value: &[u8]) -> bool {
+    value.len() == 36
+        && value.iter().enumerate().all(|(index, byte)| match index {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+pub(super) fn contains_ignore_case(haystack: &[u8], needle: &[u8]) -> bool {
+    haystack
+        .windows(needle.len())
+        .any(|window| window.eq_ignore_ascii_case(needle))
+}
+
+fn starts_with_ignore_case(value: &[u8], prefix: &[u8]) -> bool {
+    value.len() >= prefix.len() && value[..prefix.len()].eq_ignore_ascii_case(prefix)
+}
+
+/// Words that stand where a value would, and say there is none.
+const NO_VALUE: &[&[u8]] = &[
+    b"null",
+    b"none",
+    b"nil",
+    b"undefined",
+    b"true",
+    b"false",
+    b"yes",
+    b"no",
+    b"on",
+    b"off",
+    b"n/a",
+    b"na",
+    b"empty",
+    b"unset",
+    b"unknown",
+    b"missing",
+    b"required",
+    b"optional",
+    b"string",
+    b"str",
+    b"text",
+    b"varchar",
+    b"char",
+    b"bytes",
+    b"int",
+    b"integer",
+    b"bool",
+    b"boolean",
+    b"object",
+    b"password",
+    b"passwd",
+    b"pwd",
+    b"pass",
+    b"secret",
+    b"token",
+    b"key",
+    b"apikey",
+    b"api_key",
+    b"value",
+    b"changeme",
+    b"change_me",
+    b"change-me",
+    b"todo",
+    b"tbd",
+    b"fixme",
+    b"default",
+    b"masked",
+    b"hidden",
+    b"redacted",
+    b"removed",
+    b"example",
+    b"sample",
+    b"dummy",
+    b"bearer",
+    b"basic",
+    b"username",
+    b"user",
+    b"prompt",
+    b"stdin",
+    b"ask",
+    b"nan",
+    b"foo",
+    b"bar",
+    b"foobar",
+];
+
+/// What a placeholder starts with: references to a value that is elsewhere.
+const REFERENCE_START: &[&[u8]] = &[
+    b"${",
+    b"$(",
+    b"{{",
+    b"{%",
+    b"<",
+    b"@microsoft.keyvault",
+    b"!vault",
+    b"vault:",
+    b"os.environ",
+    b"os.getenv",
+    b"process.env",
+    b"env.",
+    b"env:",
+    b"env(",
+    b"getenv",
+    b"system.getenv",
+    b"environment.",
+    b"op://",
+    b"secret://",
+    b"ssm:",
+    b"arn:",
+    b"ref+",
+    b"enc[",
+    b"$env:",
+    b"keyvault",
+    b"#{",
+    b"[[",
+    b"!ref",
+    b"!sub",
+    b"!getatt",
+    b"file:",
+    b"config.",
+    b"settings.",
+    b"self.",
+    b"this.",
+    b"args.",
+    b"var.",
+    b"data.",
+    b"local.",
+    b"module.",
+    b"secrets.",
+    b"github.",
+    b"your_",
+    b"your-",
+    b"your ",
+    b"<",
+    b"insert ",
+    b"enter ",
+    b"/run/secrets/",
+    b"projects/",
+    b"gsm://",
+    b"awssm://",
+    b"azurekv://",
+    b"resolve:",
+    b"[redacted",
+    b"(redacted",
+    b"[masked",
+    b"[hidden",
+    b"[filtered",
+    b"***",
+];
+
+/// What a placeholder has somewhere.
+const PLACEHOLDER_INSIDE: &[&[u8]] = &[
+    b"example",
+    b"placeholder",
+    b"changeme",
+    b"change_me",
+    b"change-me",
+    b"redacted",
+    b"xxxx",
+    b"your_",
+    b"your-",
+    b"yourpass",
+    b"...",
+    b"\xe2\x80\xa6",
+    b"dummy",
+    b"replace_",
+    b"replace-",
+    b"replaceme",
+    b"****",
+    b"<your",
+    b"_here",
+    b"-here",
+    b"not-a-real",
+    b"notreal",
+    b"not_real",
+    b"1234567890abcdef",
+    b"0123456789abcdef",
+    b"abcdefghijkl",
+    b"insert-",
+    b"insert_",
+    b"%env",
+    b"${",
+];
+
+/// Whether a value says "no secret here": empty, a mask, a reference, an example.
+pub(super) fn is_placeholder(value: &[u8]) -> bool {
+    let value = value.trim_ascii();
+    let Some(&first) = value.first() else {
+        return true;
+    };
+    // Masks, and rulers: one character again and again, or nothing but marks.
+    if value.iter().all(|&byte| byte == first)
+        || value.iter().all(|&byte| {
+            matches!(
+                byte,
+                b'*' | b'x' | b'X' | b'.' | b'-' | b'_' | b'#' | b'?' | 0x80..
+            )
+        })
+    {
+        return true;
+    }
+    if value.len() <= 9
+        && may_begin(&NO_VALUE_LETTERS, value)
+        && NO_VALUE.iter().any(|word| value.eq_ignore_ascii_case(word))
+    {
+        return true;
+    }
+    if (may_begin(&REFERENCE_LETTERS, value) || value.len() == 1)
+        && REFERENCE_START
+            .iter()
+            .any(|start| starts_with_ignore_case(value, start))
+    {
+        return true;
+    }
+    // %NAME% and $NAME.
+    if first == b'%'
+        && value.len() > 2
+        && value[value.len() - 1] == b'%'
+        && run(value, 1, ALNUM | JOIN) == value.len() - 1
+    {
+        return true;
+    }
+    if first == b'$'
+        && value.len() > 2
+        && value[1..]
+            .iter()
+            .all(|&byte| is(byte, UPPER | DIGIT) || byte == b'_')
+        && is(value[1], UPPER)
+    {
+        return true;
+    }
+    // What `kubectl describe` says of a secret.
+    if let Some(count) = value
+        .strip_suffix(b" bytes")
+        .or_else(|| value.strip_suffix(b" byte"))
+    {
+        return count.iter().all(u8::is_ascii_digit);
+    }
+    has_placeholder_inside(value)
+}
+
+fn has_placeholder_inside(value: &[u8]) -> bool {
+    (0..value.len()).any(|index| {
+        may_begin(&SECOND_LETTERS, &value[index..])
+            && PLACEHOLDER_INSIDE
+                .iter()
+                .any(|inside| starts_with_ignore_case(&value[index..], inside))
+    })
+}
+
+/// For each byte which bytes may follow it in one of these, by their lowest five bits: the same for both cases.
+const fn second_letters(list: &[&[u8]]) -> [u32; 256] {
+    let mut table = [0_u32; 256];
+    let mut index = 0;
+    while index < list.len() {
+        let item = list[index];
+        let bits = if item.len() == 1 {
+            u32::MAX
+        } else {
+            1 << (item[1] & 31)
+        };
+        table[item[0].to_ascii_lowercase() as usize] |= bits;
+        table[item[0].to_ascii_uppercase() as usize] |= bits;
+        index += 1;
+    }
+    table
+}
+
+static SECOND_LETTERS: [u32; 256] = second_letters(PLACEHOLDER_INSIDE);
+static REFERENCE_LETTERS: [u32; 256] = second_letters(REFERENCE_START);
+static NO_VALUE_LETTERS: [u32; 256] = second_letters(NO_VALUE);
+
+/// Whether two bytes may begin one of a list.
+fn may_begin(letters: &[u32; 256], value: &[u8]) -> bool {
+    let second = value.get(1).copied().unwrap_or(0);
+    (letters[usize::from(value[0])] >> (second & 31)) & 1 == 1
+}
+
+/// Whether a bare value is program text rather than a literal: a call, a path of names, a parameter.
+pub(super) fn is_code(value: &[u8]) -> bool {
+    let first = value.first().copied().unwrap_or(0);
+    if value.ends_with(b"()") || value.ends_with(b"();") || value.ends_with(b"{") {
+        return true;
+    }
+    if !(is(first, ALNUM) || matches!(first, b'_' | b'$' | b'&' | b'*' | b'(' | b'[')) {
+        return false;
+    }
+    let name_end = run(value, usize::from(!is(first, ALNUM)), ALNUM | JOIN | DOT);
+    // name(…), name[…], a.b.c
+    if name_end < value.len() && matches!(value[name_end], b'(' | b'[') {
+        return true;
+    }
+    let name = &value[..name_end];
+    name_end == value.len() && name.contains(&b'.') && !name.iter().any(u8::is_ascii_digit)
+}
+
+pub(super) fn luhn(digits: &[u8]) -> bool {
+    let mut sum = 0_u32;
+    for (index, digit) in digits.iter().rev().enumerate() {
+        let mut value = u32::from(digit - b'0');
+        if index % 2 == 1 {
+            value *= 2;
+            if value > 9 {
+                value -= 9;
+            }
+        }
+        sum += value;
+    }
+    sum.is_multiple_of(10)
+}

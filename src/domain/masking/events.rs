@@ -1,0 +1,249 @@
+//! Event streams of language models: which strings of an event are pieces of one longer text.
+//!
+//! Knows the shapes of OpenAI and Anthropic (and what others copied from them) by the path of a string in the event's JSON.
+//! Knows nothing of masking.
+
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+
+/// A piece of a longer text: where its raw JSON string stands in the event's line, and which text it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    /// Pieces of one text have one channel.
+    pub(super) channel: u64,
+}
+
+/// Deeper than any event.
+const MAX_DEPTH: usize = 32;
+
+/// Names under which a string is a piece.
+fn is_piece(name: &[u8], parent: &[u8]) -> bool {
+    match name {
+        b"content" | b"text" | b"partial_json" | b"thinking" | b"reasoning_content"
+        | b"reasoning" | b"refusal" | b"arguments" => {
+            matches!(
+                parent,
+                b"delta" | b"function" | b"parts" | b"choices" | b"audio" | b"function_call"
+            )
+        }
+        // OpenAI's responses: {"type": "response.output_text.delta", "delta": "…"}
+        b"delta" => true,
+        // Older completions: {"completion": "…"} and {"choices": [{"text": "…"}]}
+        b"completion" => parent.is_empty(),
+        _ => false,
+    }
+}
+
+/// The JSON of an event's line, if it is one that may have pieces.
+pub(super) fn payload(line: &[u8]) -> Option<usize> {
+    let rest = line.strip_prefix(b"data:")?;
+    let space = usize::from(rest.first() == Some(&b' '));
+    (rest.get(space) == Some(&b'{')).then_some(5 + space)
+}
+
+/// Whether an event says that a text is complete.
+pub(super) fn ends_text(line: &[u8]) -> bool {
+    static MARKS: LazyLock<[Finder<'static>; 6]> = LazyLock::new(|| {
+        [
+            "[DONE]",
+            "_stop\"",
+            ".done\"",
+            ".completed\"",
+            "\"finish_reason\":\"",
+            "\"finish_reason\": \"",
+        ]
+        .map(Finder::new)
+    });
+    line.starts_with(b"data:") && MARKS.iter().any(|mark| mark.find(line).is_some())
+}
+
+/// Finds the pieces of an event. JSON that breaks off has those before the break.
+pub(super) fn pieces(line: &[u8], from: usize) -> Vec<Piece> {
+    let mut walk = Walk {
+        line,
+        at: from,
+        pieces: Vec::new(),
+    };
+    walk.value(&[], 0, 0);
+    walk.pieces
+}
+
+struct Walk<'a> {
+    line: &'a [u8],
+    at: usize,
+    pieces: Vec<Piece>,
+}
+
+impl Walk<'_> {
+    fn space(&mut self) {
+        while self.line.get(self.at).is_some_and(u8::is_ascii_whitespace) {
+            self.at += 1;
+        }
+    }
+
+    /// The raw string at the cursor.
+    fn string(&mut self) -> Option<(usize, usize)> {
+        if self.line.get(self.at) != Some(&b'"') {
+            return None;
+        }
+        let start = self.at + 1;
+        let mut at = start;
+        loop {
+            match self.line.get(at)? {
+                b'"' => break,
+                b'\\' => at += 2,
+                _ => at += 1,
+            }
+        }
+        self.at = at + 1;
+        Some((start, at))
+    }
+
+    /// Walks one value. `None`: the text broke off or is no JSON.
+    fn value(&mut self, name: &[u8], channel: u64, depth: usize) -> Option<()> {
+        self.space();
+        if depth > MAX_DEPTH {
+            return None;
+        }
+        match self.line.get(self.at)? {
+            b'{' => {
+                self.at += 1;
+                let mut channel = mix(channel, name);
+                loop {
+                    self.space();
+                    match self.line.get(self.at)? {
+                        b'}' => {
+                            self.at += 1;
+                            return Some(());
+                        }
+                        b',' => {
+                            self.at += 1;
+                            continue;
+                        }
+                        _ => {}
+                    }
+                    let (start, end) = self.string()?;
+                    self.space();
+                    if self.line.get(self.at) != Some(&b':') {
+                        return None;
+                    }
+                    self.at += 1;
+                    self.space();
+                    let line = self.line;
+                    let own = &line[start..end];
+                    if self.line.get(self.at) == Some(&b'"') {
+                        let (from, to) = self.string()?;
+                        if is_piece(own, name) && from < to {
+                            self.pieces.push(Piece {
+                                start: from,
+                                end: to,
+                                channel: mix(channel, own),
+                            });
+                        }
+                    } else {
+                        let before = self.at;
+                        self.value(own, channel, depth + 1)?;
+                        // Which of several texts this object is about.
+                        if matches!(own, b"index" | b"output_index" | b"content_index") {
+                            channel = mix(channel, &line[before..self.at]);
+                        }
+                    }
+                }
+            }
+            b'[' => {
+                self.at += 1;
+                loop {
+                    self.space();
+                    match self.line.get(self.at)? {
+                        b']' => {
+                            self.at += 1;
+                            return Some(());
+                        }
+                        b',' => {
+                            self.at += 1;
+                            continue;
+                        }
+                        b'"' => {
+                            self.string()?;
+                        }
+                        _ => self.value(name, channel, depth + 1)?,
+                    }
+                }
+            }
+            b'"' => self.string().map(|_| ()),
+            _ => {
+                let end = self.line[self.at..]
+                    .iter()
+                    .position(|byte| {
+                        matches!(byte, b',' | b'}' | b']') || byte.is_ascii_whitespace()
+                    })
+                    .map_or(self.line.len(), |found| self.at + found);
+                if end == self.at {
+                    return None;
+                }
+                self.at = end;
+                Some(())
+            }
+        }
+    }
+}
+
+fn mix(hash: u64, bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(hash ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        })
+}
+
+/// The text of a raw JSON string, and for every byte of it where it stands in the string; the last entry is the end.
+pub(super) fn unescape(raw: &[u8], text: &mut Vec<u8>, places: &mut Vec<u32>) {
+    let mut at = 0;
+    let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+    while at < raw.len() {
+        if raw[at] != b'\\' {
+            text.push(raw[at]);
+            places.push(place(at));
+            at += 1;
+            continue;
+        }
+        let start = at;
+        let c = match raw.get(at + 1) {
+            Some(b'n') => '\n',
+            Some(b't') => '\t',
+            Some(b'r') => '\r',
+            Some(b'b') => '\u{8}',
+            Some(b'f') => '\u{c}',
+            Some(b'u') => {
+                let unit = |at: usize| {
+                    let digits = raw.get(at + 2..at + 6)?;
+                    u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+                };
+                let high = unit(at).unwrap_or(0xfffd);
+                at += 4;
+                match (high, unit(at + 2)) {
+                    (0xd800..=0xdbff, Some(low @ 0xdc00..=0xdfff))
+                        if raw.get(at + 2) == Some(&b'\\') =>
+                    {
+                        at += 6;
+                        char::from_u32(0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00))
+                            .unwrap_or('\u{fffd}')
+                    }
+                    _ => char::from_u32(high).unwrap_or('\u{fffd}'),
+                }
+            }
+            Some(other) => char::from(*other),
+            None => '\\',
+        };
+        at = (at + 2).min(raw.len());
+        let mut buffer = [0; 4];
+        for byte in c.encode_utf8(&mut buffer).bytes() {
+            text.push(byte);
+            places.push(place(start));
+        }
+    }
+    places.push(place(raw.len()));
+}

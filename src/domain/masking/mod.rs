@@ -1,0 +1,241 @@
+//! What of a result may be seen.
+//!
+//! INVARIANT: raw values have one way out. [`Masked`] has private fields and is made in this module alone; every
+//! answer, event, log line and export that carries text from a target or a statement carries a `Masked`.
+
+mod columns;
+mod detect;
+mod events;
+mod message;
+mod replace;
+mod rows;
+mod rules;
+mod stream;
+
+use std::{collections::BTreeMap, fmt};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::classify::Facts;
+use detect::{Finding, Rule};
+pub use rows::RowMasker;
+pub use rules::{ColumnRule, DetectorSet, How, InPredicates, MaskingError, MaskingRules, Pattern};
+pub use stream::{Stream, TextFinding};
+
+/// Something that went through masking.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Masked<T>(T);
+
+impl<T> Masked<T> {
+    /// What may be seen.
+    pub fn as_inner(&self) -> &T {
+        &self.0
+    }
+
+    /// What may be seen, taken out.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+/// How many values were masked, and by what: `column:customers.email`, `secrets:jwt`, `personal:iban`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MaskedCounts {
+    /// Cells (or places in text) something was masked in.
+    pub cells: u64,
+    /// Per rule.
+    pub by: BTreeMap<String, u64>,
+}
+
+/// A column of a table or view.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BaseColumn {
+    /// The schema, where the server has them.
+    pub schema: Option<String>,
+    /// The table or view.
+    pub relation: String,
+    /// The column.
+    pub column: String,
+}
+
+/// Where the server says an output column comes from: the second witness beside the statement's own text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerOrigin {
+    /// The schema, where the server has them.
+    pub schema: Option<String>,
+    /// The table or view.
+    pub relation: String,
+    /// The column; `*` where the value is a whole row of the relation.
+    pub column: String,
+    /// Further columns whose values it may show: what a view reads, a partition's parent, the columns of a whole row.
+    /// Whatever rule holds for one of them holds here. May name more than it shows, never less.
+    pub also: Vec<BaseColumn>,
+}
+
+/// One column of a result, as the target describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerColumn {
+    /// Its label. Chosen by whoever wrote the statement, so it proves nothing.
+    pub name: String,
+    /// The target's name for its type.
+    pub type_name: String,
+    /// Where the server says it comes from; `None`: computed.
+    pub origin: Option<ServerOrigin>,
+}
+
+/// One value as it came from the target.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Cell<'a> {
+    /// SQL NULL.
+    Null,
+    /// A boolean.
+    Bool(bool),
+    /// A number by its digits, valid as a JSON number.
+    Number(&'a str),
+    /// Text, and every type whose canonical form is text.
+    Text(&'a str),
+    /// JSON text.
+    Json(&'a str),
+}
+
+/// A column of a masked result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MaskedColumn {
+    /// Its label.
+    pub name: String,
+    /// The target's name for its type.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// `column` where policy masks the whole column, absent where only detectors look at it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masked: Option<String>,
+}
+
+/// Compiled masking rules. The default masks with every built-in detector.
+#[derive(Default)]
+pub struct Masking {
+    columns: Vec<rules::CompiledColumn>,
+    patterns: Vec<rules::CompiledPattern>,
+    sets: detect::Sets,
+    key: [u8; 32],
+}
+
+/// The key stays out of it.
+impl fmt::Debug for Masking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Masking")
+            .field("columns", &self.columns)
+            .field("patterns", &self.patterns)
+            .field("sets", &self.sets)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Masking {
+    /// Masks free text: an error message, a notice, a statement's rendering.
+    pub fn text(&self, text: &str, counts: &mut MaskedCounts) -> Masked<String> {
+        let mut findings = Vec::new();
+        let mut out = Vec::with_capacity(text.len());
+        let mut stream = self.stream();
+        stream.push(text.as_bytes(), &mut out, &mut findings);
+        stream.finish(&mut out, &mut findings);
+        for finding in findings {
+            counts.cells += 1;
+            *counts.by.entry(finding.rule).or_default() += 1;
+        }
+        // Masks end between characters, so this is what went in with some of its characters replaced.
+        Masked(String::from_utf8(out).unwrap_or_else(|_| replace::HIDDEN.into()))
+    }
+
+    /// Decides, once per result, how each of its columns is masked.
+    pub fn rows(&self, facts: &Facts, columns: &[ServerColumn]) -> RowMasker<'_> {
+        RowMasker::new(self, facts, columns)
+    }
+
+    /// Everything in whole lines of text, in order, without overlaps.
+    fn find(&self, text: &[u8], context: &mut detect::Context, found: &mut Vec<Finding>) {
+        context.find(text, self.sets, found);
+        if !self.patterns.is_empty() {
+            // Line by line, as everything else that could see where a stream was cut.
+            let mut start = 0;
+            while start < text.len() {
+                let end =
+                    memchr::memchr(b'\n', &text[start..]).map_or(text.len(), |found| start + found);
+                self.find_patterns(&text[start..end], start, found);
+                start = end + 1;
+            }
+        }
+        detect::settle(text, found);
+    }
+
+    fn find_patterns(&self, text: &[u8], base: usize, found: &mut Vec<Finding>) {
+        let inside = |at: usize| text.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
+        for (index, pattern) in self.patterns.iter().enumerate() {
+            for hit in pattern.regex.find_iter(text) {
+                // A byte regex may match within a character; a mask may not.
+                let (mut start, mut end) = (hit.start(), hit.end());
+                while start > 0 && inside(start) {
+                    start -= 1;
+                }
+                while inside(end) {
+                    end += 1;
+                }
+                found.push(Finding {
+                    start: base + start,
+                    end: base + end,
+                    rule: Rule::Pattern(u16::try_from(index).unwrap_or(u16::MAX)),
+                });
+            }
+        }
+    }
+
+    fn label(&self, rule: Rule) -> &str {
+        match rule {
+            Rule::BuiltIn(kind) => kind.label(),
+            Rule::Pattern(index) => &self.patterns[usize::from(index)].label,
+        }
+    }
+
+    /// What stands for a finding in text.
+    fn write_mask(&self, text: &[u8], finding: &Finding, out: &mut Vec<u8>) {
+        let hidden = &text[finding.range()];
+        match finding.rule {
+            Rule::BuiltIn(_) => {
+                let mask = if replace::is_json_number(text, &finding.range()) {
+                    replace::HIDDEN_DIGIT
+                } else {
+                    replace::HIDDEN
+                };
+                replace::hide(hidden, mask, out);
+            }
+            Rule::Pattern(index) => {
+                let how = self.patterns[usize::from(index)].how;
+                let shown = replace::text(self, how, &String::from_utf8_lossy(hidden));
+                out.extend_from_slice(shown.as_bytes());
+            }
+        }
+    }
+
+    fn write_text(&self, text: &[u8], found: &[Finding], out: &mut Vec<u8>) {
+        let mut from = 0;
+        for finding in found {
+            out.extend_from_slice(&text[from..finding.start]);
+            self.write_mask(text, finding, out);
+            from = finding.end;
+        }
+        out.extend_from_slice(&text[from..]);
+    }
+}
+
+/// Rows after masking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MaskedRows {
+    /// Their columns.
+    pub columns: Vec<MaskedColumn>,
+    /// A JSON array of arrays.
+    pub rows: String,
+    /// How many.
+    pub row_count: u64,
+}

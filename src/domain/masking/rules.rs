@@ -1,0 +1,391 @@
+//! What a policy says about masking, and what it becomes once checked.
+//!
+//! Plain data goes in ([`MaskingRules`]), a [`Masking`] that cannot fail any more comes out. This file knows how a column
+//! is named and matched; it does not know results, lineage or detectors' insides.
+
+use std::{collections::BTreeSet, fmt};
+
+use regex::bytes::{Regex, RegexBuilder};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Masking, detect};
+
+/// The longest regex taken, in bytes.
+const MAX_REGEX: usize = 1_000;
+/// The most memory one compiled regex may take.
+const MAX_REGEX_PROGRAM: usize = 1 << 20;
+/// The most patterns and column rules taken: each pattern is one more pass over what is masked.
+const MAX_RULES: usize = 1_000;
+
+/// What a policy document says about masking.
+#[derive(Clone)]
+pub struct MaskingRules {
+    /// Columns that are masked whatever they hold.
+    pub columns: Vec<ColumnRule>,
+    /// Which built-in detectors look at everything else.
+    pub detect: BTreeSet<DetectorSet>,
+    /// The policy's own detectors.
+    pub patterns: Vec<Pattern>,
+    /// The secret behind `hash` and `pseudonym`: without it nobody can compute one from a guessed value.
+    pub key: [u8; 32],
+}
+
+/// No column rules, no patterns, every detector.
+impl Default for MaskingRules {
+    fn default() -> Self {
+        Self {
+            columns: Vec::new(),
+            detect: DetectorSet::ALL.into(),
+            patterns: Vec::new(),
+            key: [0; 32],
+        }
+    }
+}
+
+/// The key stays out of it.
+impl fmt::Debug for MaskingRules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MaskingRules")
+            .field("columns", &self.columns)
+            .field("detect", &self.detect)
+            .field("patterns", &self.patterns)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One rule about a column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnRule {
+    /// `schema.table.column` or `table.column`; `*` stands for any part.
+    pub pattern: String,
+    /// What is shown instead.
+    pub as_: How,
+    /// Whether its values may be inferred by filtering on it.
+    pub in_predicates: InPredicates,
+}
+
+/// What is shown instead of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// A mask that says nothing of the value.
+    Redact,
+    /// Stars, then the last characters; only stars when that would show the whole value.
+    KeepLast(#[schemars(range(min = 1, max = 64))] u32),
+    /// NULL.
+    Null,
+    /// A keyed hash: equal values stay equal, and nothing else can be told.
+    Hash,
+    /// An invented value of the same kind, always the same for the same value.
+    Pseudonym,
+}
+
+impl How {
+    /// How little it shows.
+    fn strictness(self) -> u64 {
+        match self {
+            Self::Redact => u64::MAX,
+            Self::Null => u64::MAX - 1,
+            Self::Hash => u64::MAX - 2,
+            Self::Pseudonym => u64::MAX - 3,
+            Self::KeepLast(shown) => u64::from(u32::MAX - shown),
+        }
+    }
+}
+
+/// What happens to a statement that filters, joins, groups or sorts by a masked column.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum InPredicates {
+    /// It runs.
+    Allow,
+    /// A human is asked first.
+    #[default]
+    RequireApproval,
+    /// It is refused.
+    Deny,
+}
+
+/// A set of built-in detectors.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum DetectorSet {
+    /// Credentials: keys, tokens, passwords, private keys, cookies.
+    Secrets,
+    /// Data about people: e-mail, phone, cards, accounts, national identifiers, dates of birth.
+    Personal,
+}
+
+impl DetectorSet {
+    /// Every set.
+    pub const ALL: [Self; 2] = [Self::Secrets, Self::Personal];
+
+    /// The word for it in policy.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Secrets => "secrets",
+            Self::Personal => "personal",
+        }
+    }
+}
+
+/// A detector of the policy's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    /// What findings are counted as: `pattern:NAME`.
+    pub name: String,
+    /// What is masked: its whole match.
+    pub regex: String,
+    /// What is shown instead.
+    pub as_: How,
+}
+
+/// Why rules were not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MaskingError {
+    /// A column pattern that is not two or three parts.
+    #[error(
+        "masking column `{0}` is not `schema.table.column` or `table.column`: write two or three parts separated by dots, `*` for any"
+    )]
+    Column(String),
+    /// Two rules for the same columns.
+    #[error("masking column `{0}` has two rules: keep one")]
+    ColumnTwice(String),
+    /// A pattern without a usable name.
+    #[error(
+        "masking pattern name `{0}` is not 1 to 64 of a-z, 0-9, `-` and `_`: it is counted under this name"
+    )]
+    PatternName(String),
+    /// Two patterns of one name.
+    #[error("masking pattern `{0}` is there twice: rename one")]
+    PatternTwice(String),
+    /// A regex that does not compile, or not within the limits.
+    #[error("masking pattern `{name}` has a regex that cannot be used: {reason}")]
+    Regex {
+        /// The pattern.
+        name: String,
+        /// What the compiler of regexes says.
+        reason: String,
+    },
+    /// Too many.
+    #[error(
+        "{0} masking rules, the limit is {MAX_RULES}: join patterns with `|` and columns with `*`"
+    )]
+    TooMany(usize),
+}
+
+/// One part of a column pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Any,
+    Is(Box<str>),
+}
+
+impl Part {
+    fn new(text: &str) -> Self {
+        match text {
+            "*" => Self::Any,
+            name => Self::Is(name.to_lowercase().into()),
+        }
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Is(own) => {
+                own.eq_ignore_ascii_case(name) || (!name.is_ascii() && **own == name.to_lowercase())
+            }
+        }
+    }
+}
+
+/// A column rule ready to be matched.
+#[derive(Debug)]
+pub(super) struct CompiledColumn {
+    rule: ColumnRule,
+    schema: Part,
+    table: Part,
+    column: Part,
+    /// `column:table.column`, as findings of this rule are counted.
+    pub(super) label: Box<str>,
+}
+
+impl CompiledColumn {
+    fn new(rule: ColumnRule) -> Result<Self, MaskingError> {
+        let parts: Vec<&str> = rule.pattern.split('.').map(str::trim).collect();
+        let (schema, table, column) = match parts[..] {
+            [table, column] => ("*", table, column),
+            [schema, table, column] => (schema, table, column),
+            _ => return Err(MaskingError::Column(rule.pattern)),
+        };
+        let bad = |part: &str| part.is_empty() || (part.contains('*') && part != "*");
+        if [schema, table, column].into_iter().any(bad) {
+            return Err(MaskingError::Column(rule.pattern));
+        }
+        let label = if schema == "*" {
+            format!("column:{table}.{column}")
+        } else {
+            format!("column:{schema}.{table}.{column}")
+        };
+        Ok(Self {
+            schema: Part::new(schema),
+            table: Part::new(table),
+            column: Part::new(column),
+            label: label.to_lowercase().into(),
+            rule,
+        })
+    }
+
+    pub(super) fn rule(&self) -> &ColumnRule {
+        &self.rule
+    }
+
+    /// A relation the text does not name could be any; a schema it does not name could be any.
+    fn matches_relation(&self, relation: Option<&str>) -> bool {
+        let Some(relation) = relation else {
+            return true;
+        };
+        match relation.rsplit_once('.') {
+            None => self.table.matches(relation),
+            Some((schema, table)) => {
+                // A database before the schema narrows nothing a pattern could say.
+                let schema = schema.rsplit_once('.').map_or(schema, |(_, last)| last);
+                self.table.matches(table) && self.schema.matches(schema)
+            }
+        }
+    }
+
+    fn matches_column(&self, column: &str) -> bool {
+        column == "*" || self.column.matches(column)
+    }
+}
+
+/// A policy pattern ready to run.
+#[derive(Debug)]
+pub(super) struct CompiledPattern {
+    /// `pattern:NAME`.
+    pub(super) label: Box<str>,
+    pub(super) regex: Regex,
+    pub(super) how: How,
+}
+
+impl CompiledPattern {
+    fn new(pattern: &Pattern) -> Result<Self, MaskingError> {
+        let named =
+            |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'-' | b'_');
+        if !(1..=64).contains(&pattern.name.len()) || !pattern.name.bytes().all(named) {
+            return Err(MaskingError::PatternName(pattern.name.clone()));
+        }
+        let wrong = |reason: String| MaskingError::Regex {
+            name: pattern.name.clone(),
+            reason,
+        };
+        if pattern.regex.len() > MAX_REGEX {
+            return Err(wrong(format!(
+                "it is {} bytes long, the limit is {MAX_REGEX}",
+                pattern.regex.len()
+            )));
+        }
+        let regex = RegexBuilder::new(&pattern.regex)
+            .size_limit(MAX_REGEX_PROGRAM)
+            .dfa_size_limit(MAX_REGEX_PROGRAM)
+            .build()
+            .map_err(|error| wrong(error.to_string()))?;
+        if regex.is_match(b"") {
+            return Err(wrong(
+                "it matches the empty text, so it would match everywhere".into(),
+            ));
+        }
+        Ok(Self {
+            label: format!("pattern:{}", pattern.name).into(),
+            regex,
+            how: pattern.as_,
+        })
+    }
+}
+
+impl Masking {
+    /// Checks rules and makes them ready to run.
+    pub fn compile(rules: MaskingRules) -> Result<Self, MaskingError> {
+        let count = rules.columns.len() + rules.patterns.len();
+        if count > MAX_RULES {
+            return Err(MaskingError::TooMany(count));
+        }
+        let mut columns: Vec<CompiledColumn> = Vec::with_capacity(rules.columns.len());
+        for rule in rules.columns {
+            let column = CompiledColumn::new(rule)?;
+            if columns.iter().any(|other| other.label == column.label) {
+                return Err(MaskingError::ColumnTwice(column.rule.pattern));
+            }
+            columns.push(column);
+        }
+        let mut patterns: Vec<CompiledPattern> = Vec::with_capacity(rules.patterns.len());
+        for pattern in &rules.patterns {
+            let pattern = CompiledPattern::new(pattern)?;
+            if patterns.iter().any(|other| other.label == pattern.label) {
+                return Err(MaskingError::PatternTwice(
+                    pattern.label.trim_start_matches("pattern:").into(),
+                ));
+            }
+            patterns.push(pattern);
+        }
+        Ok(Self {
+            columns,
+            patterns,
+            sets: detect::Sets {
+                secrets: rules.detect.contains(&DetectorSet::Secrets),
+                personal: rules.detect.contains(&DetectorSet::Personal),
+            },
+            key: rules.key,
+        })
+    }
+
+    /// The rule for a column, if it has one: the strictest of those that match.
+    ///
+    /// `relation` is `schema.table` or `table`, without regard to case; `None` stands for any relation. `column` may be
+    /// `*` for any column of the relation. Where a part is not known, every rule it could be under counts.
+    pub fn column_rule(&self, relation: Option<&str>, column: &str) -> Option<&ColumnRule> {
+        self.compiled_column(relation, column)
+            .map(|index| self.columns[index].rule())
+    }
+
+    /// Whether any column of `relation` has a rule.
+    pub fn relation_is_sensitive(&self, relation: &str) -> bool {
+        self.column_rule(Some(relation), "*").is_some()
+    }
+
+    /// Whether any column of any relation has a rule.
+    pub fn has_column_rules(&self) -> bool {
+        !self.columns.is_empty()
+    }
+
+    /// The strictest thing policy says about `column` in a predicate; `None`: it is not sensitive.
+    pub fn in_predicates(&self, relation: Option<&str>, column: &str) -> Option<InPredicates> {
+        self.columns
+            .iter()
+            .filter(|rule| rule.matches_relation(relation) && rule.matches_column(column))
+            .map(|rule| rule.rule().in_predicates)
+            .max()
+    }
+
+    /// INVARIANT: adding a rule never shows more, so of several rules the strictest counts.
+    pub(super) fn compiled_column(&self, relation: Option<&str>, column: &str) -> Option<usize> {
+        let mut best: Option<usize> = None;
+        for (index, rule) in self.columns.iter().enumerate() {
+            if rule.matches_relation(relation) && rule.matches_column(column) {
+                let stricter = best.is_none_or(|best| {
+                    rule.rule.as_.strictness() > self.columns[best].rule.as_.strictness()
+                });
+                if stricter {
+                    best = Some(index);
+                }
+            }
+        }
+        best
+    }
+}

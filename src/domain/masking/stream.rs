@@ -1,0 +1,519 @@
+//! Text of any length, in pieces of any size, masked as it passes.
+//!
+//! Bytes are kept until a line is complete, because what stands in a line may be judged by all of it; a line without end is
+//! cut at a place its own content decides. Pieces of a language model's event stream are read as the text they make up:
+//! an event is held while a candidate is open in the text it belongs to, and no longer.
+//!
+//! INVARIANT: what comes out depends on the bytes that went in, never on how they were cut.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::{
+    Masking,
+    detect::{self, Finding, Rule},
+    events::{self, Piece},
+    replace,
+};
+
+/// The longest line taken whole.
+const MAX_LINE: usize = 64 << 10;
+/// A longer one is cut after here, at the first place that belongs to no value.
+const CUT_FROM: usize = 48 << 10;
+/// The most bytes of events held back.
+const MAX_HELD: usize = 256 << 10;
+/// The longest candidate that holds events back.
+const MAX_CANDIDATE: usize = 16 << 10;
+
+/// How much of a text without line ends is looked at again for what names its values.
+const LOOK_BACK: usize = 1 << 10;
+
+/// Something found in a stream: by which rule, and where in the bytes that went in. Never the value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextFinding {
+    /// `secrets:jwt`, `personal:iban`, `pattern:employee-id`.
+    pub rule: String,
+    /// Its first byte.
+    pub start: usize,
+    /// The byte after its last.
+    pub end: usize,
+}
+
+/// Masks one stream. Made by [`Masking::stream`].
+#[derive(Debug)]
+pub struct Stream<'a> {
+    masking: &'a Masking,
+    context: detect::Context,
+    /// What is not yet a whole line.
+    pending: Vec<u8>,
+    /// How far `pending` has been looked through for a line's end.
+    looked: usize,
+    /// Where `pending` starts in the stream.
+    position: usize,
+    /// Lines that wait for a text to go on.
+    held: VecDeque<Held>,
+    held_bytes: usize,
+    channels: BTreeMap<u64, Channel>,
+    found: Vec<Finding>,
+}
+
+/// A line that waits.
+#[derive(Debug)]
+struct Held {
+    line: Vec<u8>,
+    position: usize,
+    /// Masks of what is not part of a longer text, in the line's own bytes.
+    found: Vec<Finding>,
+    pieces: Vec<HeldPiece>,
+}
+
+#[derive(Debug)]
+struct HeldPiece {
+    piece: Piece,
+    /// Its place in the channel's text.
+    start: usize,
+    end: usize,
+    /// For each byte of the text where it stands in the raw string; `None`: at the same place.
+    places: Option<Vec<u32>>,
+}
+
+/// One text that arrives in pieces.
+#[derive(Debug, Default)]
+struct Channel {
+    context: detect::Context,
+    /// The text from `base` on.
+    text: Vec<u8>,
+    base: usize,
+    /// Up to here lines are complete and their context is passed on.
+    line: usize,
+    /// Up to here it is decided what is masked.
+    done: usize,
+    found: Vec<Finding>,
+}
+
+impl Masking {
+    /// Starts masking a stream.
+    pub fn stream(&self) -> Stream<'_> {
+        Stream {
+            masking: self,
+            context: detect::Context::default(),
+            pending: Vec::new(),
+            looked: 0,
+            position: 0,
+            held: VecDeque::new(),
+            held_bytes: 0,
+            channels: BTreeMap::new(),
+            found: Vec::new(),
+        }
+    }
+}
+
+impl Stream<'_> {
+    /// Takes the next bytes; appends to `out` what may leave, and to `findings` what was found in it.
+    pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>, findings: &mut Vec<TextFinding>) {
+        // Without growing by more than a line at a time, however much comes at once.
+        for bytes in bytes.chunks(4 * MAX_LINE) {
+            self.pending.extend_from_slice(bytes);
+            self.take_lines(out, findings);
+        }
+    }
+
+    /// Ends the stream; appends the rest.
+    pub fn finish(mut self, out: &mut Vec<u8>, findings: &mut Vec<TextFinding>) {
+        let rest = std::mem::take(&mut self.pending);
+        self.lines(&rest, out, findings);
+        self.position += rest.len();
+        self.flush(out, findings);
+    }
+
+    /// How many bytes wait.
+    pub fn held_back(&self) -> usize {
+        self.pending.len() + self.held_bytes
+    }
+
+    fn take_lines(&mut self, out: &mut Vec<u8>, findings: &mut Vec<TextFinding>) {
+        loop {
+            let mut whole = memchr::memrchr(b'\n', &self.pending[self.looked..])
+                .map_or(0, |found| self.looked + found + 1);
+            // A line too long for one look is cut by its own content, wherever the pieces of the stream ended.
+            let mut start = 0;
+            let mut cut = None;
+            while start < self.pending.len() && cut.is_none() {
+                let end = if self.pending.len() - start <= MAX_LINE {
+                    break;
+                } else {
+                    memchr::memchr(b'\n', &self.pending[start..])
+                };
+                match end {
+                    Some(end) if end <= MAX_LINE => start += end + 1,
+                    _ => cut = Some(start + cut_point(&self.pending[start..start + MAX_LINE])),
+                }
+            }
+            if let Some(cut) = cut {
+                whole = cut;
+            }
+            if cut.is_none() && whole > 0 {
+                // A token at the end of the last line may go on in the next.
+                let last =
+                    memchr::memrchr(b'\n', &self.pending[..whole - 1]).map_or(0, |found| found + 1);
+                if detect::wraps(&self.pending[last..whole]) {
+                    whole = last;
+                }
+            }
+            if whole == 0 {
+                self.looked = self.pending.len();
+                return;
+            }
+            let mut lines = std::mem::take(&mut self.pending);
+            self.pending = lines.split_off(whole);
+            self.looked = 0;
+            self.lines(&lines, out, findings);
+            self.position += lines.len();
+            if cut.is_none() {
+                self.looked = self.pending.len();
+                return;
+            }
+        }
+    }
+
+    /// Masks whole lines.
+    fn lines(&mut self, lines: &[u8], out: &mut Vec<u8>, findings: &mut Vec<TextFinding>) {
+        if lines.is_empty() {
+            return;
+        }
+        let events =
+            lines.starts_with(b"data:") || memchr::memmem::find(lines, b"\ndata:").is_some();
+        if !events && self.held.is_empty() {
+            self.plain(lines, self.position, out, findings);
+            return;
+        }
+        // Lines between events stay together: a token may go on in the next one.
+        let mut start = 0;
+        let mut plain = 0;
+        while start < lines.len() {
+            let end = memchr::memchr(b'\n', &lines[start..])
+                .map_or(lines.len(), |found| start + found + 1);
+            let line = &lines[start..end];
+            if events::payload(line).is_some() || !self.held.is_empty() {
+                self.between(&lines[plain..start], self.position + plain, out, findings);
+                self.line(line, self.position + start, out, findings);
+                plain = end;
+            }
+            start = end;
+        }
+        self.between(&lines[plain..], self.position + plain, out, findings);
+    }
+
+    /// Masks lines that came before an event, if there are any.
+    fn between(
+        &mut self,
+        lines: &[u8],
+        position: usize,
+        out: &mut Vec<u8>,
+        findings: &mut Vec<TextFinding>,
+    ) {
+        if !lines.is_empty() {
+            self.plain(lines, position, out, findings);
+        }
+    }
+
+    /// Masks lines that wait for nothing.
+    fn plain(
+        &mut self,
+        lines: &[u8],
+        position: usize,
+        out: &mut Vec<u8>,
+        findings: &mut Vec<TextFinding>,
+    ) {
+        let mut found = std::mem::take(&mut self.found);
+        found.clear();
+        self.masking.find(lines, &mut self.context, &mut found);
+        self.masking.write_text(lines, &found, out);
+        report(self.masking, &found, position, findings);
+        self.found = found;
+    }
+
+    fn line(
+        &mut self,
+        line: &[u8],
+        position: usize,
+        out: &mut Vec<u8>,
+        findings: &mut Vec<TextFinding>,
+    ) {
+        let pieces = events::payload(line)
+            .map(|from| events::pieces(line, from))
+            .unwrap_or_default();
+        if pieces.is_empty() && self.held.is_empty() {
+            self.plain(line, position, out, findings);
+            return;
+        }
+        let mut found = Vec::new();
+        if pieces.is_empty() {
+            self.masking.find(line, &mut self.context, &mut found);
+        } else {
+            // What the text of its pieces is masked by, only their channel decides.
+            self.masking
+                .find(line, &mut detect::Context::default(), &mut found);
+            found.retain(|finding| {
+                pieces
+                    .iter()
+                    .all(|piece| finding.end <= piece.start || finding.start >= piece.end)
+            });
+        }
+        let mut held = Held {
+            line: line.to_vec(),
+            position,
+            found,
+            pieces: Vec::with_capacity(pieces.len()),
+        };
+        let mut touched = Vec::new();
+        for piece in pieces {
+            let raw = &line[piece.start..piece.end];
+            let channel = self.channels.entry(piece.channel).or_default();
+            let start = channel.base + channel.text.len();
+            let places = if memchr::memchr(b'\\', raw).is_some() {
+                let mut places = Vec::new();
+                events::unescape(raw, &mut channel.text, &mut places);
+                Some(places)
+            } else {
+                channel.text.extend_from_slice(raw);
+                None
+            };
+            let end = channel.base + channel.text.len();
+            touched.push(piece.channel);
+            held.pieces.push(HeldPiece {
+                piece,
+                start,
+                end,
+                places,
+            });
+        }
+        self.held_bytes += held.line.len();
+        self.held.push_back(held);
+        for channel in touched {
+            if let Some(channel) = self.channels.get_mut(&channel) {
+                channel.advance(self.masking, End::Open);
+            }
+        }
+        if events::ends_text(line) || self.held_bytes > MAX_HELD {
+            self.flush(out, findings);
+        } else {
+            self.release(out, findings);
+        }
+    }
+
+    /// Decides everything and lets it out.
+    fn flush(&mut self, out: &mut Vec<u8>, findings: &mut Vec<TextFinding>) {
+        for channel in self.channels.values_mut() {
+            channel.advance(self.masking, End::Closed);
+        }
+        self.release(out, findings);
+        if self.held.is_empty() {
+            self.channels.clear();
+        }
+    }
+
+    /// Lets out the lines that wait for nothing any more, in order.
+    fn release(&mut self, out: &mut Vec<u8>, findings: &mut Vec<TextFinding>) {
+        while let Some(held) = self.held.front() {
+            let open = held.pieces.iter().any(|piece| {
+                self.channels
+                    .get(&piece.piece.channel)
+                    .is_some_and(|channel| channel.done < piece.end)
+            });
+            if open {
+                return;
+            }
+            let Some(held) = self.held.pop_front() else {
+                return;
+            };
+            self.held_bytes -= held.line.len();
+            self.write_held(&held, out, findings);
+        }
+    }
+
+    fn write_held(&mut self, held: &Held, out: &mut Vec<u8>, findings: &mut Vec<TextFinding>) {
+        let masking = self.masking;
+        report(masking, &held.found, held.position, findings);
+        let mut at = 0;
+        let mut own = held.found.iter().peekable();
+        for piece in &held.pieces {
+            while let Some(finding) = own.next_if(|finding| finding.end <= piece.piece.start) {
+                out.extend_from_slice(&held.line[at..finding.start]);
+                masking.write_mask(&held.line, finding, out);
+                at = finding.end;
+            }
+            out.extend_from_slice(&held.line[at..piece.piece.start]);
+            at = piece.piece.end;
+            if let Some(channel) = self.channels.get_mut(&piece.piece.channel) {
+                channel.write(masking, held, piece, out, findings);
+            }
+        }
+        for finding in own {
+            out.extend_from_slice(&held.line[at..finding.start]);
+            masking.write_mask(&held.line, finding, out);
+            at = finding.end;
+        }
+        out.extend_from_slice(&held.line[at..]);
+    }
+}
+
+fn report(masking: &Masking, found: &[Finding], position: usize, findings: &mut Vec<TextFinding>) {
+    findings.extend(found.iter().map(|finding| TextFinding {
+        rule: masking.label(finding.rule).into(),
+        start: position + finding.start,
+        end: position + finding.end,
+    }));
+}
+
+/// Where to cut a line without end: after something that ends most values, in the last quarter; else anywhere between
+/// two characters.
+fn cut_point(line: &[u8]) -> usize {
+    let soft = line[CUT_FROM..]
+        .iter()
+        .position(|byte| matches!(byte, b' ' | b',' | b';' | b'}' | b'>' | b'\t'));
+    if let Some(soft) = soft {
+        return CUT_FROM + soft + 1;
+    }
+    let mut cut = line.len();
+    while cut > CUT_FROM && line[cut - 1] & 0xc0 == 0x80 {
+        cut -= 1;
+    }
+    if cut > CUT_FROM && line[cut - 1] >= 0xc0 {
+        cut - 1
+    } else {
+        line.len()
+    }
+}
+
+/// Whether more of a text may come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Open,
+    Closed,
+}
+
+impl Channel {
+    /// Decides as much as can be decided.
+    fn advance(&mut self, masking: &Masking, end: End) {
+        let length = self.base + self.text.len();
+        if self.done == length {
+            return;
+        }
+        // Complete lines first: they are decided whole, and leave their context behind.
+        while let Some(found) = memchr::memchr(b'\n', &self.text[self.line - self.base..]) {
+            let line_end = self.line + found + 1;
+            self.decide(masking, line_end, Pass::Whole);
+            self.line = line_end;
+            self.done = line_end.max(self.done);
+        }
+        if end == End::Closed {
+            self.decide(masking, length, Pass::Whole);
+            self.line = length;
+            self.done = length;
+            return;
+        }
+        let line = &self.text[self.line - self.base..];
+        let open = self.line + detect::open_from(line);
+        if open > self.done {
+            let fresh = &self.text[self.done - self.base..open - self.base];
+            // Plain words hide nothing, and most of what a model says is plain words.
+            if fresh.iter().any(|byte| {
+                !(byte.is_ascii_lowercase() || matches!(byte, b' ' | b'.' | b',' | 0x80..))
+            }) {
+                self.decide(masking, open, Pass::Part);
+                self.done = open;
+            } else {
+                self.done = open;
+            }
+        }
+        // A text without line ends is not looked at from its start for ever.
+        if self.done - self.line > MAX_CANDIDATE {
+            self.line = self.done - LOOK_BACK;
+        }
+        if length - self.done > MAX_CANDIDATE {
+            self.decide(masking, length, Pass::Part);
+            self.done = length;
+        }
+    }
+
+    /// Finds what is masked between `done` and `until`, looking at the line from its start.
+    fn decide(&mut self, masking: &Masking, until: usize, pass: Pass) {
+        let text = &self.text[self.line - self.base..until - self.base];
+        let mut found = Vec::new();
+        match pass {
+            Pass::Whole => masking.find(text, &mut self.context, &mut found),
+            Pass::Part => masking.find(text, &mut self.context.clone(), &mut found),
+        }
+        let (line, done) = (self.line, self.done);
+        self.found
+            .extend(found.into_iter().filter_map(|mut finding| {
+                finding.start = (finding.start + line).max(done);
+                finding.end += line;
+                (finding.start < finding.end).then_some(finding)
+            }));
+    }
+
+    /// Appends a piece with its masks, and forgets what is behind it.
+    fn write(
+        &mut self,
+        masking: &Masking,
+        held: &Held,
+        piece: &HeldPiece,
+        out: &mut Vec<u8>,
+        findings: &mut Vec<TextFinding>,
+    ) {
+        let raw = &held.line[piece.piece.start..piece.piece.end];
+        let place = |at: usize| match &piece.places {
+            Some(places) => places[at - piece.start] as usize,
+            None => at - piece.start,
+        };
+        let mut at = 0;
+        for finding in self
+            .found
+            .iter()
+            .filter(|finding| finding.start < piece.end && finding.end > piece.start)
+        {
+            let (from, to) = (finding.start.max(piece.start), finding.end.min(piece.end));
+            out.extend_from_slice(&raw[at..place(from)]);
+            let text = &self.text[from - self.base..to - self.base];
+            match finding.rule {
+                // Shown in the place of its first character; the rest of it is gone.
+                Rule::Pattern(_) if finding.start >= piece.start => {
+                    let whole = &self.text
+                        [from - self.base..(finding.end - self.base).min(self.text.len())];
+                    let mut mask = Vec::new();
+                    let shifted = Finding {
+                        start: 0,
+                        end: whole.len(),
+                        rule: finding.rule,
+                    };
+                    masking.write_mask(whole, &shifted, &mut mask);
+                    replace::json_text(&String::from_utf8_lossy(&mask), out);
+                }
+                Rule::Pattern(_) => {}
+                Rule::BuiltIn(_) => replace::hide(text, replace::HIDDEN, out),
+            }
+            at = place(to);
+            findings.push(TextFinding {
+                rule: masking.label(finding.rule).into(),
+                start: held.position + piece.piece.start + place(from),
+                end: held.position + piece.piece.start + place(to),
+            });
+        }
+        out.extend_from_slice(&raw[at..]);
+        // What is before both the line at hand and what was written is needed no more.
+        self.found.retain(|finding| finding.end > piece.end);
+        let keep = self.line.min(piece.end);
+        if keep - self.base > 4096 {
+            self.text.drain(..keep - self.base);
+            self.base = keep;
+        }
+    }
+}
+
+/// Whether a decision is the last about its line.
+#[derive(Clone, Copy)]
+enum Pass {
+    Whole,
+    Part,
+}

@@ -1,0 +1,508 @@
+//! What a policy file may say: one type per mapping of the file, from which the reader and the JSON Schema both come.
+//!
+//! What the names in it mean is `compile`'s business.
+
+use std::{borrow::Cow, time::Duration};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
+use serde_json::{Value as Json, json};
+
+use super::{
+    ApproverKind, Endpoint, Hours, RecordedResults, TablePattern,
+    problem::{Problems, choices, quoted},
+    read::{At, ByName, FromNode, Needed, OneOrMore, Positive, mapping, scalar, wanted, word},
+    units,
+    yaml::{Key, Node, Value},
+};
+use crate::domain::{
+    classify::Effect,
+    connection::ConnectionKind,
+    masking::{DetectorSet, How, InPredicates},
+};
+
+mapping! {
+    /// A policy: who may do what, where and when, who must agree, and what of a result may be seen. Deny wins; what no
+    /// rule allows is denied.
+    struct PolicyDocument: "a policy" {
+        /// The version of this format.
+        #[expect(dead_code, reason = "there is one version, and reading it is all there is to it")]
+        version: Needed<FormatVersion>,
+        /// Whose tokens count.
+        identity: Option<IdentityDocument>,
+        /// Who may decide, by the name rules use for them.
+        approvers: Option<ByName<ApproverDocument>>,
+        /// What can be reached, by the name agents use for it.
+        connections: Option<ByName<ConnectionDocument>>,
+        /// Who may do what. Deny wins over approval, approval over allow; the order only says which rule is named.
+        rules: Option<Vec<At<RuleDocument>>>,
+        /// What of a result may be seen. Without it, secrets and personal data are still detected.
+        masking: Option<At<MaskingSection>>,
+        /// What is kept.
+        record: Option<At<RecordDocument>>,
+    }
+
+    /// Whose tokens count.
+    struct IdentityDocument: "`identity`" {
+        /// Each issuer whose tokens are taken.
+        issuers: Needed<Vec<At<IssuerDocument>>>,
+    }
+
+    /// Someone whose tokens are taken.
+    struct IssuerDocument: "an issuer" {
+        /// `iss`, exactly as the tokens have it.
+        issuer: Needed<At<String>>,
+        /// `aud`: any of these.
+        audience: Needed<At<OneOrMore<String>>>,
+        /// `tid`: any of these. Without it, tenants are not checked.
+        tenants: Option<At<Vec<String>>>,
+        /// `azp` or `appid`: any of these. Without it, clients are not checked.
+        clients: Option<At<Vec<String>>>,
+        /// Who is an agent; everyone else with a user's token is a human.
+        agents: Option<At<AgentsDocument>>,
+    }
+
+    /// Marks of an agent in a token; any one is enough.
+    struct AgentsDocument: "`agents`" {
+        /// App roles.
+        app_roles: Option<Vec<String>>,
+        /// Groups.
+        groups: Option<Vec<String>>,
+        /// Client ids.
+        clients: Option<Vec<String>>,
+    }
+
+    /// Who may decide, how many of them it takes, and how long they have.
+    struct ApproverDocument: "an approver group" {
+        /// Humans in any of these groups.
+        groups: Option<At<Vec<String>>>,
+        /// Principals one by one: `user:NAME`, or `app:NAME` for a pipeline.
+        principals: Option<At<Vec<At<String>>>>,
+        /// People, or CI jobs that are named one by one. `human` if not given.
+        kind: Option<At<ApproverKind>>,
+        /// How many different ones must agree. 1 if not given.
+        count: Option<At<Positive>>,
+        /// How long after asking an approval is too late. `30m` if not given.
+        expires_in: Option<At<DurationText>>,
+    }
+
+    /// Something that can be reached.
+    struct ConnectionDocument: "a connection" {
+        /// What speaks there.
+        kind: Needed<At<KindText>>,
+        /// Where reads go, with a credential that can only read.
+        read: Needed<EndpointDocument>,
+        /// Where everything else goes. Without it the connection is read-only.
+        write: Option<EndpointDocument>,
+        /// Who may use it at all; rules say for what.
+        allow: Needed<At<WhoDocument>>,
+        /// How much one principal may take from it.
+        budget: Option<BudgetDocument>,
+    }
+
+    /// An address.
+    struct EndpointDocument: "an endpoint" {
+        /// `postgres://USER:${secret:PASSWORD}@HOST/DATABASE`, `sqlite:PATH`, or `${secret:NAME}` for all of it.
+        url: At<String>,
+    }
+
+    /// Principals: whoever is in any of these.
+    struct WhoDocument: "`who` and `allow`" {
+        /// In any of these groups.
+        groups: Option<At<Vec<String>>>,
+        /// With any of these app roles.
+        app_roles: Option<At<Vec<String>>>,
+        /// One of these: `agent:NAME`, `app:NAME`, `user:NAME`.
+        principals: Option<At<Vec<At<String>>>>,
+    }
+
+    /// How much one principal may take from one connection.
+    struct BudgetDocument: "`budget`" {
+        /// Rows of one result. 10000 if not given.
+        rows: Option<Positive>,
+        /// Bytes of one result. `8MiB` if not given.
+        bytes: Option<SizeText>,
+        /// Requests in a minute. 120 if not given.
+        requests_per_minute: Option<Positive>,
+        /// How long one statement may run. `30s` if not given.
+        timeout: Option<DurationText>,
+    }
+
+    /// Conditions that must all hold, and what follows.
+    struct RuleDocument: "a rule" {
+        /// Its name: decisions and the record call it by it.
+        name: Needed<At<String>>,
+        /// Whom it is about. Everyone its connections allow if not given.
+        who: Option<At<WhoDocument>>,
+        /// Which connections it is about. All if not given.
+        connections: Option<At<OneOrMore<At<String>>>>,
+        /// When it holds, by the clock of a place. Always if not given.
+        between: Option<At<HoursText>>,
+        /// What must be true of the operation. Only `allow` must have it.
+        when: Option<At<ConditionDocument>>,
+        /// What follows.
+        then: Needed<At<ThenDocument>>,
+    }
+
+    /// What must be true of an operation. To let something through, all of it must be covered; to refuse it, any part
+    /// of it is enough.
+    struct ConditionDocument: "`when`" {
+        /// Effects, as `portcullis classify` names them. Any if not given; but `allow` never takes `unknown` unless
+        /// it names it.
+        effect: Option<At<OneOrMore<Effect>>>,
+        /// Tables: `schema.table`, `table`, `*` for a whole part. Any if not given.
+        tables: Option<At<OneOrMore<PatternText>>>,
+        /// Whether a write or removal says which rows. Either if not given.
+        unbounded: Option<bool>,
+    }
+
+    /// What of a result may be seen.
+    struct MaskingSection: "`masking`" {
+        /// Who is asked when a statement compares, sorts or groups by a masked column (`in_predicates:
+        /// require_approval`). The only group of people if not given; with several, such a statement is refused.
+        approvers: Option<At<String>>,
+        /// Columns, and how each is masked. The first that matches counts.
+        columns: Option<Vec<At<ColumnDocument>>>,
+        /// Which built-in detectors look at everything that comes back. All of them if not given.
+        detect: Option<OneOrMore<DetectorSet>>,
+        /// Expressions of your own.
+        patterns: Option<Vec<At<PatternDocument>>>,
+    }
+
+    /// A column and how it is masked.
+    struct ColumnDocument: "a masked column" {
+        /// `schema.table.column` or `table.column`, with `*` for a whole part.
+        r#match: Needed<At<ColumnPatternText>>,
+        /// How.
+        r#as: Needed<How>,
+        /// What becomes of a statement that compares, sorts or groups by it. `require_approval` if not given.
+        in_predicates: Option<InPredicates>,
+    }
+
+    /// An expression and how what it finds is masked.
+    struct PatternDocument: "a masking pattern" {
+        /// Its name: findings are counted under it.
+        name: Needed<At<String>>,
+        /// A regular expression, without look-around.
+        regex: Needed<At<RegexText>>,
+        /// How.
+        r#as: Needed<How>,
+    }
+
+    /// What is kept of a request.
+    struct RecordDocument: "`record`" {
+        /// For how long. For ever if not given.
+        retain: Option<DurationText>,
+        /// Whether masked results are kept, sealed. `masked` if not given.
+        results: Option<RecordedResults>,
+        /// The largest result kept. `4MiB` if not given.
+        max_result: Option<SizeText>,
+        /// Who may read the whole record, beside people who may approve something. Everyone reads their own.
+        readers: Option<At<WhoDocument>>,
+    }
+}
+
+/// The JSON Schema of a policy file.
+pub fn schema() -> Json {
+    let mut schema = SchemaSettings::draft2020_12()
+        .into_generator()
+        .into_root_schema_for::<PolicyDocument>()
+        .to_value();
+    without_null(&mut schema);
+    schema["title"] = json!("Portcullis policy");
+    schema
+}
+
+/// An optional key may be left out; it may not be there without a value.
+fn without_null(schema: &mut Json) {
+    if let Some(object) = schema.as_object_mut() {
+        if let Some(types) = object.get_mut("type")
+            && let Some(list) = types.as_array_mut()
+        {
+            list.retain(|name| name != "null");
+            if let [only] = list.as_slice() {
+                *types = only.clone();
+            }
+        }
+        if let Some(list) = object.get_mut("anyOf").and_then(Json::as_array_mut) {
+            list.retain(|one| one != &json!({"type": "null"}));
+            if list.len() == 1 {
+                let only = list.remove(0);
+                object.remove("anyOf");
+                if let Json::Object(only) = only {
+                    for (key, value) in only {
+                        object.entry(key).or_insert(value);
+                    }
+                }
+            }
+        }
+        object.values_mut().for_each(without_null);
+    } else if let Some(list) = schema.as_array_mut() {
+        list.iter_mut().for_each(without_null);
+    }
+}
+
+/// `1`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FormatVersion;
+
+impl FromNode for FormatVersion {
+    fn read(node: &Node, problems: &mut Problems<'_>) -> Option<Self> {
+        match scalar(node, "a version", problems)? {
+            "1" => Some(Self),
+            other => {
+                problems.suggest(
+                    node.place,
+                    format!(
+                        "this program does not know version {} of a policy",
+                        quoted(other)
+                    ),
+                    "write `version: 1`",
+                );
+                None
+            }
+        }
+    }
+}
+
+impl JsonSchema for FormatVersion {
+    fn schema_name() -> Cow<'static, str> {
+        "FormatVersion".into()
+    }
+    fn inline_schema() -> bool {
+        true
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        schemars::json_schema!({"const": 1})
+    }
+}
+
+/// A text with a meaning of its own, read by a function of `units`.
+macro_rules! text {
+    ($($name:ident($type:ty), $read:path, $what:literal, $schema:tt;)*) => {$(
+        #[derive(Clone, Debug)]
+        pub(super) struct $name(pub(super) $type);
+
+        impl FromNode for $name {
+            fn read(node: &Node, problems: &mut Problems<'_>) -> Option<Self> {
+                let text = scalar(node, $what, problems)?;
+                if text.trim().is_empty() {
+                    problems.add(node.place, concat!("this is empty; ", $what, " is wanted"));
+                    return None;
+                }
+                match $read(text) {
+                    Ok(value) => Some(Self(value)),
+                    Err((message, suggestion)) => {
+                        problems.suggest(node.place, message, suggestion);
+                        None
+                    }
+                }
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn inline_schema() -> bool {
+                true
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                schemars::json_schema!($schema)
+            }
+        }
+    )*};
+}
+
+text! {
+    DurationText(Duration), units::duration, "a duration",
+        {"type": "string", "pattern": "^([0-9]+(ms|s|m|h|d|w))+$", "examples": ["30s", "1h30m", "400d"]};
+    SizeText(u64), units::size, "a size",
+        {"anyOf": [
+            {"type": "string", "pattern": "^[0-9]+ ?(B|kB|KiB|MB|MiB|GB|GiB)?$", "examples": ["8MiB"]},
+            {"type": "integer", "minimum": 1}
+        ]};
+    HoursText(Hours), units::hours, "a span of hours",
+        {"type": "string", "pattern": "^[0-9]{2}:[0-9]{2}-[0-9]{2}:[0-9]{2} .+$",
+         "examples": ["22:00-06:00 Europe/Berlin"]};
+    PatternText(TablePattern), units::table_pattern, "a pattern of tables",
+        {"type": "string", "examples": ["public.customers", "*.customers", "customers"]};
+    ColumnPatternText(String), units::column_pattern, "a pattern of columns",
+        {"type": "string", "examples": ["*.customers.email"]};
+    RegexText(String), units::regex, "a regular expression",
+        {"type": "string", "format": "regex", "maxLength": 1000};
+}
+
+/// A kind of connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KindText(pub(super) ConnectionKind);
+
+impl FromNode for KindText {
+    fn read(node: &Node, problems: &mut Problems<'_>) -> Option<Self> {
+        const KINDS: [(&str, ConnectionKind); 2] = [
+            ("postgres", ConnectionKind::Postgres),
+            ("sqlite", ConnectionKind::Sqlite),
+        ];
+        const WITHOUT_A_TARGET: [&str; 4] = ["mysql", "mssql", "http", "command"];
+        let text = scalar(node, "a kind of connection", problems)?;
+        let known = KINDS.iter().find(|(name, _)| *name == text);
+        let allowed = choices(text, "allowed", KINDS.iter().map(|(name, _)| *name));
+        if known.is_none() && WITHOUT_A_TARGET.contains(&text) {
+            let message = format!("this version has no target for connections of kind `{text}`");
+            problems.suggest(node.place, message, allowed);
+        } else if known.is_none() {
+            let message = format!("{} is not a kind of connection", quoted(text));
+            problems.suggest(node.place, message, allowed);
+        }
+        known.map(|(_, kind)| Self(*kind))
+    }
+}
+
+impl JsonSchema for KindText {
+    fn schema_name() -> Cow<'static, str> {
+        ConnectionKind::schema_name()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        ConnectionKind::json_schema(generator)
+    }
+}
+
+impl EndpointDocument {
+    /// The address, if it fits the kind as far as that is known.
+    pub(super) fn endpoint(
+        &self,
+        kind: Option<ConnectionKind>,
+        problems: &mut Problems<'_>,
+    ) -> Option<Endpoint> {
+        units::endpoint(kind, &self.url.value)
+            .map_err(|(message, suggestion)| problems.suggest(self.url.place, message, suggestion))
+            .ok()
+    }
+}
+
+/// What follows when a rule matches.
+#[derive(Clone, Debug, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum ThenDocument {
+    /// Let it through.
+    Allow,
+    /// Hold it until this approver group has agreed.
+    RequireApproval(At<String>),
+    /// Refuse it, with this message for whoever asked.
+    Deny(String),
+}
+
+impl FromNode for ThenDocument {
+    fn read(node: &Node, problems: &mut Problems<'_>) -> Option<Self> {
+        const HOW: &str =
+            "write `allow`, `{ require_approval: GROUP }` or `{ deny: \"why, and what to do\" }`";
+        match single_entry(node) {
+            Entry::Word("allow") => Some(Self::Allow),
+            Entry::Word("deny") => {
+                problems.suggest(node.place, "this denies without saying why", HOW);
+                None
+            }
+            Entry::Word("require_approval") => {
+                problems.suggest(node.place, "this does not say whose approval", HOW);
+                None
+            }
+            Entry::Pair("require_approval", value) => {
+                At::read(value, problems).map(Self::RequireApproval)
+            }
+            Entry::Pair("deny", value) => String::read(value, problems).map(Self::Deny),
+            Entry::Word(other) | Entry::Pair(other, _) => {
+                let known = ["allow", "require_approval", "deny"];
+                let hint = choices(other, "allowed", known);
+                let message = format!("{} is not something that can follow", quoted(other));
+                problems.suggest(node.place, message, format!("{hint}; {HOW}"));
+                None
+            }
+            Entry::Several => {
+                problems.suggest(node.place, "only one thing can follow", HOW);
+                None
+            }
+            Entry::Other => {
+                wanted(node, "what follows", problems);
+                None
+            }
+        }
+    }
+}
+
+impl FromNode for How {
+    fn read(node: &Node, problems: &mut Problems<'_>) -> Option<Self> {
+        const HOW: &str = "write redact, null, hash, pseudonym or { keep_last: 4 }";
+        match single_entry(node) {
+            Entry::Word("redact") => Some(Self::Redact),
+            Entry::Word("null") => Some(Self::Null),
+            Entry::Word("hash") => Some(Self::Hash),
+            Entry::Word("pseudonym") => Some(Self::Pseudonym),
+            Entry::Pair("keep_last", value) => match Positive::read(value, problems)? {
+                Positive(count @ ..=64) => Some(Self::KeepLast(count)),
+                Positive(_) => {
+                    let message = "this keeps more than 64 characters";
+                    problems.suggest(value.place, message, "keep fewer, such as 4");
+                    None
+                }
+            },
+            Entry::Word(other) | Entry::Pair(other, _) => {
+                let known = ["redact", "null", "hash", "pseudonym", "keep_last"];
+                let hint = choices(other, "allowed", known);
+                let message = format!("{} is not a way to mask", quoted(other));
+                problems.suggest(node.place, message, format!("{hint}; {HOW}"));
+                None
+            }
+            Entry::Several => {
+                problems.suggest(node.place, "a value is masked in one way", HOW);
+                None
+            }
+            Entry::Other => {
+                wanted(node, "a way to mask", problems);
+                None
+            }
+        }
+    }
+}
+
+/// A word alone, or one key with its value.
+enum Entry<'n> {
+    Word(&'n str),
+    Pair(&'n str, &'n Node),
+    Several,
+    Other,
+}
+
+fn single_entry(node: &Node) -> Entry<'_> {
+    match &node.value {
+        Value::Scalar { text, .. } if text == "null" || !node.is_empty() => Entry::Word(text),
+        Value::Map(entries) => match entries.as_slice() {
+            [(Key { text, .. }, value)] => Entry::Pair(text, value),
+            _ => Entry::Several,
+        },
+        _ => Entry::Other,
+    }
+}
+
+macro_rules! words {
+    ($($type:ty, $what:literal: $($word:literal => $value:expr),*;)*) => {$(
+        impl FromNode for $type {
+            fn read(node: &Node, problems: &mut Problems<'_>) -> Option<Self> {
+                word(node, $what, &[$(($word, $value)),*], problems)
+            }
+        }
+    )*};
+}
+
+words! {
+    Effect, "an effect":
+        "read" => Self::Read, "secret" => Self::Secret, "write" => Self::Write,
+        "destructive" => Self::Destructive, "schema" => Self::Schema, "admin" => Self::Admin,
+        "unknown" => Self::Unknown;
+    ApproverKind, "a kind of approver":
+        "human" => Self::Human, "pipeline" => Self::Pipeline;
+    RecordedResults, "something to keep of results":
+        "masked" => Self::Masked, "none" => Self::None;
+    DetectorSet, "a set of detectors":
+        "secrets" => Self::Secrets, "personal" => Self::Personal;
+    InPredicates, "something that can follow":
+        "allow" => Self::Allow, "require_approval" => Self::RequireApproval, "deny" => Self::Deny;
+}

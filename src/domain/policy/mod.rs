@@ -1,0 +1,324 @@
+//! What the operators want: who may do what, where, when, and who must agree.
+//!
+//! Text becomes a [`Policy`] in three steps: `yaml` reads nodes that know where they stand, `document` says what a
+//! policy file may say, `compile` resolves names and refuses what cannot be meant. `evaluate` answers one question with
+//! the result. None of them knows a store, a clock or a target.
+
+pub mod cases;
+mod compile;
+mod credential;
+mod document;
+mod evaluate;
+mod pattern;
+mod problem;
+mod reach;
+mod read;
+mod units;
+mod yaml;
+
+#[cfg(test)]
+mod laws;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    time::Duration,
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    classify::{Effect, Facts},
+    connection::{Budget, ConnectionKind, ConnectionName},
+    masking::{Masking, MaskingRules},
+    principal::Principal,
+    record::Hash,
+};
+
+pub use document::schema;
+pub use evaluate::evaluate;
+pub use pattern::TablePattern;
+pub use problem::{PolicyErrors, Problem};
+pub use yaml::MAX_FILE;
+
+/// The name of a rule, as the policy file has it.
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(transparent)]
+pub struct RuleName(pub Box<str>);
+
+/// The name of an approver group, as the policy file has it.
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(transparent)]
+pub struct ApproverGroupName(pub Box<str>);
+
+impl fmt::Display for RuleName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for ApproverGroupName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A policy that has been checked whole: every name in it means something, every pattern compiles.
+#[derive(Debug)]
+pub struct Policy {
+    /// SHA-256 of the text it came from; every decision on record names it.
+    pub version: Hash,
+    /// Whose tokens count.
+    pub issuers: Vec<Issuer>,
+    /// Who may approve.
+    pub approvers: BTreeMap<ApproverGroupName, ApproverGroup>,
+    /// What can be reached.
+    pub connections: BTreeMap<ConnectionName, ConnectionRules>,
+    /// Rules in the order of the file.
+    pub rules: Vec<Rule>,
+    /// What of a result may be seen, as the file says it.
+    pub masking_rules: MaskingRules,
+    /// What of a result may be seen, ready for use: made from `masking_rules` and a key, which no file holds.
+    pub masking: Masking,
+    /// Who is asked about conditions on masked columns; `None`: such statements are refused.
+    pub masking_approvers: Option<ApproverGroupName>,
+    /// What is kept.
+    pub record: RecordRules,
+}
+
+/// Someone whose tokens are taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issuer {
+    /// `iss`, exactly.
+    pub issuer: String,
+    /// `aud`, any of these.
+    pub audience: Vec<String>,
+    /// `tid`, any of these; empty: not checked.
+    pub tenants: BTreeSet<String>,
+    /// `azp` or `appid`, any of these; empty: not checked.
+    pub clients: BTreeSet<String>,
+    /// Who is an agent.
+    pub agents: AgentRules,
+}
+
+/// Marks of an agent in a token; any one is enough.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AgentRules {
+    /// App roles.
+    pub app_roles: BTreeSet<String>,
+    /// Groups.
+    pub groups: BTreeSet<String>,
+    /// Client ids.
+    pub clients: BTreeSet<String>,
+}
+
+/// Who may decide, how many of them it takes, and for how long they may think.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApproverGroup {
+    /// Humans in any of these groups.
+    pub groups: BTreeSet<String>,
+    /// Principals by id.
+    pub principals: BTreeSet<String>,
+    /// Whether its members are people or pipelines.
+    pub kind: ApproverKind,
+    /// How many distinct members must approve; at least 1.
+    pub count: u32,
+    /// How long after asking an approval is too late.
+    pub expires_in: Duration,
+}
+
+/// What kind of principal a group's members are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ApproverKind {
+    /// People.
+    Human,
+    /// CI jobs that policy names one by one.
+    Pipeline,
+}
+
+/// One connection, without its credentials' values.
+#[derive(Clone, Debug)]
+pub struct ConnectionRules {
+    /// Its name.
+    pub name: ConnectionName,
+    /// What speaks there.
+    pub kind: ConnectionKind,
+    /// Where reads go. A template: `${secret:NAME}` is resolved by `catalog`, never here.
+    pub read: Endpoint,
+    /// Where effects go; without it the connection is read-only.
+    pub write: Option<Endpoint>,
+    /// Who may use it at all.
+    pub allow: Who,
+    /// How much.
+    pub budget: Budget,
+}
+
+/// Where a connection leads, with the references to its secrets still unresolved.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// `postgres://…`, `sqlite:PATH`, or `${secret:NAME}` for either.
+    pub url: String,
+}
+
+/// An address may hold a password.
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Endpoint(..)")
+    }
+}
+
+/// A set of principals. Empty: nobody.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Who {
+    /// In any of these groups.
+    pub groups: BTreeSet<String>,
+    /// Or with any of these app roles.
+    pub app_roles: BTreeSet<String>,
+    /// Or one of these ids.
+    pub principals: BTreeSet<String>,
+}
+
+impl Who {
+    /// Whether `principal` is one of them.
+    pub fn includes(&self, principal: &Principal) -> bool {
+        self.principals.contains(principal.id().as_str())
+            || !self.groups.is_disjoint(principal.groups())
+            || !self.app_roles.is_disjoint(principal.app_roles())
+    }
+}
+
+/// One rule: conditions that must all hold, and what follows.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Its name, unique in the policy.
+    pub name: RuleName,
+    /// Whom it is about; `None`: everyone the connection allows.
+    pub who: Option<Who>,
+    /// Which connections; empty: all.
+    pub connections: BTreeSet<ConnectionName>,
+    /// When it holds; `None`: always.
+    pub between: Option<Hours>,
+    /// What must be true of the operation.
+    pub when: Condition,
+    /// What follows.
+    pub then: Consequence,
+}
+
+/// What must be true of an operation for a rule to match.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Condition {
+    /// Effects; empty: any.
+    pub effects: BTreeSet<Effect>,
+    /// Table patterns; empty: any.
+    pub tables: Vec<TablePattern>,
+    /// Bounded or not; `None`: either.
+    pub unbounded: Option<bool>,
+}
+
+/// A daily span of wall-clock time in a place, possibly over midnight.
+#[derive(Clone, Debug)]
+pub struct Hours {
+    /// From, inclusive.
+    pub from: jiff::civil::Time,
+    /// Until, exclusive.
+    pub until: jiff::civil::Time,
+    /// Where.
+    pub zone: jiff::tz::TimeZone,
+}
+
+/// What a matching rule says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Consequence {
+    /// Let it through.
+    Allow,
+    /// Refuse it, with this message.
+    Deny(String),
+    /// Hold it for this group.
+    RequireApproval(ApproverGroupName),
+}
+
+/// What is kept of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordRules {
+    /// For how long; the store never deletes by itself, `portcullis` says what is older.
+    pub retain: Option<Duration>,
+    /// Whether masked results are kept, sealed, to be fetched later.
+    pub results: RecordedResults,
+    /// The largest result kept, in bytes.
+    pub max_result: u64,
+    /// Who may read the whole record, beside people who may approve something.
+    pub readers: Who,
+}
+
+/// What is kept of results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordedResults {
+    /// The masked result, sealed.
+    Masked,
+    /// Only counts. The result of an approved request then cannot be fetched.
+    None,
+}
+
+/// One question for policy.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// Who asks.
+    pub principal: &'a Principal,
+    /// Where.
+    pub connection: &'a ConnectionRules,
+    /// What it would do.
+    pub facts: &'a Facts,
+    /// When.
+    pub now: jiff::Timestamp,
+}
+
+/// What policy says about one operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Let it through.
+    Allow {
+        /// The rule that said so.
+        rule: RuleName,
+    },
+    /// Refuse.
+    Deny {
+        /// The rule that said so; `None`: no rule matched.
+        rule: Option<RuleName>,
+        /// What the caller is told.
+        message: String,
+    },
+    /// Hold it until each of these groups has approved, by different people.
+    RequireApproval {
+        /// The first rule that said so.
+        rule: RuleName,
+        /// Every group asked for by a matching rule, in the order of the file.
+        from: Vec<ApproverGroupName>,
+    },
+}
+
+/// A decision and how it came about.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// What follows.
+    pub decision: Decision,
+    /// Every rule, in the order of the file, and why it matched or did not.
+    pub trace: Vec<RuleTrace>,
+}
+
+/// Why one rule matched or did not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RuleTrace {
+    /// The rule.
+    pub rule: RuleName,
+    /// Whether all its conditions held.
+    pub matched: bool,
+    /// The first condition that did not hold, or what the rule says.
+    pub why: String,
+}

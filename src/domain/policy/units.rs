@@ -1,0 +1,309 @@
+//! Small texts that mean something: durations, sizes, hours, addresses, patterns of names.
+//!
+//! Each reader takes the text of one value and gives the value, or what is wrong with it and how to mend it.
+
+use std::time::Duration;
+
+use jiff::{civil::Time, tz::TimeZoneDatabase};
+
+use super::{
+    Endpoint, Hours, TablePattern,
+    credential::literal_start,
+    problem::{choices, nearest, quoted},
+};
+use crate::domain::connection::ConnectionKind;
+
+/// What is wrong with a text, and how to mend it.
+pub(super) type Wrong = (String, String);
+
+/// The longest duration: what is kept for a hundred years is kept for ever.
+const LONGEST: Duration = Duration::from_secs(100 * 366 * 86_400);
+/// The largest size: beyond it a result does not fit into one answer anyway.
+const LARGEST: u64 = 1 << 40;
+/// Bounds for patterns in policy: enough for any identifier, little enough to compile at once.
+const REGEX_LENGTH: usize = 1000;
+const REGEX_SIZE: usize = 1 << 20;
+const REGEX_NESTING: u32 = 32;
+
+/// `30s`, `5m`, `1h30m`, `400d`.
+pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
+    let wrong = |message: String| {
+        let how = "write it like 500ms, 30s, 5m, 1h30m, 12h, 400d or 2w";
+        Err((message, how.into()))
+    };
+    let mut total = Duration::ZERO;
+    let mut rest = text.trim();
+    if rest.is_empty() || rest.len() > 40 {
+        return wrong(format!("{} is not a duration", quoted(text)));
+    }
+    while !rest.is_empty() {
+        let (digits, tail) = rest.split_at(end_of(rest, |byte| byte.is_ascii_digit()));
+        let (unit, tail) = tail.split_at(end_of(tail, |byte| byte.is_ascii_alphabetic()));
+        let Ok(count) = digits.parse::<u64>() else {
+            return wrong(format!("{} is not a duration", quoted(text)));
+        };
+        let seconds = |each: u64| count.checked_mul(each).map(Duration::from_secs);
+        let part = match unit {
+            "ms" => Some(Duration::from_millis(count)),
+            "s" => seconds(1),
+            "m" => seconds(60),
+            "h" => seconds(3_600),
+            "d" => seconds(86_400),
+            "w" => seconds(7 * 86_400),
+            "" => return wrong(format!("{} has no unit", quoted(text))),
+            _ => return wrong(format!("{} is not a unit of time", quoted(unit))),
+        };
+        match part.and_then(|part| total.checked_add(part)) {
+            Some(sum) if sum <= LONGEST => total = sum,
+            _ => return wrong(format!("{} is longer than a hundred years", quoted(text))),
+        }
+        rest = tail;
+    }
+    if total.is_zero() {
+        return wrong(format!("{} is no time at all", quoted(text)));
+    }
+    Ok(total)
+}
+
+/// `8MiB`, `512KiB`, `10MB`, or plain bytes.
+pub(super) fn size(text: &str) -> Result<u64, Wrong> {
+    let how = || "write it like 512KiB, 8MiB, 1GiB, or a plain number of bytes".to_owned();
+    let not_a_size = || (format!("{} is not a size", quoted(text)), how());
+    let trimmed = text.trim();
+    let (digits, unit) = trimmed.split_at(end_of(trimmed, |byte| byte.is_ascii_digit()));
+    let count = digits.parse::<u64>().map_err(|_| not_a_size())?;
+    const UNITS: [(&str, u64); 8] = [
+        ("", 1),
+        ("B", 1),
+        ("kB", 1_000),
+        ("KiB", 1 << 10),
+        ("MB", 1_000_000),
+        ("MiB", 1 << 20),
+        ("GB", 1_000_000_000),
+        ("GiB", 1 << 30),
+    ];
+    let unit = unit.trim();
+    let Some((_, each)) = UNITS.iter().find(|(name, _)| *name == unit) else {
+        let meant = UNITS
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(unit));
+        let hint = meant.map_or_else(how, |(name, _)| format!("did you mean `{name}`?"));
+        return Err((format!("{} is not a unit of size", quoted(unit)), hint));
+    };
+    match count.checked_mul(*each) {
+        Some(0) => Err((format!("{} is no space at all", quoted(text)), how())),
+        Some(bytes) if bytes <= LARGEST => Ok(bytes),
+        _ => Err((format!("{} is more than 1024 GiB", quoted(text)), how())),
+    }
+}
+
+/// `22:00-06:00 Europe/Berlin`.
+pub(super) fn hours(text: &str) -> Result<Hours, Wrong> {
+    let how = || "write it like \"22:00-06:00 Europe/Berlin\"".to_owned();
+    let Some((span, zone)) = text.trim().split_once(char::is_whitespace) else {
+        let message = if text.contains('-') && text.contains(':') {
+            format!("{} does not say where", quoted(text))
+        } else {
+            format!("{} is not a span of hours", quoted(text))
+        };
+        return Err((message, how()));
+    };
+    let Some((from, until)) = span.split_once('-') else {
+        return Err((format!("{} is not a span of hours", quoted(span)), how()));
+    };
+    let clock = |text: &str| {
+        time_of_day(text).ok_or_else(|| (format!("{} is not a time of day", quoted(text)), how()))
+    };
+    let (from, until) = (clock(from)?, clock(until)?);
+    if from == until {
+        return Err((
+            format!("{} begins when it ends", quoted(span)),
+            "leave `between` out for all day".into(),
+        ));
+    }
+    let zone = zone.trim();
+    let zones = TimeZoneDatabase::bundled();
+    let zone = zones.get(zone).map_err(|_| {
+        let known: Vec<String> = zones.available().map(|name| name.to_string()).collect();
+        let hint = match nearest(zone, known.iter().map(String::as_str)) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => "use a name like Europe/Berlin, America/New_York or UTC".into(),
+        };
+        (format!("{} is not a time zone", quoted(zone)), hint)
+    })?;
+    Ok(Hours { from, until, zone })
+}
+
+/// `HH:MM`; `24:00` is the midnight that ends the day.
+fn time_of_day(text: &str) -> Option<Time> {
+    let (hour, minute) = text.split_once(':')?;
+    let two_digits = |text: &str| -> Option<i8> {
+        let valid = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+        valid.then(|| text.parse().ok())?
+    };
+    match (two_digits(hour)?, two_digits(minute)?) {
+        (24, 0) => Some(Time::midnight()),
+        (hour, minute) => Time::new(hour, minute, 0, 0).ok(),
+    }
+}
+
+/// `public.customers`, `*.customers`, `customers`.
+pub(super) fn table_pattern(text: &str) -> Result<TablePattern, Wrong> {
+    TablePattern::parse(text).map_err(|message| {
+        let how = "write `schema.table`, `table`, or `*` for a whole part: `*.customers`, `crm.*`";
+        (message, how.into())
+    })
+}
+
+/// A name findings are counted under.
+pub(super) fn pattern_name(text: &str) -> Result<(), Wrong> {
+    let allowed =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
+    if text.len() <= 64 && text.bytes().all(allowed) {
+        Ok(())
+    } else {
+        Err((
+            format!("{} cannot name a masking pattern", quoted(text)),
+            "use up to 64 lowercase letters, digits, `-` or `_`: findings are counted under it"
+                .into(),
+        ))
+    }
+}
+
+/// `public.customers.email`, `*.customers.email`, `customers.email`.
+pub(super) fn column_pattern(text: &str) -> Result<String, Wrong> {
+    let parts: Vec<&str> = text.split('.').collect();
+    let whole = |part: &&str| !part.is_empty() && (*part == "*" || !part.contains('*'));
+    if (2..=3).contains(&parts.len())
+        && parts.iter().all(whole)
+        && !text.contains(char::is_whitespace)
+    {
+        Ok(text.into())
+    } else {
+        Err((
+            format!("{} is not a pattern of columns", quoted(text)),
+            "write `table.column` or `schema.table.column`, with `*` for a whole part: `*.customers.email`"
+                .into(),
+        ))
+    }
+}
+
+/// A regular expression that compiles, within bounds, and finds something rather than nothing.
+pub(super) fn regex(text: &str) -> Result<String, Wrong> {
+    if text.len() > REGEX_LENGTH {
+        return Err((
+            format!(
+                "this expression has {} bytes; the most is {REGEX_LENGTH}",
+                text.len()
+            ),
+            "split it into several patterns".into(),
+        ));
+    }
+    let compiled = regex::RegexBuilder::new(text)
+        .size_limit(REGEX_SIZE)
+        .nest_limit(REGEX_NESTING)
+        .build();
+    match compiled {
+        Ok(compiled) if compiled.is_match("") => Err((
+            format!("{} matches nothing at all, everywhere", quoted(text)),
+            "let it match at least one character: `+` instead of `*`".into(),
+        )),
+        Ok(_) => Ok(text.into()),
+        Err(regex::Error::CompiledTooBig(_)) => Err((
+            format!("{} is too large once compiled", quoted(text)),
+            "use smaller repetitions".into(),
+        )),
+        Err(error) => {
+            let told = error.to_string();
+            let reason = told.lines().last().unwrap_or("it does not compile");
+            let reason = reason.trim_start_matches("error: ");
+            Err((
+                format!("{} is not a regular expression: {reason}", quoted(text)),
+                "look-around and back-references are not taken; a backslash needs single quotes in YAML"
+                    .into(),
+            ))
+        }
+    }
+}
+
+/// An address for a connection of this kind, without a password in it.
+pub(super) fn endpoint(kind: Option<ConnectionKind>, text: &str) -> Result<Endpoint, Wrong> {
+    let text = text.trim();
+    references(text)?;
+    if literal_start(text).is_some() {
+        return Err((
+            "this address holds a password in the clear".into(),
+            "name it instead and keep it in the environment: ${secret:NAME}".into(),
+        ));
+    }
+    let (example, schemes, what): (_, &[&str], _) = match kind {
+        None => ("", &[""], ""),
+        Some(ConnectionKind::Postgres) => (
+            "postgres://USER:${secret:PASSWORD}@HOST/DATABASE",
+            &["postgres://", "postgresql://"],
+            "PostgreSQL server",
+        ),
+        Some(ConnectionKind::Sqlite) => ("sqlite:PATH", &["sqlite:"], "SQLite file"),
+    };
+    let is_named_whole = text.starts_with("${") && text.find('}') == Some(text.len() - 1);
+    match schemes.iter().find_map(|scheme| text.strip_prefix(scheme)) {
+        _ if is_named_whole => {}
+        Some("") => {
+            return Err((
+                "this address leads nowhere".into(),
+                format!("write {example}"),
+            ));
+        }
+        Some(_) => {}
+        None => {
+            return Err((
+                format!("this is not the address of a {what}"),
+                format!("write {example}, or ${{secret:NAME}} for all of it"),
+            ));
+        }
+    }
+    Ok(Endpoint { url: text.into() })
+}
+
+/// Checks that every `${…}` is a `${secret:NAME}`.
+fn references(text: &str) -> Result<(), Wrong> {
+    let mut rest = text;
+    while let Some(at) = rest.find("${") {
+        let inside = &rest[at + 2..];
+        let how =
+            || "write ${secret:NAME}; NAME is the environment variable that holds it".to_owned();
+        let Some(end) = inside.find('}') else {
+            return Err(("a reference begins here and does not end".into(), how()));
+        };
+        let Some(name) = inside[..end].strip_prefix("secret:") else {
+            let kind = inside[..end].split(':').next().unwrap_or("");
+            let message = format!("{} is not a kind of reference", quoted(kind));
+            return Err((
+                message,
+                choices(kind, "allowed", ["secret"]) + "; " + &how(),
+            ));
+        };
+        if name.is_empty() {
+            return Err(("this reference names no secret".into(), how()));
+        }
+        if !is_secret_name(name) {
+            return Err((format!("{} cannot name a secret", quoted(name)), how()));
+        }
+        rest = &inside[end + 1..];
+    }
+    Ok(())
+}
+
+/// Whether `name` can name a secret: letters, digits and `_`, not a digit first, as environment variables are named.
+fn is_secret_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    name.len() <= 128
+        && name.bytes().all(allowed)
+        && !name.starts_with(|first: char| first.is_ascii_digit())
+}
+
+fn end_of(text: &str, belongs: impl Fn(u8) -> bool) -> usize {
+    text.bytes()
+        .position(|byte| !belongs(byte))
+        .unwrap_or(text.len())
+}

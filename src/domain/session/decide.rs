@@ -1,0 +1,545 @@
+//! What may happen next: state and command in, events and an effect out.
+//!
+//! INVARIANT: [`Permit`] has private fields and is made here alone; a permit for anything that could have an effect is
+//! inside a [`OnceRecorded`], which opens only with the receipt for the very events that announce it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{
+    event::{
+        Action, Answer, ApprovalDecided, ApprovalRequested, DecisionRecord, EventBody,
+        ExecutionStarted, Preview, RequestDecided, RequestRef, RequestRefused,
+    },
+    state::{Request, RequestStatus, Stage},
+};
+use crate::domain::{
+    approval::{ApprovalTerms, NotEligible, Quorum},
+    classify::{Effect, Facts},
+    connection::{Access, Budget, ConnectionName},
+    id::RequestId,
+    masking::InPredicates,
+    operation::Operation,
+    policy::{ApproverGroupName, ConnectionRules, Decision, Policy, Question, RuleName, evaluate},
+    principal::Principal,
+    record::{Hash, Head},
+};
+
+/// How much longer than its time limit an execution may go without an outcome before it counts as interrupted:
+/// cancelling, answering and recording take time too.
+pub const LEASE_GRACE: Duration = Duration::from_secs(15);
+
+/// How long after its intent went on record an effect may still begin. Later it could outlive its lease: others would have
+/// given it up, and someone who looked at the target since would have found that nothing happened.
+pub const BEGIN_WITHIN: Duration = Duration::from_secs(5);
+
+/// Leave to run one operation once. Neither `Clone` nor `Deserialize`: executing spends it.
+#[derive(Debug)]
+pub struct Permit {
+    request: RequestId,
+    connection: ConnectionName,
+    operation: Operation,
+    access: Access,
+    budget: Budget,
+    begin_before: Option<Timestamp>,
+}
+
+/// What a spent permit was for.
+#[derive(Debug)]
+pub struct Spent {
+    /// The request.
+    pub request: RequestId,
+    /// Where.
+    pub connection: ConnectionName,
+    /// What, exactly.
+    pub operation: Operation,
+    /// With which credential.
+    pub access: Access,
+    /// How much.
+    pub budget: Budget,
+    /// From when on it is too late to begin; `None`: nobody waits for it.
+    pub begin_before: Option<Timestamp>,
+}
+
+impl Permit {
+    /// Spends it.
+    pub fn spend(self) -> Spent {
+        let Self {
+            request,
+            connection,
+            operation,
+            access,
+            budget,
+            begin_before,
+        } = self;
+        Spent {
+            request,
+            connection,
+            operation,
+            access,
+            budget,
+            begin_before,
+        }
+    }
+
+    /// The credential it is for.
+    pub fn access(&self) -> Access {
+        self.access
+    }
+}
+
+/// Something that becomes available once the events that announce it are on record.
+#[derive(Debug)]
+#[must_use]
+pub struct OnceRecorded<T>(T);
+
+impl<T> OnceRecorded<T> {
+    /// INVARIANT: nothing happens before it is on record. `announced` is where the announcing events end and
+    /// `recorded` where the store says the chain stands after appending them; if these differ, nothing is released.
+    pub fn release(self, announced: Head, recorded: Head) -> Option<T> {
+        (announced == recorded).then_some(self.0)
+    }
+}
+
+/// Everything known about a request at the moment it is asked.
+#[derive(Debug)]
+pub struct Asked<'a> {
+    /// What goes on record about it; its `decision` is what `verdict` says.
+    pub decided: RequestDecided,
+    /// The operation, exactly.
+    pub operation: Operation,
+    /// What it would do.
+    pub facts: &'a Facts,
+    /// Where.
+    pub connection: &'a ConnectionRules,
+    /// The policy it is judged by.
+    pub policy: &'a Policy,
+    /// The groups that must approve, when they must.
+    pub from: &'a [ApproverGroupName],
+    /// What it would touch, when humans will be asked.
+    pub preview: Option<Preview>,
+    /// The process that would run it.
+    pub instance: &'a str,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// What follows from a request.
+#[derive(Debug)]
+pub enum Next {
+    /// Nothing runs; on record it goes.
+    Refuse(Vec<EventBody>),
+    /// Run it with the read credential, then record question and outcome together, then disclose.
+    Read(Vec<EventBody>, Permit),
+    /// Record the intent, then run it.
+    Act(Vec<EventBody>, OnceRecorded<Permit>),
+    /// Record it, then ask.
+    Hold(Vec<EventBody>, OnceRecorded<ApprovalRequested>),
+}
+
+/// The credential an effect gets.
+pub fn access_for(effect: Effect) -> Access {
+    if effect.changes_something() {
+        Access::Write
+    } else {
+        Access::Read
+    }
+}
+
+/// All that policy says to a question: its rules, whether the connection can write at all, and whether masked columns may
+/// be in conditions. The same when something is asked and when it is to run, so that nothing denied since can run.
+pub fn verdict(policy: &Policy, question: &Question<'_>) -> Decision {
+    let Question {
+        connection, facts, ..
+    } = question;
+    let decision = evaluate(policy, question).decision;
+    if matches!(decision, Decision::Deny { .. }) {
+        return decision;
+    }
+    if access_for(facts.class) == Access::Write && connection.write.is_none() {
+        return Decision::Deny {
+            rule: None,
+            message: format!(
+                "Connection `{}` has no write credential: it only reads.",
+                connection.name
+            ),
+        };
+    }
+    infer(decision, facts, policy)
+}
+
+/// A masked column in WHERE, JOIN, ORDER BY and the like tells its values without showing them: what policy says about
+/// that (`in_predicates`) can only make a decision stricter.
+fn infer(decision: Decision, facts: &Facts, policy: &Policy) -> Decision {
+    let choices = facts.predicates.iter().filter_map(|column| {
+        let choice = policy
+            .masking
+            .in_predicates(column.relation.as_deref(), &column.column)?;
+        Some((&column.column, choice))
+    });
+    let Some((column, choice)) = choices.max_by_key(|(_, choice)| *choice) else {
+        return decision;
+    };
+    // No rule of the file decides this: the record names the masked column instead.
+    let rule = RuleName(format!("masking of `{column}`, in_predicates").into());
+    let deny = |message: String| Decision::Deny {
+        rule: Some(rule.clone()),
+        message,
+    };
+    match (choice, decision) {
+        (InPredicates::Allow, decision) | (_, decision @ Decision::Deny { .. }) => decision,
+        (InPredicates::Deny, _) => deny(format!(
+            "`{column}` is masked, and a condition on it would tell its values: leave it out of \
+             WHERE, JOIN, GROUP BY, ORDER BY and CASE."
+        )),
+        // Whom a rule asks about the whole statement sees the condition too.
+        (InPredicates::RequireApproval, asking @ Decision::RequireApproval { .. }) => asking,
+        (InPredicates::RequireApproval, Decision::Allow { .. }) => {
+            match &policy.masking_approvers {
+                Some(group) => Decision::RequireApproval {
+                    rule,
+                    from: vec![group.clone()],
+                },
+                None => deny(format!(
+                    "`{column}` is masked, a condition on it needs an approval, and the policy \
+                     names nobody to ask (`masking.approvers`)."
+                )),
+            }
+        }
+    }
+}
+
+/// What follows from a request that policy has judged.
+pub fn ask(asked: Asked<'_>) -> Next {
+    let Asked {
+        decided,
+        operation,
+        facts,
+        connection,
+        policy,
+        from,
+        preview,
+        instance,
+        now,
+    } = asked;
+    let request = decided.request_id.clone();
+    let access = access_for(facts.class);
+    let digest = decided.digest;
+    let action = decided.decision.action;
+    let mut events = vec![EventBody::RequestDecided(Box::new(decided))];
+    let permit = |request: &RequestId, begin_before| Permit {
+        request: request.clone(),
+        connection: connection.name.clone(),
+        operation,
+        access,
+        budget: connection.budget,
+        begin_before,
+    };
+    match action {
+        Action::Deny => Next::Refuse(events),
+        Action::Allow if access == Access::Read => {
+            let permit = permit(&request, None);
+            Next::Read(events, permit)
+        }
+        Action::Allow => {
+            events.push(started(&request, access, connection, policy, instance, now));
+            let permit = permit(&request, Some(begin_before(now)));
+            Next::Act(events, OnceRecorded(permit))
+        }
+        Action::RequireApproval => {
+            let terms = terms(policy, from, digest, now);
+            let requested = ApprovalRequested {
+                request_id: request,
+                terms,
+                preview,
+            };
+            events.push(EventBody::ApprovalRequested(Box::new(requested.clone())));
+            Next::Hold(events, OnceRecorded(requested))
+        }
+    }
+}
+
+fn terms(
+    policy: &Policy,
+    from: &[ApproverGroupName],
+    digest: Hash,
+    now: Timestamp,
+) -> ApprovalTerms {
+    let groups = || {
+        from.iter()
+            .filter_map(|name| Some((name, policy.approvers.get(name)?)))
+    };
+    // The shortest patience of all groups asked.
+    let patience = groups()
+        .map(|(_, group)| group.expires_in)
+        .min()
+        .unwrap_or_default();
+    ApprovalTerms {
+        from: groups()
+            .map(|(name, group)| Quorum {
+                group: name.clone(),
+                count: group.count,
+            })
+            .collect(),
+        digest,
+        expires_at: now.checked_add(patience).unwrap_or(Timestamp::MAX),
+        policy: policy.version,
+    }
+}
+
+fn started(
+    request: &RequestId,
+    access: Access,
+    connection: &ConnectionRules,
+    policy: &Policy,
+    instance: &str,
+    now: Timestamp,
+) -> EventBody {
+    let lease = connection.budget.timeout.saturating_add(LEASE_GRACE);
+    EventBody::ExecutionStarted(ExecutionStarted {
+        request_id: request.clone(),
+        access,
+        instance: instance.into(),
+        lease_until: now.checked_add(lease).unwrap_or(Timestamp::MAX),
+        policy: policy.version,
+    })
+}
+
+fn begin_before(now: Timestamp) -> Timestamp {
+    now.checked_add(BEGIN_WITHIN).unwrap_or(Timestamp::MAX)
+}
+
+/// Someone's answer to the question whether a request may run.
+#[derive(Debug)]
+pub struct Answered<'a> {
+    /// The request as it stands.
+    pub request: &'a Request,
+    /// Its operation, unsealed.
+    pub operation: Operation,
+    /// What it would do, judged again.
+    pub facts: &'a Facts,
+    /// Today's policy.
+    pub policy: &'a Policy,
+    /// Who answers.
+    pub approver: &'a Principal,
+    /// What they say.
+    pub answer: Answer,
+    /// The digest of what they were shown.
+    pub digest: Hash,
+    /// What they add, as it may be shown.
+    pub comment: Option<String>,
+    /// The process that would run it.
+    pub instance: &'a str,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// What follows from an answer.
+#[derive(Debug)]
+pub enum AfterAnswer {
+    /// Nothing runs (yet, or ever).
+    Noted(Vec<EventBody>),
+    /// Everyone needed has said yes, and today's policy still agrees.
+    Act(Vec<EventBody>, OnceRecorded<Permit>),
+}
+
+/// Why an answer does not count. Nothing has happened.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It was decided, has expired or has run already.
+    #[error("this approval is closed: the request is {}", .0.as_str())]
+    Closed(RequestStatus),
+    /// The time is up, whether or not that is on record yet.
+    #[error("this approval expired at {0}; the request has to be made again")]
+    Expired(Timestamp),
+    /// They were shown something else.
+    #[error(
+        "the digest does not match: you are deciding on something other than what is asked; \
+         fetch the approval again and decide on the digest it shows"
+    )]
+    OtherDigest,
+    /// They may not.
+    #[error(transparent)]
+    NotEligible(#[from] NotEligible),
+    /// They have answered already.
+    #[error("you have answered this already; someone else in {0} has to answer")]
+    AnsweredBefore(String),
+    /// The sealed operation is not what the digest on record was made of.
+    #[error("what is on record does not match its digest; it will not run")]
+    Damaged,
+}
+
+/// What follows from an answer.
+pub fn answer(answered: Answered<'_>) -> Result<AfterAnswer, Refusal> {
+    let Answered {
+        request,
+        operation,
+        facts,
+        policy,
+        approver,
+        answer,
+        digest,
+        comment,
+        instance,
+        now,
+    } = answered;
+    let (Stage::Pending, Some(approval)) = (&request.stage, &request.approval) else {
+        return Err(Refusal::Closed(request.status()));
+    };
+    let terms = &approval.requested.terms;
+    let decided = &request.decided;
+    let described = approver.described();
+    let groups = terms.eligible(policy, &decided.principal, &described)?;
+    if now >= terms.expires_at {
+        return Err(Refusal::Expired(terms.expires_at));
+    }
+    if digest != terms.digest {
+        return Err(Refusal::OtherDigest);
+    }
+    let actual = operation.digest(&decided.connection, &decided.principal.id);
+    if actual != terms.digest || actual != decided.digest {
+        return Err(Refusal::Damaged);
+    }
+    if approval
+        .answers
+        .iter()
+        .any(|other| other.approver.person() == described.person())
+    {
+        return Err(Refusal::AnsweredBefore(terms.groups()));
+    }
+
+    let noted = ApprovalDecided {
+        request_id: decided.request_id.clone(),
+        approver: described.clone(),
+        answer,
+        digest,
+        groups: groups.clone(),
+        comment,
+    };
+    let mut events = vec![EventBody::ApprovalDecided(Box::new(noted))];
+    if answer == Answer::Deny {
+        return Ok(AfterAnswer::Noted(events));
+    }
+
+    // Earlier approvers count only if today's policy would still let them decide.
+    let mut yes = approval.yes();
+    for earlier in &approval.answers {
+        match terms.eligible(policy, &decided.principal, &earlier.approver) {
+            Ok(groups) => yes.insert(earlier.approver.person(), groups),
+            Err(_) => yes.remove(&earlier.approver.person()),
+        };
+    }
+    yes.insert(described.person(), groups);
+    if !terms.satisfied(policy, &yes) {
+        return Ok(AfterAnswer::Noted(events));
+    }
+
+    let access = access_for(facts.class);
+    match still_agreed(request, facts, policy, now) {
+        Ok(connection) => {
+            let request = &decided.request_id;
+            events.push(started(request, access, connection, policy, instance, now));
+            let permit = Permit {
+                request: request.clone(),
+                connection: connection.name.clone(),
+                operation,
+                access,
+                budget: connection.budget,
+                begin_before: Some(begin_before(now)),
+            };
+            Ok(AfterAnswer::Act(events, OnceRecorded(permit)))
+        }
+        Err(decision) => {
+            let request_id = decided.request_id.clone();
+            events.push(EventBody::RequestRefused(RequestRefused {
+                request_id,
+                decision,
+            }));
+            Ok(AfterAnswer::Noted(events))
+        }
+    }
+}
+
+/// Whether today's policy still agrees to run what was approved: it must not deny it, and must not ask for a group
+/// that was not asked.
+fn still_agreed<'a>(
+    request: &Request,
+    facts: &Facts,
+    policy: &'a Policy,
+    now: Timestamp,
+) -> Result<&'a ConnectionRules, DecisionRecord> {
+    let deny = |rule, message: String| DecisionRecord {
+        action: Action::Deny,
+        rule,
+        policy: policy.version,
+        message: Some(message),
+    };
+    let name = &request.decided.connection;
+    let connection = policy.connections.get(name).ok_or_else(|| {
+        deny(
+            None,
+            format!("Connection `{name}` is gone from the policy."),
+        )
+    })?;
+    let principal = Principal::remembered(&request.decided.principal);
+    let question = Question {
+        principal: &principal,
+        connection,
+        facts,
+        now,
+    };
+    match verdict(policy, &question) {
+        Decision::Allow { .. } => Ok(connection),
+        Decision::Deny { rule, message } => Err(deny(rule, message)),
+        Decision::RequireApproval { rule, from } => {
+            let asked = request
+                .approval
+                .iter()
+                .flat_map(|approval| &approval.requested.terms.from);
+            let asked: Vec<_> = asked.map(|quorum| &quorum.group).collect();
+            match from.iter().find(|group| !asked.contains(group)) {
+                None => Ok(connection),
+                Some(group) => Err(deny(
+                    Some(rule),
+                    format!("Policy now asks `{group}` as well; make the request again."),
+                )),
+            }
+        }
+    }
+}
+
+/// What time alone has brought about.
+#[derive(Debug)]
+pub enum Due {
+    /// Nothing.
+    Nothing,
+    /// The question has not left for the approvers.
+    Publish(Box<ApprovalRequested>),
+    /// Nobody answered in time, or nobody brought the outcome.
+    Note(EventBody),
+}
+
+/// What is due for a request at `now`.
+pub fn due(request: &Request, now: Timestamp) -> Due {
+    let request_id = request.decided.request_id.clone();
+    match (&request.stage, &request.approval) {
+        (Stage::Pending, Some(approval)) if now >= approval.requested.terms.expires_at => {
+            Due::Note(EventBody::ApprovalExpired(RequestRef { request_id }))
+        }
+        (Stage::Pending, Some(approval)) if !approval.published => {
+            Due::Publish(Box::new(approval.requested.clone()))
+        }
+        (Stage::Executing(started), _) if now >= started.lease_until => Due::Note(
+            EventBody::ExecutionOutcomeUnknown(super::event::OutcomeUnknown {
+                request_id,
+                why: format!(
+                    "`{}` started it and never said how it ended; look at the target before \
+                     anyone does it again",
+                    started.instance
+                ),
+            }),
+        ),
+        _ => Due::Nothing,
+    }
+}

@@ -1,0 +1,371 @@
+//! Events: what the record says happened. Coarse, one document each, chained by hash within their session.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{
+    approval::ApprovalTerms,
+    classify::{Effect, Object},
+    connection::{Access, ConnectionName},
+    id::{RequestId, SessionId},
+    masking::{MaskedColumn, MaskedCounts},
+    policy::{ApproverGroupName, RuleName},
+    principal::DescribedPrincipal,
+    record::{Hash, Head},
+};
+
+/// One event as it is stored, exported and verified: CloudEvents 1.0 attributes, our `seq`, `prevhash` and `hash`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Event {
+    /// `1.0`.
+    pub specversion: String,
+    /// `{session}:{seq:010}`.
+    pub id: String,
+    /// The gateway that wrote it.
+    pub source: String,
+    /// The session.
+    pub subject: SessionId,
+    /// When.
+    #[schemars(with = "String")]
+    pub time: Timestamp,
+    /// 1 for the first event of a session.
+    pub seq: u64,
+    /// The predecessor's hash; 64 zeros for the first.
+    pub prevhash: Hash,
+    /// SHA-256 over everything else here.
+    pub hash: Hash,
+    /// What happened.
+    #[serde(flatten)]
+    pub body: EventBody,
+}
+
+impl Event {
+    /// Where the chain stands after this event.
+    pub fn head(&self) -> Head {
+        Head {
+            seq: self.seq,
+            hash: self.hash,
+        }
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", content = "data")]
+pub enum EventBody {
+    /// A session began.
+    #[serde(rename = "session.opened")]
+    SessionOpened(SessionOpened),
+    /// A request was judged.
+    #[serde(rename = "request.decided")]
+    RequestDecided(Box<RequestDecided>),
+    /// Humans are to be asked.
+    #[serde(rename = "approval.requested")]
+    ApprovalRequested(Box<ApprovalRequested>),
+    /// The question has left for them.
+    #[serde(rename = "approval.published")]
+    ApprovalPublished(RequestRef),
+    /// One of them answered.
+    #[serde(rename = "approval.decided")]
+    ApprovalDecided(Box<ApprovalDecided>),
+    /// Nobody answered in time.
+    #[serde(rename = "approval.expired")]
+    ApprovalExpired(RequestRef),
+    /// An approved request was judged again before its execution, and today's policy refuses it.
+    #[serde(rename = "request.refused")]
+    RequestRefused(RequestRefused),
+    /// An effect is about to be dispatched. After this there is no automatic retry.
+    #[serde(rename = "execution.started")]
+    ExecutionStarted(ExecutionStarted),
+    /// It ran.
+    #[serde(rename = "execution.finished")]
+    ExecutionFinished(Box<ExecutionFinished>),
+    /// It ran into an error and changed nothing.
+    #[serde(rename = "execution.failed")]
+    ExecutionFailed(Box<ExecutionFailed>),
+    /// It was interrupted, and may or may not have happened.
+    #[serde(rename = "execution.outcome_unknown")]
+    ExecutionOutcomeUnknown(OutcomeUnknown),
+    /// Nothing more will happen in the session.
+    #[serde(rename = "session.closed")]
+    SessionClosed(SessionClosed),
+}
+
+impl EventBody {
+    /// Its CloudEvents type.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::SessionOpened(_) => "session.opened",
+            Self::RequestDecided(_) => "request.decided",
+            Self::ApprovalRequested(_) => "approval.requested",
+            Self::ApprovalPublished(_) => "approval.published",
+            Self::ApprovalDecided(_) => "approval.decided",
+            Self::ApprovalExpired(_) => "approval.expired",
+            Self::RequestRefused(_) => "request.refused",
+            Self::ExecutionStarted(_) => "execution.started",
+            Self::ExecutionFinished(_) => "execution.finished",
+            Self::ExecutionFailed(_) => "execution.failed",
+            Self::ExecutionOutcomeUnknown(_) => "execution.outcome_unknown",
+            Self::SessionClosed(_) => "session.closed",
+        }
+    }
+
+    /// The request it is about; `None`: the session as a whole.
+    pub fn request(&self) -> Option<&RequestId> {
+        match self {
+            Self::SessionOpened(_) | Self::SessionClosed(_) => None,
+            Self::RequestDecided(event) => Some(&event.request_id),
+            Self::ApprovalRequested(event) => Some(&event.request_id),
+            Self::ApprovalPublished(event) | Self::ApprovalExpired(event) => {
+                Some(&event.request_id)
+            }
+            Self::ApprovalDecided(event) => Some(&event.request_id),
+            Self::RequestRefused(event) => Some(&event.request_id),
+            Self::ExecutionStarted(event) => Some(&event.request_id),
+            Self::ExecutionFinished(event) => Some(&event.request_id),
+            Self::ExecutionFailed(event) => Some(&event.request_id),
+            Self::ExecutionOutcomeUnknown(event) => Some(&event.request_id),
+        }
+    }
+}
+
+/// `session.opened`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionOpened {
+    /// Whose session it is; nobody else may use it.
+    pub principal: DescribedPrincipal,
+}
+
+/// `session.closed`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionClosed {
+    /// Why.
+    pub reason: String,
+}
+
+/// An event that says no more than which request it is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RequestRef {
+    /// The request.
+    pub request_id: RequestId,
+}
+
+/// Text only the holder of the session's key can read: AES-256-GCM, bound to its session, request and purpose.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Sealed {
+    /// 96 random bits, base64.
+    pub nonce: String,
+    /// Ciphertext and tag, base64.
+    pub ciphertext: String,
+}
+
+/// What policy said, as outcome and record show it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DecisionRecord {
+    /// Allow, deny or require approval.
+    pub action: Action,
+    /// The rule that decided; absent when none matched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<RuleName>,
+    /// The policy version it was decided under.
+    pub policy: Hash,
+    /// What the caller is told about a refusal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// The three things policy can say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Let through.
+    Allow,
+    /// Refused.
+    Deny,
+    /// Held.
+    RequireApproval,
+}
+
+/// `request.decided`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RequestDecided {
+    /// The request.
+    pub request_id: RequestId,
+    /// Who asked.
+    pub principal: DescribedPrincipal,
+    /// Where.
+    pub connection: ConnectionName,
+    /// The statement as it may be shown.
+    pub statement: String,
+    /// Its parameters as they may be shown; `None`: NULL.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub params: Vec<Option<String>>,
+    /// The operation exactly as it was asked, sealed.
+    pub sealed: Sealed,
+    /// Over operation, parameters, connection and principal.
+    pub digest: Hash,
+    /// Why the caller wants it, as it may be shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Its highest effect.
+    pub effect: Effect,
+    /// What it touches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<Object>,
+    /// Whether it says which rows.
+    pub unbounded: bool,
+    /// Why it was judged so.
+    pub why: String,
+    /// What policy said.
+    pub decision: DecisionRecord,
+    /// The caller's trace, W3C `traceparent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+}
+
+/// `approval.requested`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ApprovalRequested {
+    /// The request.
+    pub request_id: RequestId,
+    /// Who must agree, how many, until when.
+    pub terms: ApprovalTerms,
+    /// What the approver sees of its reach.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<Preview>,
+}
+
+/// What a statement would touch, before it runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Preview {
+    /// Rows the planner expects to change; `None`: the target cannot say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimated_rows: Option<u64>,
+    /// How it was found, or why it could not be.
+    pub note: String,
+}
+
+/// `approval.decided`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ApprovalDecided {
+    /// The request.
+    pub request_id: RequestId,
+    /// Who answered.
+    pub approver: DescribedPrincipal,
+    /// The answer.
+    pub answer: Answer,
+    /// The digest the approver was shown and sent back.
+    pub digest: Hash,
+    /// The groups this approver belonged to, of those asked.
+    pub groups: Vec<ApproverGroupName>,
+    /// What they said, as it may be shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+}
+
+/// An approver's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Answer {
+    /// Yes, exactly this.
+    Approve,
+    /// No.
+    Deny,
+}
+
+/// `request.refused`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RequestRefused {
+    /// The request.
+    pub request_id: RequestId,
+    /// What today's policy says.
+    pub decision: DecisionRecord,
+}
+
+/// `execution.started`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ExecutionStarted {
+    /// The request.
+    pub request_id: RequestId,
+    /// The credential it gets.
+    pub access: Access,
+    /// The process that claimed it.
+    pub instance: String,
+    /// When it cannot be running any more: without an outcome by then, the outcome is unknown.
+    #[schemars(with = "String")]
+    pub lease_until: Timestamp,
+    /// The policy version it was judged under at execution.
+    pub policy: Hash,
+}
+
+/// `execution.finished`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ExecutionFinished {
+    /// The request.
+    pub request_id: RequestId,
+    /// Rows in the result.
+    pub row_count: u64,
+    /// Rows changed, where the target says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affected: Option<u64>,
+    /// Whether the budget ended the result.
+    pub truncated: bool,
+    /// What was masked.
+    pub masked: MaskedCounts,
+    /// The result's columns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<MaskedColumn>,
+    /// Notices from the target, masked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
+    /// The masked rows (a JSON array of arrays), sealed; absent when policy keeps none or they are too large.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<Sealed>,
+    /// How long the target took, in microseconds.
+    pub took_us: u64,
+}
+
+/// `execution.failed`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ExecutionFailed {
+    /// The request.
+    pub request_id: RequestId,
+    /// What kind of failure.
+    pub failure: Failure,
+    /// The target's code, such as a SQLSTATE.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The target's message, masked.
+    pub message: String,
+    /// Notices from the target, masked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
+    /// What was masked in them.
+    pub masked: MaskedCounts,
+}
+
+/// Why an execution changed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Failure {
+    /// The target refused or could not do it.
+    Target,
+    /// The read-only transaction or role refused a write that had been judged a read: the second wall held.
+    SecondWall,
+    /// It took longer than its budget and was cancelled.
+    Timeout,
+    /// The caller left and it was cancelled.
+    Cancelled,
+    /// The target could not be reached; nothing was sent.
+    Unreachable,
+}
+
+/// `execution.outcome_unknown`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OutcomeUnknown {
+    /// The request.
+    pub request_id: RequestId,
+    /// What was seen, masked.
+    pub why: String,
+}

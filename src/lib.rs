@@ -1,0 +1,17 @@
+//! Portcullis: the gate between AI agents and production.
+//!
+//! A request comes in at a door, becomes a principal and an operation, and goes through the one pipeline: judged, decided,
+//! recorded, run with the least credential, masked, recorded, disclosed.
+//!
+//! ```text
+//! main -> cli -> app -> api -> gateway -> domain
+//!                app -> {auth, catalog, store, bus, targets} -> gateway::ports -> domain
+//! ```
+//!
+//! Nothing points back out; `tests/architecture.rs` reads it from the `use` lines.
+//!
+//! | room | owns | refuses to know |
+//! |---|---|---|
+//! | [`domain`] | what is true: facts, rules, states, masking, the chain; pure | I/O, time, randomness |
+
+pub mod domain;
