@@ -13,5 +13,7 @@
 //! | room | owns | refuses to know |
 //! |---|---|---|
 //! | [`domain`] | what is true: facts, rules, states, masking, the chain; pure | I/O, time, randomness |
+//! | [`gateway`] | the pipeline, and the four ports it needs | protocols, drivers, clouds |
 
 pub mod domain;
+pub mod gateway;

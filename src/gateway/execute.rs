@@ -1,0 +1,403 @@
+//! Spends a permit: run, mask, and say what happened in an event.
+
+use std::{ops::ControlFlow, sync::Arc, time::Duration};
+
+use serde_json::value::RawValue;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    GateError, Gateway, Ports,
+    ports::{AppendError, Clock, Completion, EventStore, Execution, ResultSink, RunError, Targets},
+    seal::{Purpose, SealError, SessionKey},
+};
+use crate::domain::{
+    classify::Facts,
+    connection::Access,
+    id::RequestId,
+    masking::{Cell, MaskedColumn, MaskedCounts, Masking, RowMasker, ServerColumn},
+    operation::Operation,
+    policy::{Policy, RecordedResults},
+    record::Head,
+    session::{
+        EventBody, ExecutionFailed, ExecutionFinished, Failure, LEASE_GRACE, OutcomeUnknown,
+        Permit, Request, RequestStatus, Sealed,
+    },
+};
+
+/// Beyond a statement's time limit, how long the target may take to confirm that it stopped.
+const CONFIRM: Duration = Duration::from_secs(8);
+
+/// How an execution went: withheld from everyone until `event` is on record.
+#[derive(Debug)]
+pub(super) struct Ran {
+    /// What goes on record.
+    pub(super) event: EventBody,
+    /// The masked rows.
+    pub(super) rows: Option<Box<RawValue>>,
+    /// Why nothing was sent, if nothing was.
+    pub(super) unreachable: Option<String>,
+}
+
+impl<P: Ports> Gateway<P> {
+    /// Runs what `permit` allows, once.
+    pub(super) async fn execute(
+        &self,
+        permit: Permit,
+        facts: &Facts,
+        policy: &Policy,
+        key: &SessionKey,
+        left: &CancellationToken,
+    ) -> Ran {
+        let spent = permit.spend();
+        let (request, access, budget) = (spent.request.clone(), spent.access, spent.budget);
+        let Operation::Sql(sql) = &spent.operation;
+        let max_rows = sql
+            .max_rows
+            .map_or(budget.rows, |asked| asked.min(budget.rows));
+        let mut sink = Sink::new(&policy.masking, facts, max_rows, budget.bytes);
+        let execution = Execution {
+            request: spent.request,
+            connection: spent.connection,
+            operation: spent.operation,
+            access,
+            budget,
+        };
+        let began = self.parts.clock.now();
+        let result = if spent.begin_before.is_some_and(|end| began >= end) {
+            Err(RunError::Unreachable(
+                "this process was held up for too long before it could begin".into(),
+            ))
+        } else {
+            tokio::select! {
+                result = self.parts.targets.run(execution, &mut sink, left) => result,
+                () = self.parts.clock.sleep(budget.timeout.saturating_add(CONFIRM)) => {
+                    Err(match access {
+                        Access::Read => RunError::Cancelled { timeout: true },
+                        Access::Write => RunError::Unknown("the target stopped answering".into()),
+                    })
+                }
+            }
+        };
+        let took = self.parts.clock.now().as_microsecond() - began.as_microsecond();
+        let took_us = u64::try_from(took).unwrap_or(0);
+        match result {
+            Ok(completion) => self.finished(request, policy, key, sink, completion, took_us),
+            Err(error) => failed(request, access, sink, error, budget.timeout),
+        }
+    }
+
+    fn finished(
+        &self,
+        request: RequestId,
+        policy: &Policy,
+        key: &SessionKey,
+        sink: Sink<'_>,
+        completion: Completion,
+        took_us: u64,
+    ) -> Ran {
+        let Taken {
+            columns,
+            rows,
+            row_count,
+            truncated,
+            notices,
+            masked,
+        } = sink.finish();
+        let keep = policy.record.results == RecordedResults::Masked
+            && rows.len() as u64 <= policy.record.max_result;
+        // A result that cannot be sealed is not kept; it is no reason to forget that the operation ran.
+        let sealed = keep.then(|| self.seal(key, &request, Purpose::Rows, rows.as_bytes()));
+        let sealed = sealed.and_then(|sealed| {
+            sealed
+                .inspect_err(|error| tracing::error!(%request, %error, "result not kept"))
+                .ok()
+        });
+        let event = EventBody::ExecutionFinished(Box::new(ExecutionFinished {
+            request_id: request,
+            row_count,
+            affected: completion.affected,
+            truncated,
+            masked,
+            columns,
+            notices,
+            rows: sealed,
+            took_us,
+        }));
+        Ran {
+            event,
+            rows: RawValue::from_string(rows).ok(),
+            unreachable: None,
+        }
+    }
+
+    /// Runs what `permit` allows, whoever may have left, and puts its outcome on record.
+    pub(super) async fn run_and_record(
+        &self,
+        permit: Permit,
+        facts: &Facts,
+        policy: &Arc<Policy>,
+        key: &SessionKey,
+    ) -> Result<Ran, GateError> {
+        let nobody_leaves = CancellationToken::new();
+        let ran = self
+            .execute(permit, facts, policy, key, &nobody_leaves)
+            .await;
+        let Some(request) = ran.event.request().cloned() else {
+            return Err(GateError::Internal);
+        };
+        self.record_outcome(&request, ran.event.clone()).await?;
+        Ok(ran)
+    }
+
+    /// Puts an outcome on record, trying for as long as its lease would have lasted: it is the one thing that cannot
+    /// be found out again.
+    async fn record_outcome(&self, request: &RequestId, event: EventBody) -> Result<(), GateError> {
+        let mut pause = Duration::from_millis(20);
+        let mut waited = Duration::ZERO;
+        loop {
+            let unfinished = |request: &Request| {
+                let news = match request.status() {
+                    RequestStatus::Executing => true,
+                    // `reconcile` was first; only someone who knows better has something to add.
+                    RequestStatus::OutcomeUnknown => {
+                        !matches!(event, EventBody::ExecutionOutcomeUnknown(_))
+                    }
+                    _ => false,
+                };
+                news.then(|| event.clone())
+            };
+            match self.note(request, unfinished).await {
+                Ok(()) => return Ok(()),
+                Err(error @ (GateError::RecordUnavailable(_) | GateError::Busy(_)))
+                    if waited < LEASE_GRACE =>
+                {
+                    tracing::warn!(%request, %error, "outcome not on record yet; trying again");
+                }
+                Err(error) => {
+                    tracing::error!(%request, %error, "outcome could not be put on record");
+                    return Err(GateError::OutcomeNotRecorded(request.clone()));
+                }
+            }
+            self.parts.clock.sleep(pause).await;
+            waited += pause;
+            pause = (pause * 2).min(Duration::from_secs(1));
+        }
+    }
+
+    /// Appends the event that `what` finds right for the request as it stands, if any, after whatever others append
+    /// meanwhile.
+    pub(super) async fn note(
+        &self,
+        request: &RequestId,
+        what: impl Fn(&Request) -> Option<EventBody>,
+    ) -> Result<(), GateError> {
+        let session = request.session();
+        for _ in 0..32 {
+            let head: Option<Head> = self.parts.store.head(&session).await?;
+            let events = self.parts.store.request(request).await?;
+            let (Some(head), Some(folded)) = (head, Request::fold(&events)?) else {
+                return Err(GateError::UnknownRequest(request.clone()));
+            };
+            let Some(event) = what(&folded) else {
+                return Ok(());
+            };
+            match self.append(&session, head, vec![event], None).await {
+                Ok(_) => return Ok(()),
+                Err(AppendError::Conflict(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(GateError::Busy(session))
+    }
+
+    /// Seals `text` under a fresh nonce, bound to its request and purpose.
+    pub(super) fn seal(
+        &self,
+        key: &SessionKey,
+        request: &RequestId,
+        purpose: Purpose,
+        text: &[u8],
+    ) -> Result<Sealed, SealError> {
+        let mut nonce = [0; 12];
+        nonce.copy_from_slice(&self.parts.clock.entropy()[..12]);
+        key.seal(request, purpose, nonce, text)
+    }
+}
+
+fn failed(
+    request: RequestId,
+    access: Access,
+    sink: Sink<'_>,
+    error: RunError,
+    limit: Duration,
+) -> Ran {
+    let (masking, facts) = (sink.masking, sink.facts);
+    let Taken {
+        notices,
+        mut masked,
+        ..
+    } = sink.finish();
+    let mut unreachable = None;
+    let (failure, code, message) = match error {
+        RunError::Unreachable(why) => {
+            let why = masking.text(&why, &mut masked).into_inner();
+            unreachable = Some(why.clone());
+            (Failure::Unreachable, None, why)
+        }
+        RunError::Refused {
+            code,
+            message,
+            second_wall,
+        } => {
+            let failure = if second_wall {
+                Failure::SecondWall
+            } else {
+                Failure::Target
+            };
+            let message = masking.message(facts, code.as_deref(), &message, &mut masked);
+            (failure, code, message.into_inner())
+        }
+        RunError::Cancelled { timeout: true } => (
+            Failure::Timeout,
+            None,
+            format!(
+                "It took longer than this connection's budget of {} s and was cancelled; narrow \
+                 it down.",
+                limit.as_secs()
+            ),
+        ),
+        RunError::Cancelled { timeout: false } => (
+            Failure::Cancelled,
+            None,
+            "The caller left, and it was cancelled.".into(),
+        ),
+        // A read that was lost on the way has changed nothing.
+        RunError::Unknown(why) if access == Access::Read => (
+            Failure::Target,
+            None,
+            masking.text(&why, &mut masked).into_inner(),
+        ),
+        RunError::Unknown(why) => {
+            let why = masking.text(&why, &mut masked).into_inner();
+            let event = OutcomeUnknown {
+                request_id: request,
+                why,
+            };
+            return Ran {
+                event: EventBody::ExecutionOutcomeUnknown(event),
+                rows: None,
+                unreachable,
+            };
+        }
+    };
+    let event = EventBody::ExecutionFailed(Box::new(ExecutionFailed {
+        request_id: request,
+        failure,
+        code,
+        message,
+        notices,
+        masked,
+    }));
+    Ran {
+        event,
+        rows: None,
+        unreachable,
+    }
+}
+
+/// Masks what streams in, within the budget.
+struct Sink<'a> {
+    masking: &'a Masking,
+    facts: &'a Facts,
+    masker: Option<RowMasker<'a>>,
+    rows: u64,
+    bytes: u64,
+    max_rows: u64,
+    max_bytes: u64,
+    truncated: bool,
+    notices: Vec<String>,
+    masked: MaskedCounts,
+}
+
+/// The most notices kept of one statement.
+const MAX_NOTICES: usize = 50;
+
+struct Taken {
+    columns: Vec<MaskedColumn>,
+    rows: String,
+    row_count: u64,
+    truncated: bool,
+    notices: Vec<String>,
+    masked: MaskedCounts,
+}
+
+impl<'a> Sink<'a> {
+    fn new(masking: &'a Masking, facts: &'a Facts, max_rows: u64, max_bytes: u64) -> Self {
+        Self {
+            masking,
+            facts,
+            masker: None,
+            rows: 0,
+            bytes: 0,
+            max_rows,
+            max_bytes,
+            truncated: false,
+            notices: Vec::new(),
+            masked: MaskedCounts::default(),
+        }
+    }
+
+    fn finish(self) -> Taken {
+        let Self {
+            masker,
+            rows: row_count,
+            truncated,
+            notices,
+            mut masked,
+            ..
+        } = self;
+        let (columns, rows) = match masker {
+            Some(masker) => {
+                let (rows, counts) = masker.finish();
+                masked.add(&counts);
+                let rows = rows.into_inner();
+                (rows.columns, rows.rows)
+            }
+            None => (Vec::new(), "[]".into()),
+        };
+        Taken {
+            columns,
+            rows,
+            row_count,
+            truncated,
+            notices,
+            masked,
+        }
+    }
+}
+
+impl ResultSink for Sink<'_> {
+    fn columns(&mut self, columns: &[ServerColumn]) {
+        self.masker = Some(self.masking.rows(self.facts, columns));
+    }
+
+    fn row(&mut self, cells: &[Cell<'_>]) -> ControlFlow<()> {
+        let Some(masker) = &mut self.masker else {
+            return ControlFlow::Break(());
+        };
+        if self.rows >= self.max_rows || self.bytes > self.max_bytes {
+            self.truncated = true;
+            return ControlFlow::Break(());
+        }
+        self.bytes = masker.row(cells) as u64;
+        self.rows += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn notice(&mut self, message: &str) {
+        if self.notices.len() < MAX_NOTICES {
+            let notice = self.masking.notice(self.facts, message, &mut self.masked);
+            self.notices.push(notice.into_inner());
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! What a caller gets: the same body from every door.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::domain::{
+    classify::{Effect, Object},
+    connection::ConnectionName,
+    id::{ApprovalId, RequestId, SessionId},
+    masking::{MaskedColumn, MaskedCounts},
+    policy::ApproverGroupName,
+    principal::DescribedPrincipal,
+    record::Hash,
+    session::{Answer, Approval, DecisionRecord, Failure, Preview, Request, RequestStatus, Stage},
+};
+
+/// Outcome of a request.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Outcome {
+    /// The request.
+    pub request_id: RequestId,
+    /// The session it belongs to.
+    pub session_id: SessionId,
+    /// Where it stands.
+    pub status: RequestStatus,
+    /// Its highest effect.
+    pub effect: Effect,
+    /// Why it was judged so, in a sentence.
+    pub why: String,
+    /// What policy said.
+    pub decision: DecisionRecord,
+    /// What came back, masked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<ResultBody>,
+    /// What the target said against it, masked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<TargetError>,
+    /// Notices from the target, masked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
+    /// What was masked.
+    pub masked: MaskedCounts,
+    /// What humans are asked, while they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalBrief>,
+}
+
+/// What came back.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ResultBody {
+    /// Its columns.
+    pub columns: Vec<MaskedColumn>,
+    /// Its rows, each an array with one value per column; absent when the record does not keep results.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Vec<Vec<serde_json::Value>>>")]
+    pub rows: Option<Box<RawValue>>,
+    /// How many rows.
+    pub row_count: u64,
+    /// Rows changed, where the target says.
+    pub affected: Option<u64>,
+    /// Whether a budget ended the result early.
+    pub truncated: bool,
+}
+
+/// What the target said against an operation.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TargetError {
+    /// What kind of failure.
+    pub failure: Failure,
+    /// The target's code, such as a SQLSTATE.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// Its message, masked.
+    pub message: String,
+}
+
+/// What humans are asked, for the one who waits for them.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ApprovalBrief {
+    /// The approval.
+    pub id: ApprovalId,
+    /// What exactly is approved.
+    pub digest: Hash,
+    /// After this it is too late.
+    #[schemars(with = "String")]
+    pub expires_at: Timestamp,
+    /// Who has to agree.
+    pub from: Vec<ApproverGroupName>,
+}
+
+impl ApprovalBrief {
+    fn of(request: &Request, approval: &Approval) -> Self {
+        let terms = &approval.requested.terms;
+        Self {
+            id: request.decided.request_id.approval(),
+            digest: terms.digest,
+            expires_at: terms.expires_at,
+            from: terms
+                .from
+                .iter()
+                .map(|quorum| quorum.group.clone())
+                .collect(),
+        }
+    }
+}
+
+impl Outcome {
+    /// The outcome of `request` as it stands; `rows` are its masked rows, where it has some.
+    pub fn of(request: &Request, rows: Option<Box<RawValue>>) -> Self {
+        let decided = &request.decided;
+        let mut outcome = Self {
+            request_id: decided.request_id.clone(),
+            session_id: decided.request_id.session(),
+            status: request.status(),
+            effect: decided.effect,
+            why: decided.why.clone(),
+            decision: decided.decision.clone(),
+            result: None,
+            error: None,
+            notices: Vec::new(),
+            masked: MaskedCounts::default(),
+            approval: None,
+        };
+        match &request.stage {
+            Stage::Succeeded(finished) => {
+                outcome.masked = finished.masked.clone();
+                outcome.notices.clone_from(&finished.notices);
+                outcome.result = Some(ResultBody {
+                    columns: finished.columns.clone(),
+                    rows,
+                    row_count: finished.row_count,
+                    affected: finished.affected,
+                    truncated: finished.truncated,
+                });
+            }
+            Stage::Failed(failed) => {
+                outcome.masked = failed.masked.clone();
+                outcome.notices.clone_from(&failed.notices);
+                outcome.error = Some(TargetError {
+                    failure: failed.failure,
+                    code: failed.code.clone(),
+                    message: failed.message.clone(),
+                });
+            }
+            Stage::Denied(decision) => outcome.decision = decision.clone(),
+            Stage::ApprovalDenied => {
+                let mut answers = request
+                    .approval
+                    .iter()
+                    .flat_map(|approval| &approval.answers);
+                let no = answers.rfind(|answer| answer.answer == Answer::Deny);
+                outcome.decision.message = no.map(|answer| match &answer.comment {
+                    Some(comment) => format!("{} said no: {comment}", answer.approver.id),
+                    None => format!("{} said no.", answer.approver.id),
+                });
+            }
+            Stage::OutcomeUnknown { why } => outcome.why.clone_from(why),
+            Stage::Pending | Stage::Executing(_) | Stage::ApprovalExpired => {}
+        }
+        if request.status() == RequestStatus::PendingApproval {
+            outcome.approval = request
+                .approval
+                .as_ref()
+                .map(|approval| ApprovalBrief::of(request, approval));
+        }
+        outcome
+    }
+}
+
+/// One request, for lists.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct RequestView {
+    /// The request.
+    pub request_id: RequestId,
+    /// When it was asked.
+    #[schemars(with = "String")]
+    pub asked_at: Timestamp,
+    /// Who asked.
+    pub principal: DescribedPrincipal,
+    /// Where.
+    pub connection: ConnectionName,
+    /// The statement, masked.
+    pub statement: String,
+    /// Why they wanted it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Its highest effect.
+    pub effect: Effect,
+    /// What it touches.
+    pub objects: Vec<Object>,
+    /// What policy said.
+    pub decision: DecisionRecord,
+    /// Where it stands.
+    pub status: RequestStatus,
+}
+
+/// What an approver sees.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct ApprovalView {
+    /// The approval.
+    pub id: ApprovalId,
+    /// The request it is for.
+    #[serde(flatten)]
+    pub request: RequestView,
+    /// Its parameters, masked; `null` is NULL.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub params: Vec<Option<String>>,
+    /// Whether it says which rows.
+    pub unbounded: bool,
+    /// Why it was judged so.
+    pub why: String,
+    /// What it would touch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preview: Option<Preview>,
+    /// What exactly is approved: send it back with the decision.
+    pub digest: Hash,
+    /// After this it is too late.
+    #[schemars(with = "String")]
+    pub expires_at: Timestamp,
+    /// Who has to agree, and how many of them.
+    pub from: Vec<crate::domain::approval::Quorum>,
+    /// What has been said so far.
+    pub answers: Vec<AnswerView>,
+}
+
+/// One answer.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct AnswerView {
+    /// Who.
+    pub approver: DescribedPrincipal,
+    /// What.
+    pub answer: Answer,
+    /// What they added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+}
+
+impl RequestView {
+    pub(super) fn new(
+        decided: &crate::domain::session::RequestDecided,
+        asked_at: Timestamp,
+        status: RequestStatus,
+    ) -> Self {
+        Self {
+            request_id: decided.request_id.clone(),
+            asked_at,
+            principal: decided.principal.clone(),
+            connection: decided.connection.clone(),
+            statement: decided.statement.clone(),
+            reason: decided.reason.clone(),
+            effect: decided.effect,
+            objects: decided.objects.clone(),
+            decision: decided.decision.clone(),
+            status,
+        }
+    }
+}
+
+impl ApprovalView {
+    /// The approval of `request`; `None`: nobody was asked.
+    pub(super) fn of(request: &Request) -> Option<Self> {
+        let approval = request.approval.as_ref()?;
+        let decided = &request.decided;
+        let terms = &approval.requested.terms;
+        Some(Self {
+            id: decided.request_id.approval(),
+            request: RequestView::new(decided, request.asked_at, request.status()),
+            params: decided.params.clone(),
+            unbounded: decided.unbounded,
+            why: decided.why.clone(),
+            preview: approval.requested.preview.clone(),
+            digest: terms.digest,
+            expires_at: terms.expires_at,
+            from: terms.from.clone(),
+            answers: approval
+                .answers
+                .iter()
+                .map(|answer| AnswerView {
+                    approver: answer.approver.clone(),
+                    answer: answer.answer,
+                    comment: answer.comment.clone(),
+                })
+                .collect(),
+        })
+    }
+}

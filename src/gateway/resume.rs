@@ -1,0 +1,169 @@
+//! An approver's answer, whichever way it came, and what follows from it.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    ApprovalView, GateError, Gateway, Ports,
+    ports::{AppendError, Clock, EventStore},
+    seal::{Purpose, SessionKey},
+};
+use crate::domain::{
+    approval::NotEligible,
+    id::ApprovalId,
+    masking::MaskedCounts,
+    operation::{BadOperation, MAX_REASON, Operation},
+    principal::Principal,
+    record::{self, Hash},
+    session::{AfterAnswer, Answer, Answered, Event, Refusal, Request, answer},
+};
+
+/// How long an approver's call waits for what they approved to end; it goes on after that.
+const SEE_IT_RUN: Duration = Duration::from_secs(20);
+
+/// Someone's answer.
+#[derive(Debug)]
+pub struct Answering {
+    /// Who.
+    pub approver: Principal,
+    /// To which question.
+    pub approval: ApprovalId,
+    /// Yes or no.
+    pub answer: Answer,
+    /// The digest of what they were shown.
+    pub digest: Hash,
+    /// What they add.
+    pub comment: Option<String>,
+}
+
+impl<P: Ports> Gateway<P> {
+    /// Takes an answer: checks it against the verified record and today's policy, puts it on record, and runs what
+    /// everyone needed has agreed to. Returns the approval as it then stands. Answering twice changes nothing.
+    pub async fn resume(self: &Arc<Self>, answering: Answering) -> Result<ApprovalView, GateError> {
+        if self.running.is_closed() {
+            return Err(GateError::Stopping);
+        }
+        if let Some(comment) = answering
+            .comment
+            .as_ref()
+            .filter(|text| text.len() > MAX_REASON)
+        {
+            return Err(BadOperation::ReasonTooLong(comment.len()).into());
+        }
+        let approval = answering.approval.clone();
+        let gateway = Arc::clone(self);
+        // What was approved runs to its end, whether or not the approver stays.
+        let work = self
+            .running
+            .spawn(async move { Box::pin(gateway.take(answering)).await });
+        tokio::select! {
+            done = work => done.unwrap_or(Err(GateError::Internal))?,
+            () = self.parts.clock.sleep(SEE_IT_RUN) => {}
+        }
+        let (request, _) = self.verified(&approval).await?;
+        ApprovalView::of(&request).ok_or(GateError::UnknownApproval(approval))
+    }
+
+    async fn take(self: &Arc<Self>, answering: Answering) -> Result<(), GateError> {
+        let Answering {
+            approver,
+            approval,
+            answer: said,
+            digest,
+            comment,
+        } = &answering;
+        let session = approval.request().session();
+        for _ in 0..32 {
+            let (request, events) = self.verified(approval).await?;
+            let policy = self.policy();
+            let described = approver.described();
+            let terms = request
+                .approval
+                .as_ref()
+                .map(|approval| &approval.requested.terms);
+            let eligible =
+                terms.map(|terms| terms.eligible(&policy, &request.decided.principal, &described));
+            match eligible {
+                // Whether an approval exists is not for everyone to know.
+                None | Some(Err(NotEligible::NotAsked { .. })) => {
+                    return Err(GateError::UnknownApproval(approval.clone()));
+                }
+                Some(Err(refused)) => return Err(refused.into()),
+                Some(Ok(_)) => {}
+            }
+            let connection = policy.connections.get(&request.decided.connection);
+            let connection = connection
+                .ok_or_else(|| GateError::UnknownConnection(request.decided.connection.clone()))?;
+            let key = self.session_key(&session).await?.ok_or_else(|| {
+                GateError::Damaged(format!("the key of session `{session}` was erased"))
+            })?;
+            let operation = self.unsealed(&request, &key)?;
+            let facts = self.judge.facts(connection.kind, &operation).await;
+            // What an approver writes may quote a value.
+            let mut counts = MaskedCounts::default();
+            let comment = comment.as_deref();
+            let next = answer(Answered {
+                request: &request,
+                operation,
+                facts: &facts,
+                policy: &policy,
+                approver,
+                answer: *said,
+                digest: *digest,
+                comment: comment.map(|text| policy.masking.text(text, &mut counts).into_inner()),
+                instance: &self.parts.instance,
+                now: self.parts.clock.now(),
+            });
+            let next = match next {
+                Ok(next) => next,
+                Err(refusal) => {
+                    if matches!(refusal, Refusal::Expired(_)) {
+                        self.settle(&request.decided.request_id).await?;
+                    }
+                    return Err(refusal.into());
+                }
+            };
+            let head = events.last().map_or(record::Head::GENESIS, Event::head);
+            let (bodies, permit) = match next {
+                AfterAnswer::Noted(bodies) => (bodies, None),
+                AfterAnswer::Act(bodies, permit) => (bodies, Some(permit)),
+            };
+            match self.append(&session, head, bodies, None).await {
+                Ok(on_record) => {
+                    if let Some(permit) = permit {
+                        let permit = on_record.release(permit)?;
+                        self.run_and_record(permit, &facts, &policy, &key).await?;
+                    }
+                    return Ok(());
+                }
+                // Another answer, or another delivery of this one, was first: see what is left to decide.
+                Err(AppendError::Conflict(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(GateError::Busy(session))
+    }
+
+    /// The request behind an approval, folded from its session's verified chain, and that chain.
+    async fn verified(&self, approval: &ApprovalId) -> Result<(Request, Vec<Event>), GateError> {
+        let id = approval.request();
+        let session = id.session();
+        let events = self.parts.store.session(&session).await?;
+        if events.is_empty() {
+            return Err(GateError::UnknownApproval(approval.clone()));
+        }
+        record::verify_chain(&session, &events)
+            .map_err(|error| GateError::Damaged(error.to_string()))?;
+        let own = events
+            .iter()
+            .filter(|event| event.body.request() == Some(&id));
+        let request = Request::fold(own)?;
+        let request = request.ok_or_else(|| GateError::UnknownApproval(approval.clone()))?;
+        Ok((request, events))
+    }
+
+    fn unsealed(&self, request: &Request, key: &SessionKey) -> Result<Operation, GateError> {
+        let decided = &request.decided;
+        let exact = key.open(&decided.request_id, Purpose::Operation, &decided.sealed)?;
+        serde_json::from_slice(&exact).map_err(|error| GateError::Damaged(error.to_string()))
+    }
+}

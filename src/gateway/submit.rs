@@ -1,0 +1,350 @@
+//! One request, from the door to its outcome.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    GateError, Gateway, Outcome, Ports,
+    execute::Ran,
+    ports::{ApprovalBus, ApprovalNotice, Clock, EventStore, Targets},
+    seal::Purpose,
+    sessions::{Place, Placed},
+};
+use crate::domain::{
+    classify::Facts,
+    connection::ConnectionName,
+    id::SessionId,
+    masking::MaskedCounts,
+    operation::{BadOperation, MAX_REASON, Operation},
+    policy::{ApproverGroupName, ConnectionRules, Decision, Policy, Question},
+    principal::Principal,
+    record::Hash,
+    session::{
+        Action, ApprovalRequested, Asked, DecisionRecord, EventBody, Next, Preview, Request,
+        RequestDecided, RequestRef, RequestStatus, verdict,
+    },
+};
+
+/// How long the planner may take to say what a statement would touch.
+const PREVIEW_LIMIT: std::time::Duration = std::time::Duration::from_secs(3);
+
+/// What a caller asks for.
+#[derive(Debug)]
+pub struct Ask {
+    /// Who.
+    pub principal: Principal,
+    /// Where.
+    pub connection: ConnectionName,
+    /// What.
+    pub operation: Operation,
+    /// Why, in their words.
+    pub reason: Option<String>,
+    /// In which session; `None`: a new one.
+    pub session: Option<SessionId>,
+    /// Makes a repeated call the same request.
+    pub idempotency_key: Option<String>,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+}
+
+impl<P: Ports> Gateway<P> {
+    /// Judges, records and, where policy lets it, runs one operation. If the caller goes away, a read is cancelled at
+    /// the target; an effect runs to its end and is recorded.
+    pub async fn submit(self: &Arc<Self>, ask: Ask) -> Result<Outcome, GateError> {
+        if self.running.is_closed() {
+            return Err(GateError::Stopping);
+        }
+        let left = CancellationToken::new();
+        let _leaves_when_dropped = left.clone().drop_guard();
+        let gateway = Arc::clone(self);
+        let work = self
+            .running
+            .spawn(async move { Box::pin(gateway.admit(ask, &left)).await });
+        work.await.unwrap_or(Err(GateError::Internal))
+    }
+
+    async fn admit(
+        self: &Arc<Self>,
+        ask: Ask,
+        left: &CancellationToken,
+    ) -> Result<Outcome, GateError> {
+        let policy = self.policy();
+        let Ask {
+            principal,
+            connection: name,
+            operation,
+            reason,
+            ..
+        } = &ask;
+        if let Some(reason) = reason.as_ref().filter(|reason| reason.len() > MAX_REASON) {
+            return Err(BadOperation::ReasonTooLong(reason.len()).into());
+        }
+        let connection = policy
+            .connections
+            .get(name)
+            .ok_or_else(|| GateError::UnknownConnection(name.clone()))?;
+        let limit = connection.budget.requests_per_minute;
+        self.rates
+            .take(principal.id(), name, limit, self.parts.clock.now())
+            .map_err(|retry_after| GateError::RateLimited {
+                connection: name.clone(),
+                limit,
+                retry_after,
+            })?;
+        let (session, key) = (ask.session.as_ref(), ask.idempotency_key.as_deref());
+        let place = self.place(principal, name, session, key).await?;
+        let digest = operation.digest(name, principal.id());
+        if place.repeatable
+            && let Some(outcome) = self.repeated(&place, digest).await?
+        {
+            return Ok(outcome);
+        }
+
+        let facts = self.judge.facts(connection.kind, operation).await;
+        let judged = self.judged(principal, connection, &facts, &policy);
+        let preview = match judged.record.action {
+            Action::RequireApproval if facts.class.changes_something() => {
+                let preview = self.parts.targets.preview(name, operation, PREVIEW_LIMIT);
+                let Preview {
+                    estimated_rows,
+                    note,
+                } = preview.await;
+                // A planner that fails may quote a value.
+                let note = policy.masking.text(&note, &mut MaskedCounts::default());
+                Some(Preview {
+                    estimated_rows,
+                    note: note.into_inner(),
+                })
+            }
+            _ => None,
+        };
+        let decided = self.describe(&ask, &place, digest, &facts, &policy, judged.record)?;
+        let effect_next = crate::domain::session::ask(Asked {
+            decided: decided.clone(),
+            operation: ask.operation.clone(),
+            facts: &facts,
+            connection,
+            policy: &policy,
+            from: &judged.from,
+            preview,
+            instance: &self.parts.instance,
+            now: self.parts.clock.now(),
+        });
+        self.follow(&place, digest, &decided, effect_next, &facts, &policy, left)
+            .await
+    }
+
+    /// Does what follows from a judged request: record, run, disclose, in the order each kind needs.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one request's whole context, used once"
+    )]
+    async fn follow(
+        self: &Arc<Self>,
+        place: &Place,
+        digest: Hash,
+        decided: &RequestDecided,
+        next: Next,
+        facts: &Facts,
+        policy: &Arc<Policy>,
+        left: &CancellationToken,
+    ) -> Result<Outcome, GateError> {
+        match next {
+            Next::Refuse(events) => match self.record_new(place, events.clone()).await? {
+                Placed::OnRecord(_) => self.outcome_now(&events, None),
+                Placed::Repeated => self.repeated_surely(place, digest).await,
+            },
+            // INVARIANT: nothing is disclosed before its record is durable: `ran` is withheld until the append.
+            Next::Read(mut events, permit) => {
+                let ran = self.execute(permit, facts, policy, &place.key, left).await;
+                events.push(ran.event.clone());
+                match self.record_new(place, events.clone()).await? {
+                    Placed::OnRecord(_) => self.disclose(decided, &events, ran),
+                    Placed::Repeated => self.repeated_surely(place, digest).await,
+                }
+            }
+            Next::Act(mut events, permit) => {
+                let on_record = match self.record_new(place, events.clone()).await? {
+                    Placed::OnRecord(on_record) => on_record,
+                    Placed::Repeated => return self.repeated_surely(place, digest).await,
+                };
+                let permit = on_record.release(permit)?;
+                let ran = self
+                    .run_and_record(permit, facts, policy, &place.key)
+                    .await?;
+                events.push(ran.event.clone());
+                self.disclose(decided, &events, ran)
+            }
+            Next::Hold(events, requested) => {
+                let on_record = match self.record_new(place, events.clone()).await? {
+                    Placed::OnRecord(on_record) => on_record,
+                    Placed::Repeated => return self.repeated_surely(place, digest).await,
+                };
+                let requested = on_record.release(requested)?;
+                let outcome = self.outcome_now(&events, None)?;
+                let gateway = Arc::clone(self);
+                let decided = decided.clone();
+                // The caller need not wait for the approvers to be told; if it fails, `reconcile` tells them.
+                self.running.spawn(async move {
+                    if let Err(error) = gateway.publish(&decided, &requested).await {
+                        tracing::warn!(request = %decided.request_id, %error, "approvers not told yet");
+                    }
+                });
+                Ok(outcome)
+            }
+        }
+    }
+
+    /// What policy says.
+    fn judged(
+        &self,
+        principal: &Principal,
+        connection: &ConnectionRules,
+        facts: &Facts,
+        policy: &Policy,
+    ) -> Judged {
+        let question = Question {
+            principal,
+            connection,
+            facts,
+            now: self.parts.clock.now(),
+        };
+        Judged::new(verdict(policy, &question), policy.version)
+    }
+
+    fn describe(
+        &self,
+        asked: &Ask,
+        place: &Place,
+        digest: Hash,
+        facts: &Facts,
+        policy: &Policy,
+        decision: DecisionRecord,
+    ) -> Result<RequestDecided, GateError> {
+        let Operation::Sql(sql) = &asked.operation;
+        // Counted for results only: what the caller sent is no disclosure.
+        let mut counts = MaskedCounts::default();
+        let mut shown = |text: &str| policy.masking.text(text, &mut counts).into_inner();
+        let exact = serde_json::to_vec(&asked.operation).map_err(|_| GateError::Internal)?;
+        Ok(RequestDecided {
+            request_id: place.request.clone(),
+            principal: asked.principal.described(),
+            connection: asked.connection.clone(),
+            statement: shown(&sql.statement),
+            params: sql
+                .params
+                .iter()
+                .map(|param| param.as_text().map(&mut shown))
+                .collect(),
+            sealed: self.seal(&place.key, &place.request, Purpose::Operation, &exact)?,
+            digest,
+            reason: asked.reason.as_deref().map(&mut shown),
+            effect: facts.class,
+            objects: facts.objects.iter().cloned().collect(),
+            unbounded: facts.unbounded,
+            why: shown(&facts.why),
+            decision,
+            traceparent: asked.traceparent.clone(),
+        })
+    }
+
+    fn disclose(
+        &self,
+        decided: &RequestDecided,
+        events: &[EventBody],
+        ran: Ran,
+    ) -> Result<Outcome, GateError> {
+        if let Some(why) = ran.unreachable {
+            return Err(GateError::TargetUnreachable {
+                request: decided.request_id.clone(),
+                connection: decided.connection.clone(),
+                why,
+            });
+        }
+        self.outcome_now(events, ran.rows)
+    }
+
+    fn outcome_now(
+        &self,
+        events: &[EventBody],
+        rows: Option<Box<serde_json::value::RawValue>>,
+    ) -> Result<Outcome, GateError> {
+        let now = self.parts.clock.now();
+        let request = Request::fold_bodies(events.iter().map(|body| (now, body)))?;
+        let request = request.ok_or(GateError::Internal)?;
+        Ok(Outcome::of(&request, rows))
+    }
+
+    /// The outcome of the same call made before; `None`: it was not.
+    async fn repeated(&self, place: &Place, digest: Hash) -> Result<Option<Outcome>, GateError> {
+        let events = self.parts.store.request(&place.request).await?;
+        let Some(request) = Request::fold(&events)? else {
+            return Ok(None);
+        };
+        if request.decided.digest != digest {
+            return Err(GateError::KeyReused(place.request.clone()));
+        }
+        let rows = self.rows_of(&request).await?;
+        Ok(Some(Outcome::of(&request, rows)))
+    }
+
+    async fn repeated_surely(&self, place: &Place, digest: Hash) -> Result<Outcome, GateError> {
+        self.repeated(place, digest)
+            .await?
+            .ok_or(GateError::Busy(place.request.session()))
+    }
+
+    /// Tells the approvers, and puts on record that they were told.
+    pub(super) async fn publish(
+        &self,
+        decided: &RequestDecided,
+        requested: &ApprovalRequested,
+    ) -> Result<(), super::ports::BoxError> {
+        let notice = ApprovalNotice {
+            request: decided.clone(),
+            approval: requested.clone(),
+        };
+        self.parts.bus.publish(&notice).await?;
+        let request_id = decided.request_id.clone();
+        let published = EventBody::ApprovalPublished(RequestRef { request_id });
+        self.note(&decided.request_id, |request| {
+            let told = request
+                .approval
+                .as_ref()
+                .is_none_or(|approval| approval.published);
+            // Whoever was told may have been faster than this note: nothing is left to say about the telling.
+            let open = request.status() == RequestStatus::PendingApproval;
+            (open && !told).then(|| published.clone())
+        })
+        .await?;
+        Ok(())
+    }
+}
+
+/// A decision, as it goes on record, and whom it asks.
+struct Judged {
+    record: DecisionRecord,
+    from: Vec<ApproverGroupName>,
+}
+
+impl Judged {
+    fn new(decision: Decision, policy: Hash) -> Self {
+        let (action, rule, message, from) = match decision {
+            Decision::Allow { rule } => (Action::Allow, Some(rule), None, Vec::new()),
+            Decision::Deny { rule, message } => (Action::Deny, rule, Some(message), Vec::new()),
+            Decision::RequireApproval { rule, from } => {
+                (Action::RequireApproval, Some(rule), None, from)
+            }
+        };
+        Self {
+            record: DecisionRecord {
+                action,
+                rule,
+                policy,
+                message,
+            },
+            from,
+        }
+    }
+}
