@@ -14,6 +14,10 @@
 //! |---|---|---|
 //! | [`domain`] | what is true: facts, rules, states, masking, the chain; pure | I/O, time, randomness |
 //! | [`gateway`] | the pipeline, and the four ports it needs | protocols, drivers, clouds |
+//! | [`store`] | append after an expected head, durably; search | policy, targets |
+//! | [`bus`] | telling approvers | the store |
 
+pub mod bus;
 pub mod domain;
 pub mod gateway;
+pub mod store;
