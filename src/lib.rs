@@ -16,8 +16,10 @@
 //! | [`gateway`] | the pipeline, and the four ports it needs | protocols, drivers, clouds |
 //! | [`store`] | append after an expected head, durably; search | policy, targets |
 //! | [`bus`] | telling approvers | the store |
+//! | [`targets`] | run one permitted operation, stream back what comes | deciding, hiding |
 
 pub mod bus;
 pub mod domain;
 pub mod gateway;
 pub mod store;
+pub mod targets;

@@ -1,0 +1,237 @@
+//! Runs one permitted operation at the thing it is for, and streams back what comes, raw: masking is the caller's.
+//!
+//! Holds the addresses and credentials, and gives each execution the connection's credential for its access: reads get
+//! the read credential in a transaction that cannot write, so a wrong judgement upstream still changes nothing.
+//!
+//! Refuses to know: policy, masking, the record. Never retries.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    domain::{
+        connection::{Access, ConnectionKind, ConnectionName},
+        operation::Operation,
+        session::Preview,
+    },
+    gateway::ports::{Completion, Execution, ResultSink, RunError, Targets},
+};
+
+mod postgres;
+mod sqlite;
+
+/// A URL with a credential in it. It can be used here and printed nowhere.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretUrl(Box<str>);
+
+impl SecretUrl {
+    /// Takes the text.
+    pub fn new(url: impl Into<Box<str>>) -> Self {
+        Self(url.into())
+    }
+}
+
+impl fmt::Debug for SecretUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretUrl(…)")
+    }
+}
+
+/// Where one connection leads with one of its credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetEndpoint {
+    /// The connection.
+    pub name: ConnectionName,
+    /// What speaks there.
+    pub kind: ConnectionKind,
+    /// Which of its credentials this is.
+    pub access: Access,
+    /// The address, credential included: `postgres://user:password@host/database`, or for SQLite a path, with or
+    /// without `sqlite:` before it.
+    pub url: SecretUrl,
+}
+
+/// An endpoint that cannot be used. The message never repeats the url.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("connection `{name}`, {} credential: {problem}", match .access { Access::Read => "read", Access::Write => "write" })]
+pub struct BadEndpoint {
+    /// The connection.
+    pub name: ConnectionName,
+    /// Which of its credentials.
+    pub access: Access,
+    /// What is wrong and how to mend it.
+    pub problem: String,
+}
+
+/// Everything that can be reached, by connection and credential.
+#[derive(Default)]
+pub struct LiveTargets {
+    endpoints: RwLock<HashMap<(ConnectionName, Access), Arc<Endpoint>>>,
+}
+
+struct Endpoint {
+    url: SecretUrl,
+    target: Target,
+}
+
+enum Target {
+    Postgres(Arc<postgres::Postgres>),
+    Sqlite(Arc<sqlite::Sqlite>),
+}
+
+impl fmt::Debug for LiveTargets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let endpoints = self
+            .endpoints
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        f.debug_set().entries(endpoints.keys()).finish()
+    }
+}
+
+impl LiveTargets {
+    /// Nothing can be reached yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes `endpoints` all there is to be reached, or, if one of them cannot be used, changes nothing. Connects to
+    /// nothing. Endpoints that stay the same keep their open connections; what runs on removed ones is left to finish.
+    pub fn configure(&self, endpoints: Vec<TargetEndpoint>) -> Result<(), BadEndpoint> {
+        let current = self
+            .endpoints
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let mut next = HashMap::new();
+        for endpoint in endpoints {
+            let key = (endpoint.name.clone(), endpoint.access);
+            let kept = current
+                .get(&key)
+                .filter(|known| known.url == endpoint.url && known.kind() == endpoint.kind);
+            let endpoint = match kept {
+                Some(known) => known.clone(),
+                None => Arc::new(Endpoint::open(&endpoint).map_err(|problem| BadEndpoint {
+                    name: endpoint.name.clone(),
+                    access: endpoint.access,
+                    problem,
+                })?),
+            };
+            next.insert(key, endpoint);
+        }
+        let mut endpoints = self
+            .endpoints
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *endpoints, next);
+        for (key, endpoint) in before {
+            let stays = endpoints
+                .get(&key)
+                .is_some_and(|now| Arc::ptr_eq(now, &endpoint));
+            if !stays {
+                endpoint.close();
+            }
+        }
+        Ok(())
+    }
+
+    fn endpoint(&self, name: &ConnectionName, access: Access) -> Option<Arc<Endpoint>> {
+        let endpoints = self
+            .endpoints
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        endpoints.get(&(name.clone(), access)).cloned()
+    }
+}
+
+impl Endpoint {
+    fn open(endpoint: &TargetEndpoint) -> Result<Self, String> {
+        let url = &endpoint.url.0;
+        Ok(Self {
+            url: endpoint.url.clone(),
+            target: match endpoint.kind {
+                ConnectionKind::Postgres => {
+                    Target::Postgres(postgres::Postgres::open(url, endpoint.access)?)
+                }
+                ConnectionKind::Sqlite => {
+                    Target::Sqlite(sqlite::Sqlite::open(url, endpoint.access)?)
+                }
+            },
+        })
+    }
+
+    fn kind(&self) -> ConnectionKind {
+        match self.target {
+            Target::Postgres(_) => ConnectionKind::Postgres,
+            Target::Sqlite(_) => ConnectionKind::Sqlite,
+        }
+    }
+
+    fn close(&self) {
+        match &self.target {
+            Target::Postgres(postgres) => postgres.close(),
+            Target::Sqlite(sqlite) => sqlite.close(),
+        }
+    }
+}
+
+impl Targets for LiveTargets {
+    async fn run(
+        &self,
+        execution: Execution,
+        sink: &mut dyn ResultSink,
+        cancel: &CancellationToken,
+    ) -> Result<Completion, RunError> {
+        let Some(endpoint) = self.endpoint(&execution.connection, execution.access) else {
+            let credential = match execution.access {
+                Access::Read => "read",
+                Access::Write => "write",
+            };
+            return Err(RunError::Unreachable(format!(
+                "connection `{}` has no {credential} credential in the policy",
+                execution.connection
+            )));
+        };
+        let Operation::Sql(operation) = &execution.operation;
+        match &endpoint.target {
+            Target::Postgres(target) => {
+                target.run(operation, &execution.budget, sink, cancel).await
+            }
+            Target::Sqlite(target) => target.run(operation, &execution.budget, sink, cancel).await,
+        }
+    }
+
+    async fn preview(
+        &self,
+        connection: &ConnectionName,
+        operation: &Operation,
+        limit: Duration,
+    ) -> Preview {
+        let Operation::Sql(operation) = operation;
+        match self.endpoint(connection, Access::Read).as_deref() {
+            Some(Endpoint {
+                target: Target::Postgres(target),
+                ..
+            }) => target.preview(operation, limit).await,
+            Some(Endpoint {
+                target: Target::Sqlite(_),
+                ..
+            }) => unknown_reach("SQLite's planner does not estimate rows"),
+            None => unknown_reach("the connection has no read credential to estimate with"),
+        }
+    }
+}
+
+/// A preview that says why it cannot say.
+fn unknown_reach(why: impl Into<String>) -> Preview {
+    Preview {
+        estimated_rows: None,
+        note: why.into(),
+    }
+}

@@ -1,0 +1,229 @@
+//! Where a PostgreSQL server is and how it is proven to be that server: one URL, read once.
+//!
+//! INVARIANT: nothing goes over a network unencrypted or to a server whose certificate was not verified. Without TLS
+//! only this machine's loopback is reached, whatever the URL says.
+
+use std::{fmt, net::IpAddr, path::Path, sync::Arc};
+
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
+};
+use rustls_platform_verifier::BuilderVerifierExt;
+
+/// A server, a database and a credential.
+pub(super) struct Address {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) user: String,
+    pub(super) password: String,
+    pub(super) database: String,
+    pub(super) encryption: Encryption,
+}
+
+/// How the server is proven to be the server.
+pub(super) enum Encryption {
+    /// Not at all: the connection never leaves this machine, which is checked again once it stands.
+    LoopbackOnly,
+    /// By a certificate for its host name.
+    Verified {
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    },
+}
+
+/// The credential is not printed.
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "postgres://…@{}:{}/{}",
+            self.host, self.port, self.database
+        )
+    }
+}
+
+impl Address {
+    /// Reads `postgres://user:password@host:port/database?sslmode=…&sslrootcert=…`. No message repeats the URL.
+    pub(super) fn parse(url: &str) -> Result<Self, String> {
+        let url = url::Url::parse(url).map_err(|error| {
+            format!(
+                "its url cannot be read ({error}): write postgres://user:password@host:5432/database, \
+                 with special characters of the password percent-encoded"
+            )
+        })?;
+        if !matches!(url.scheme(), "postgres" | "postgresql") {
+            return Err("its url must begin with postgres://".into());
+        }
+        let host = url
+            .host_str()
+            .map(|host| host.trim_start_matches('[').trim_end_matches(']'))
+            .filter(|host| !host.is_empty())
+            .ok_or("its url names no host")?
+            .to_owned();
+        let user = decoded(url.username(), "user")?;
+        if user.is_empty() {
+            return Err("its url names no user: the credential is always named".into());
+        }
+        let password = decoded(url.password().unwrap_or_default(), "password")?;
+        let path = decoded(url.path().trim_start_matches('/'), "database")?;
+        let database = if path.is_empty() { user.clone() } else { path };
+
+        let mut mode = None;
+        let mut root = None;
+        for (key, value) in url.query_pairs() {
+            match &*key {
+                "sslmode" => mode = Some(value.into_owned()),
+                "sslrootcert" => root = Some(value.into_owned()),
+                other => {
+                    return Err(format!(
+                        "its url has the parameter `{}`, which is not known: use sslmode and sslrootcert",
+                        other.chars().take(40).collect::<String>()
+                    ));
+                }
+            }
+        }
+        let encryption = Encryption::choose(&host, mode.as_deref(), root.as_deref())?;
+        Ok(Self {
+            port: url.port().unwrap_or(5432),
+            host,
+            user,
+            password,
+            database,
+            encryption,
+        })
+    }
+}
+
+impl Encryption {
+    /// Every mode that asks for TLS verifies chain and host name: an unverified certificate keeps nobody out.
+    fn choose(host: &str, mode: Option<&str>, root: Option<&str>) -> Result<Self, String> {
+        let loopback = is_loopback(host);
+        match mode {
+            Some("disable") if !loopback => Err(format!(
+                "its url says sslmode=disable, but `{host}` is not this machine's loopback: leave sslmode out, \
+                 and name a private authority with sslrootcert=FILE"
+            )),
+            Some("disable") => Ok(Self::LoopbackOnly),
+            None | Some("allow" | "prefer") if loopback && root.is_none() => Ok(Self::LoopbackOnly),
+            None | Some("allow" | "prefer" | "require" | "verify-ca" | "verify-full") => {
+                Self::verified(host, root)
+            }
+            Some(_) => Err(
+                "its url has an unknown sslmode: use verify-full, or disable for loopback".into(),
+            ),
+        }
+    }
+
+    fn verified(host: &str, root: Option<&str>) -> Result<Self, String> {
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| format!("`{host}` is not a name a certificate can be for"))?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| format!("TLS cannot be set up: {error}"))?;
+        let config = match root {
+            None | Some("system") => builder
+                .with_platform_verifier()
+                .map_err(|error| {
+                    format!("the machine's certificate authorities cannot be loaded ({error}): install them, set SSL_CERT_FILE, or add sslrootcert=FILE")
+                })?
+                .with_no_client_auth(),
+            Some(file) => builder
+                .with_root_certificates(authorities(Path::new(file))?)
+                .with_no_client_auth(),
+        };
+        Ok(Self::Verified {
+            config: Arc::new(config),
+            name,
+        })
+    }
+}
+
+fn authorities(file: &Path) -> Result<RootCertStore, String> {
+    let unreadable =
+        |error: &dyn fmt::Display| format!("sslrootcert `{}`: {error}", file.display());
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| unreadable(&error))? {
+        let certificate = certificate.map_err(|error| unreadable(&error))?;
+        roots.add(certificate).map_err(|error| unreadable(&error))?;
+    }
+    if roots.is_empty() {
+        return Err(unreadable(&"it holds no PEM certificate"));
+    }
+    Ok(roots)
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Percent-decoding, refusing what is not UTF-8 or holds a NUL, which would end a field of the protocol.
+fn decoded(text: &str, what: &str) -> Result<String, String> {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let escaped = (byte == b'%')
+            .then(|| text.get(at + 1..at + 3))
+            .flatten()
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        out.push(escaped.unwrap_or(byte));
+        at += if escaped.is_some() { 3 } else { 1 };
+    }
+    if out.contains(&0) {
+        return Err(format!("the {what} in its url holds a NUL"));
+    }
+    String::from_utf8(out).map_err(|_| format!("the {what} in its url is not UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_read_whole_and_its_credential_is_never_printed() {
+        let address = Address::parse("postgres://re%40der:p%2Fw%20d@localhost:6000/crm").unwrap();
+        assert_eq!(
+            (
+                &*address.user,
+                &*address.password,
+                &*address.database,
+                address.port
+            ),
+            ("re@der", "p/w d", "crm", 6000)
+        );
+        assert_eq!(format!("{address:?}"), "postgres://…@localhost:6000/crm");
+        assert_eq!(Address::parse("postgres://u@[::1]/").unwrap().host, "::1");
+    }
+
+    #[test]
+    fn without_tls_only_loopback_is_reached() {
+        let plain = |url: &str| {
+            Address::parse(url)
+                .map(|address| matches!(address.encryption, Encryption::LoopbackOnly))
+        };
+        assert!(plain("postgres://u:p@127.0.0.1/d").unwrap());
+        assert!(plain("postgres://u:p@localhost/d?sslmode=disable").unwrap());
+        assert!(plain("postgres://u:p@db.example.com/d?sslmode=disable").is_err());
+        assert!(plain("postgres://u:p@127.0.0.1.example.com/d?sslmode=disable").is_err());
+        assert!(plain("postgres://u:p@localhost/d?sslmode=off").is_err());
+        assert!(plain("postgres://u:p@localhost/d?sslmdoe=disable").is_err());
+        assert!(plain("postgres://u:p@localhost/d?sslrootcert=/nonexistent").is_err());
+    }
+
+    #[test]
+    fn no_message_about_a_url_repeats_its_password() {
+        for url in [
+            "postgres://u:hunter2@/d",
+            "mysql://u:hunter2@h/d",
+            "postgres://u:hunter2@h:port/d",
+            "postgres://:hunter2@h/d",
+            "postgres://u:hunter2@h/d?sslmode=disable",
+            "u:hunter2@h",
+        ] {
+            let message = Address::parse(url).unwrap_err();
+            assert!(!message.contains("hunter2"), "{message}");
+        }
+    }
+}
