@@ -14,11 +14,15 @@
 //! |---|---|---|
 //! | [`domain`] | what is true: facts, rules, states, masking, the chain; pure | I/O, time, randomness |
 //! | [`gateway`] | the pipeline, and the four ports it needs | protocols, drivers, clouds |
+//! | [`auth`] | a bearer token becomes a principal, or a reason why not | policy's rules |
+//! | [`catalog`] | the policy in force, its secrets resolved, replaced while running | what a policy means |
 //! | [`store`] | append after an expected head, durably; search | policy, targets |
 //! | [`bus`] | telling approvers | the store |
 //! | [`targets`] | run one permitted operation, stream back what comes | deciding, hiding |
 
+pub mod auth;
 pub mod bus;
+pub mod catalog;
 pub mod domain;
 pub mod gateway;
 pub mod store;
