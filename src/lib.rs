@@ -19,11 +19,17 @@
 //! | [`store`] | append after an expected head, durably; search | policy, targets |
 //! | [`bus`] | telling approvers | the store |
 //! | [`targets`] | run one permitted operation, stream back what comes | deciding, hiding |
+//! | [`api`] | routes, bodies, problem+json, the OpenAPI document | drivers |
+//! | [`app`] | names each port and its implementation together | nothing else does |
 
+pub mod api;
+pub mod app;
 pub mod auth;
 pub mod bus;
 pub mod catalog;
+pub mod config;
 pub mod domain;
 pub mod gateway;
 pub mod store;
 pub mod targets;
+pub mod telemetry;

@@ -1,0 +1,374 @@
+//! The only place that names a port and its implementation together.
+//!
+//! `serve` and `dev` differ in two things alone: where the configuration comes from, and that `dev` has a token issuer
+//! of its own, which needs [`LoopbackOnly`], which `serve` never makes.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use axum::{Router, extract::Request};
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::{ServiceExt, service_fn};
+
+use crate::{
+    api::{self, Api},
+    auth::{
+        AuthConfigError, Authenticator,
+        dev::{DISCOVERY_PATH, DevIssuer, DevIssuerError, JWKS_PATH, LoopbackOnly},
+    },
+    bus::InProcess,
+    catalog::{Catalog, LoadError, Snapshot, Source, Watcher},
+    config::Config,
+    domain::{
+        connection::Access,
+        id::Entropy,
+        masking::{Masking, MaskingRules},
+        policy::Policy,
+    },
+    gateway::{
+        Gateway, Parts, Ports,
+        ports::Clock,
+        seal::{ExportKey, SealError, Sealer},
+    },
+    store::{OpenError, Sqlite},
+    targets::{BadEndpoint, LiveTargets, SecretUrl, TargetEndpoint},
+};
+
+/// How often the timer looks for what is due.
+const RECONCILE_EVERY: Duration = Duration::from_secs(1);
+/// How long what was begun may take to end when the gateway stops.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
+
+/// The real world behind the ports.
+#[derive(Debug)]
+pub struct Live;
+
+impl Ports for Live {
+    type Store = Sqlite;
+    type Bus = InProcess;
+    type Targets = LiveTargets;
+    type Clock = SystemClock;
+}
+
+/// The machine's clock and random bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> jiff::Timestamp {
+        jiff::Timestamp::now()
+    }
+
+    fn entropy(&self) -> Entropy {
+        let mut bytes = Entropy::default();
+        // Fails only if the machine has no randomness at all; then nothing this process does is safe.
+        if aws_lc_rs::rand::fill(&mut bytes).is_err() {
+            tracing::error!("this machine gives no random bytes");
+            std::process::abort();
+        }
+        bytes
+    }
+
+    async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+}
+
+/// Why the gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The port is not to be had.
+    #[error("cannot listen on {0}: {1}; another process may have the port, choose another")]
+    Listen(SocketAddr, #[source] std::io::Error),
+    /// The data folder cannot be used.
+    #[error("cannot use the data folder {0}: {1}")]
+    Data(PathBuf, #[source] std::io::Error),
+    /// No policy, no start.
+    #[error("the policy cannot be used:\n{0}")]
+    Policy(#[from] LoadError),
+    /// The policy names nobody whose tokens count.
+    #[error("the policy names no issuer, so nobody could ask: add `identity.issuers`")]
+    NoIssuer,
+    /// An issuer cannot be trusted as configured.
+    #[error(transparent)]
+    Auth(#[from] AuthConfigError),
+    /// The local issuer cannot be used.
+    #[error(transparent)]
+    DevIssuer(#[from] DevIssuerError),
+    /// The keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] SealError),
+    /// The record cannot be used.
+    #[error(transparent)]
+    Record(#[from] OpenError),
+    /// A target cannot be used.
+    #[error(transparent)]
+    Target(#[from] BadEndpoint),
+}
+
+/// A gateway that listens.
+#[derive(Debug)]
+pub struct Running {
+    address: SocketAddr,
+    gateway: Arc<Gateway<Live>>,
+    stopping: CancellationToken,
+    background: TaskTracker,
+}
+
+impl Running {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Runs until this process is told to end, then stops.
+    pub async fn until_signal(self) {
+        signal().await;
+        tracing::info!("stopping: no new requests, waiting for what has begun");
+        self.stop().await;
+    }
+
+    /// Takes no new requests, waits for what has begun, closes the record.
+    pub async fn stop(self) {
+        self.stopping.cancel();
+        if !self.gateway.stop(STOP_LIMIT).await {
+            tracing::warn!("not everything ended in time; the next start finds it");
+        }
+        self.background.close();
+        // Bounded: a caller that holds its connection open does not hold the process.
+        let _ = tokio::time::timeout(Duration::from_secs(5), self.background.wait()).await;
+    }
+}
+
+/// Starts the gateway of `config`. The port opens first; until the rest is ready, callers are told so.
+pub async fn serve(config: &Config) -> Result<Running, StartError> {
+    let front = Front::open(config.listen).await?;
+    let parts = Assembly::new(&config.data, &config.policy)?;
+    let issuers = parts.catalog.snapshot().policy.issuers.clone();
+    if issuers.is_empty() {
+        return Err(StartError::NoIssuer);
+    }
+    let auth = Authenticator::new(issuers)?;
+    parts.start(front, auth, Vec::new(), &config.instance)
+}
+
+/// Starts the embedded gateway: the same, with an issuer of its own, on loopback.
+pub async fn dev(listen: SocketAddr, data: &Path, policy: &Path) -> Result<Running, StartError> {
+    let front = Front::open(listen).await?;
+    // The record's lock first: a second start in the same folder must not move the issuer of the first.
+    let parts = Assembly::new(data, policy)?;
+    let issuer = DevIssuer::open(data, LoopbackOnly::prove(front.address)?)?;
+    let issuers = parts.catalog.snapshot().policy.issuers.clone();
+    let auth = Authenticator::new(issuers)?.with_local_keys(&issuer)?;
+    let documents = vec![
+        (DISCOVERY_PATH.to_owned(), issuer.discovery()),
+        (JWKS_PATH.to_owned(), issuer.jwks()),
+    ];
+    parts.start(front, auth, documents, "dev")
+}
+
+/// The listening port, and what answers on it before and after everything is ready.
+struct Front {
+    address: SocketAddr,
+    ready: Arc<OnceLock<Router>>,
+    stopping: CancellationToken,
+    background: TaskTracker,
+}
+
+impl Front {
+    async fn open(listen: SocketAddr) -> Result<Self, StartError> {
+        let failed = |error| StartError::Listen(listen, error);
+        let listener = TcpListener::bind(listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let ready = Arc::new(OnceLock::<Router>::new());
+        let (stopping, background) = (CancellationToken::new(), TaskTracker::new());
+        let starting = api::starting();
+        let answering = Arc::clone(&ready);
+        let answer = service_fn(move |request: Request| {
+            let router = answering.get().unwrap_or(&starting).clone();
+            router.oneshot(request)
+        });
+        let stop = stopping.clone().cancelled_owned();
+        background.spawn(async move {
+            let front = Router::new().fallback_service(answer);
+            let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+                // Answers are small; waiting to fill a packet would only add to their latency.
+                let _ = stream.set_nodelay(true);
+            });
+            let served = axum::serve(listener, front)
+                .with_graceful_shutdown(stop)
+                .await;
+            if let Err(error) = served {
+                tracing::error!(%error, "the listener ended");
+            }
+        });
+        Ok(Self {
+            address,
+            ready,
+            stopping,
+            background,
+        })
+    }
+}
+
+/// Everything but the listener and the identity.
+struct Assembly {
+    catalog: Arc<Catalog>,
+    store: Sqlite,
+    targets: LiveTargets,
+    sealer: Sealer,
+    export_key: ExportKey,
+}
+
+impl Assembly {
+    fn new(data: &Path, policy: &Path) -> Result<Self, StartError> {
+        private_folder(data).map_err(|error| StartError::Data(data.into(), error))?;
+        let sealer = Sealer::open_or_create(&data.join("master.key"))?;
+        let masking_key = sealer.masking_key()?;
+        let finish = move |policy: &mut Policy| {
+            policy.masking = Masking::compile(MaskingRules {
+                key: *masking_key,
+                ..policy.masking_rules.clone()
+            })
+            .map_err(|error| error.to_string())?;
+            Ok(())
+        };
+        let source = Source::new(policy).with_finish(Box::new(finish));
+        let catalog = Catalog::load_from(source)?;
+        let targets = LiveTargets::new();
+        targets.configure(endpoints(&catalog.snapshot()))?;
+        let export_key = ExportKey::open_or_create(&data.join("export.key"))?;
+        let store = Sqlite::open(&data.join("record.db"))?;
+        Ok(Self {
+            catalog,
+            store,
+            targets,
+            sealer,
+            export_key,
+        })
+    }
+
+    fn start(
+        self,
+        front: Front,
+        auth: Authenticator,
+        documents: Vec<(String, serde_json::Value)>,
+        instance: &str,
+    ) -> Result<Running, StartError> {
+        let Self {
+            catalog,
+            store,
+            targets,
+            sealer,
+            export_key,
+        } = self;
+        let Front {
+            address,
+            ready,
+            stopping,
+            background,
+        } = front;
+        let auth = Arc::new(auth);
+        let current = Arc::clone(&catalog);
+        let gateway = Gateway::new(Parts {
+            store,
+            bus: InProcess::default(),
+            targets,
+            clock: SystemClock,
+            policy: Arc::new(move || Arc::clone(&current.snapshot().policy)),
+            sealer,
+            export_key,
+            source: "portcullis".into(),
+            instance: instance.into(),
+        });
+        background.spawn(Arc::clone(&gateway).keep_reconciling(RECONCILE_EVERY));
+        background.spawn(Watcher::new(Arc::clone(&catalog)).run(stopping.clone()));
+        let changes = follow_policy(catalog, Arc::clone(&auth), Arc::clone(&gateway));
+        let stop = stopping.clone();
+        background.spawn(async move { stop.run_until_cancelled(changes).await });
+        let api = Api {
+            gateway: Arc::clone(&gateway),
+            auth,
+            documents,
+        };
+        // Set once: this is the only place that does.
+        let _ = ready.set(api::router(Arc::new(api)));
+        tracing::info!(%address, "listening");
+        Ok(Running {
+            address,
+            gateway,
+            stopping,
+            background,
+        })
+    }
+}
+
+/// Gives identity and targets what a new policy says about them.
+async fn follow_policy(
+    catalog: Arc<Catalog>,
+    auth: Arc<Authenticator>,
+    gateway: Arc<Gateway<Live>>,
+) {
+    let mut changes = catalog.changes();
+    while changes.changed().await.is_ok() {
+        let snapshot = Arc::clone(&changes.borrow_and_update());
+        if let Err(error) = auth.reload(snapshot.policy.issuers.clone()) {
+            tracing::error!(%error, "the new policy's issuers are not used, the former ones stay");
+        }
+        if let Err(error) = gateway.targets().configure(endpoints(&snapshot)) {
+            tracing::error!(%error, "the new policy's addresses are not used, the former ones stay");
+        }
+    }
+}
+
+fn endpoints(snapshot: &Snapshot) -> Vec<TargetEndpoint> {
+    let mut endpoints = Vec::new();
+    for connection in snapshot.policy.connections.values() {
+        for access in [Access::Read, Access::Write] {
+            if let Some(resolved) = snapshot.endpoints.get(&connection.name, access) {
+                endpoints.push(TargetEndpoint {
+                    name: connection.name.clone(),
+                    kind: connection.kind,
+                    access,
+                    url: SecretUrl::new(resolved.url()),
+                });
+            }
+        }
+    }
+    endpoints
+}
+
+/// Makes the folder, for its owner alone.
+fn private_folder(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)?;
+    let mut permissions = std::fs::metadata(path)?.permissions();
+    if permissions.mode() & 0o077 != 0 {
+        permissions.set_mode(0o700);
+        std::fs::set_permissions(path, permissions)?;
+    }
+    Ok(())
+}
+
+/// Ctrl-C, or the end of the machine.
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminated) => {
+            tokio::select! {
+                _ = terminated.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        }
+        // Without the handler the default stands: the process ends at once, and the next start reconciles.
+        Err(_) => std::future::pending().await,
+    }
+}

@@ -1,0 +1,128 @@
+//! Environment to [`Config`], parsed once. Every error names the setting and how to mend it.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
+
+/// The policy file or folder.
+pub const POLICY: &str = "PORTCULLIS_POLICY";
+/// The folder for the record and the keys.
+pub const DATA: &str = "PORTCULLIS_DATA";
+/// Address and port to listen on.
+pub const LISTEN: &str = "PORTCULLIS_LISTEN";
+/// The port the Functions host gives its custom handler; wins over [`LISTEN`].
+pub const HANDLER_PORT: &str = "FUNCTIONS_CUSTOMHANDLER_PORT";
+/// The name of this process among others.
+pub const INSTANCE: &str = "PORTCULLIS_INSTANCE";
+
+/// Where `serve` listens when nothing says otherwise.
+const DEFAULT_PORT: u16 = 7171;
+
+/// What `serve` needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The policy file or folder.
+    pub policy: PathBuf,
+    /// The folder for the record and the keys.
+    pub data: PathBuf,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The name of this process among others.
+    pub instance: String,
+}
+
+/// A setting that is missing or wrong.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{setting}: {problem}; {mend}")]
+pub struct BadConfig {
+    setting: &'static str,
+    problem: String,
+    mend: String,
+}
+
+impl Config {
+    /// Reads the settings with `get`, which is the environment outside of tests.
+    pub fn from_env(get: impl Fn(&str) -> Option<String>) -> Result<Self, BadConfig> {
+        let required = |setting, what: &str, example: &str| {
+            get(setting)
+                .filter(|value| !value.trim().is_empty())
+                .ok_or_else(|| BadConfig {
+                    setting,
+                    problem: format!("is not set, and {what} is needed"),
+                    mend: format!("set it, for example {setting}={example}"),
+                })
+        };
+        let policy = required(
+            POLICY,
+            "a policy file or folder",
+            "/etc/portcullis/policy.yaml",
+        )?;
+        let data = required(
+            DATA,
+            "a folder for the record and the keys",
+            "/var/lib/portcullis",
+        )?;
+        let instance = get(INSTANCE).unwrap_or_else(|| format!("pid-{}", std::process::id()));
+        let listen = match (get(HANDLER_PORT), get(LISTEN)) {
+            (Some(port), _) => {
+                let port = port.parse().map_err(|_| BadConfig {
+                    setting: HANDLER_PORT,
+                    problem: format!("`{port}` is not a port"),
+                    mend: "it is the Functions host that sets it: unset it elsewhere".into(),
+                })?;
+                // The host dials 127.0.0.1 and nothing else.
+                SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+            }
+            (None, Some(listen)) => listen.parse().map_err(|_| BadConfig {
+                setting: LISTEN,
+                problem: format!("`{listen}` is not an address and port"),
+                mend: format!("write it like 127.0.0.1:{DEFAULT_PORT}"),
+            })?,
+            (None, None) => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), DEFAULT_PORT),
+        };
+        Ok(Self {
+            policy: policy.into(),
+            data: data.into(),
+            listen,
+            instance,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(settings: &[(&str, &str)]) -> Result<Config, BadConfig> {
+        Config::from_env(|name| {
+            let found = settings.iter().find(|(setting, _)| *setting == name);
+            found.map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn a_missing_setting_is_named_with_an_example() {
+        let error = from(&[(POLICY, "p.yaml")]).unwrap_err().to_string();
+        assert!(
+            error.contains("PORTCULLIS_DATA=/var/lib/portcullis"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_functions_hosts_port_wins_and_is_loopback() {
+        let settings = [
+            (POLICY, "p"),
+            (DATA, "d"),
+            (LISTEN, "0.0.0.0:80"),
+            (HANDLER_PORT, "4711"),
+        ];
+        assert_eq!(
+            from(&settings).unwrap().listen.to_string(),
+            "127.0.0.1:4711"
+        );
+        let error = from(&[(POLICY, "p"), (DATA, "d"), (LISTEN, "localhost")]).unwrap_err();
+        assert!(error.to_string().contains("127.0.0.1:7171"), "{error}");
+    }
+}
