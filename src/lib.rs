@@ -20,6 +20,7 @@
 //! | [`bus`] | telling approvers | the store |
 //! | [`targets`] | run one permitted operation, stream back what comes | deciding, hiding |
 //! | [`api`] | routes, bodies, problem+json, the OpenAPI document | drivers |
+//! | [`cli`] | arguments in, exit codes out | everything a room already does |
 //! | [`app`] | names each port and its implementation together | nothing else does |
 
 pub mod api;
@@ -27,6 +28,7 @@ pub mod app;
 pub mod auth;
 pub mod bus;
 pub mod catalog;
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod gateway;

@@ -1,0 +1,85 @@
+//! The command line: every subcommand parses its arguments, calls one room, and prints.
+
+mod approvals;
+mod classify;
+mod client;
+mod demo;
+mod dev;
+mod mask;
+mod output;
+mod policy;
+mod serve;
+mod sessions;
+mod table;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use output::{Exit, Failure, Format};
+
+const AFTER_HELP: &str = "\
+New here: `portcullis demo` shows all of it in a few seconds; `portcullis dev` is yours to try.
+
+Exit codes: 0 done, 1 it failed, 2 called wrongly, 3 denied, 4 a human has to approve first.
+`verify` has more: see `portcullis verify --help`.";
+
+/// The gate between AI agents and production: judge, approve, mask, record.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, about, max_term_width = 100, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+
+    /// How to print: `text` for a person, `json` for a program
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t = Format::Text,
+        hide_possible_values = true,
+        value_name = "text|json"
+    )]
+    format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Play the whole story: a masked read, a refused DROP, a DELETE held, approved, run, verified
+    Demo(demo::Args),
+    /// Run everything embedded on loopback, with a demo database, to try it
+    Dev(Box<dev::Args>),
+    /// Run the gateway, as the environment configures it
+    Serve(serve::Args),
+    /// What humans are asked, and their answers
+    Approvals(approvals::Args),
+    /// The record: search, show, replay, export
+    Sessions(Box<sessions::Args>),
+    /// Say what statements would do, without running them
+    Classify(classify::Args),
+    /// Mask secrets and personal data in text
+    Mask(mask::Args),
+    /// Check a policy, test it against cases, explain one decision
+    Policy(policy::Args),
+    /// Verify an exported record, offline
+    Verify(verify::Args),
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let format = cli.format;
+    let result = match cli.command {
+        Command::Demo(args) => demo::run(args, format),
+        Command::Dev(args) => dev::run(*args, format),
+        Command::Serve(args) => serve::run(args, format),
+        Command::Approvals(args) => approvals::run(args, format),
+        Command::Sessions(args) => sessions::run(*args, format),
+        Command::Classify(args) => classify::run(args, format),
+        Command::Mask(args) => mask::run(args, format),
+        Command::Policy(args) => policy::run(args, format),
+        Command::Verify(args) => verify::run(args, format),
+    };
+    output::exit_code(result, format)
+}

@@ -1,0 +1,41 @@
+//! `portcullis serve`: the gateway.
+
+use super::{Exit, Failure, Format, client::block_on};
+use crate::{
+    app,
+    config::Config,
+    telemetry::{self, LogFormat},
+};
+
+/// Arguments of `portcullis serve`: none, the environment configures it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Settings, all from the environment:
+  PORTCULLIS_POLICY    the policy file or folder (required)
+  PORTCULLIS_DATA      the folder for the record and the keys (required)
+  PORTCULLIS_LISTEN    address and port; 127.0.0.1:7171 if not set, and TLS in front of any other
+  PORTCULLIS_INSTANCE  this process's name among others; its process id if not set
+  RUST_LOG             what is logged; this program's `info` if not set
+  FUNCTIONS_CUSTOMHANDLER_PORT
+                       set by the Functions host; wins over PORTCULLIS_LISTEN
+and whatever the policy names as ${secret:NAME}.
+
+The policy must name an issuer of tokens (`identity.issuers`); `portcullis dev` has one of its own.")]
+pub(super) struct Args {}
+
+/// Runs it.
+pub(super) fn run(_: Args, format: Format) -> Result<Exit, Failure> {
+    let config = Config::from_env(|name| std::env::var(name).ok())
+        .map_err(|error| Failure::Usage(error.to_string()))?;
+    // A service's log is read by programs; a person can ask for text.
+    telemetry::start(match format {
+        Format::Json => LogFormat::Json,
+        Format::Text => LogFormat::Plain,
+    });
+    block_on(async move {
+        let running = app::serve(&config)
+            .await
+            .map_err(|error| Failure::Failed(error.to_string()))?;
+        running.until_signal().await;
+        Ok(Exit::Done)
+    })
+}
