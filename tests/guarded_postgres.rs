@@ -1,0 +1,390 @@
+//! Data made with `psql` in a real PostgreSQL, guarded by `serve` with a real identity provider and the fifteen lines of
+//! `examples/postgres.yaml`.
+
+use std::{fs, path::PathBuf, process::Command, time::Duration};
+
+use portcullis::{
+    domain::{
+        connection::{Access, Budget, ConnectionKind, ConnectionName},
+        id::{RequestId, SessionId},
+        masking::{Cell, ServerColumn},
+        operation::{Operation, SqlOperation},
+    },
+    gateway::ports::{Execution, ResultSink, RunError, Targets},
+    targets::{LiveTargets, SecretUrl, TargetEndpoint},
+};
+use reqwest::StatusCode;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{
+    oidc::{AUDIENCE, Provider},
+    postgres::{self, Database},
+    serving::{Caller, Serving, agent, person},
+};
+
+const POLICY: &str = include_str!("../examples/postgres.yaml");
+
+/// What an administrator types. Every value that must not come through is said once more in [`SECRETS`].
+const DATA: &str = r"
+CREATE TABLE customers (id integer PRIMARY KEY, email text NOT NULL UNIQUE, salary integer CHECK (salary < 900000), town text);
+INSERT INTO customers VALUES (1, 'mira.kessel@corp.example', 731902, 'Jena'), (2, 'tovar.ilk@corp.example', 264813, 'Ulm'),
+    (3, 'oda.brandt@corp.example', 518377, 'Jena');
+CREATE TABLE orders (id integer PRIMARY KEY, customer integer REFERENCES customers (id), item text);
+INSERT INTO orders SELECT n, 2 + n % 2, 'item ' || n FROM generate_series(1, 200) n;
+CREATE VIEW directory AS SELECT id, email AS contact, upper(email) || ' in ' || town AS label, salary * 2 AS twice FROM customers;
+CREATE VIEW by_way_of AS SELECT contact AS c, label AS l, twice AS t FROM directory;
+CREATE FUNCTION chatty(integer) RETURNS integer LANGUAGE plpgsql STABLE AS $$
+    BEGIN RAISE NOTICE 'salary is %', (SELECT salary FROM customers WHERE id = $1); RETURN $1; END $$;
+CREATE FUNCTION sly(integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS $$
+    BEGIN DELETE FROM orders WHERE id = $1; RETURN $1; END $$;
+ANALYZE;
+";
+const SECRETS: [&str; 10] = [
+    "mira",
+    "kessel",
+    "tovar",
+    "oda.brandt",
+    "731902",
+    "264813",
+    "518377",
+    "1463804",
+    "529626",
+    "1036754",
+];
+
+/// The gateway with its database, an agent, and a person who may approve.
+struct Guarded {
+    database: Database,
+    policy: PathBuf,
+    _folder: TempDir,
+    agent: Caller,
+    dana: Caller,
+    _serving: Serving,
+}
+
+impl Guarded {
+    async fn new() -> Self {
+        let database = postgres::database().await;
+        psql(&database.write_url(), DATA);
+        let provider = Provider::shared();
+        let folder = tempfile::tempdir().unwrap();
+        let policy = folder.path().join("policy.yaml");
+        let text = POLICY
+            .replace(
+                "https://login.microsoftonline.com/TENANT/v2.0",
+                provider.issuer(),
+            )
+            .replace("api://portcullis", AUDIENCE);
+        fs::write(&policy, text).unwrap();
+        let serving = Serving::start(&policy, &folder.path().join("data"), &database).await;
+        Self {
+            database,
+            policy,
+            _folder: folder,
+            agent: serving.caller(&agent(provider).await),
+            dana: serving.caller(&person(provider, "dana", &["db-admins"]).await),
+            _serving: serving,
+        }
+    }
+
+    /// Asks, and holds the answer against everything nobody may see.
+    async fn ask(&self, sql: &str) -> crate::support::serving::Answer {
+        let answer = self.agent.query(sql).await;
+        nothing_shows(&answer.body.to_string());
+        answer
+    }
+
+    async fn count(&self, of: &str) -> i64 {
+        let counted = self.database.owner().await;
+        let query = format!("SELECT count(*) FROM {of}");
+        counted.query_one(&query, &[]).await.unwrap().get(0)
+    }
+}
+
+fn psql(url: &str, script: &str) {
+    let run = Command::new("psql")
+        .args([
+            "--no-psqlrc",
+            "--quiet",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-c",
+            script,
+        ])
+        .arg(url)
+        .output()
+        .expect("psql: run tests/install");
+    assert!(
+        run.status.success(),
+        "{}",
+        String::from_utf8_lossy(&run.stderr)
+    );
+}
+
+fn nothing_shows(text: &str) {
+    let lower = text.to_lowercase();
+    for secret in SECRETS {
+        assert!(!lower.contains(secret), "`{secret}` came through: {text}");
+    }
+}
+
+#[test]
+fn the_policy_has_fifteen_lines_at_most() {
+    assert!(POLICY.lines().count() <= 15);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn psql_made_data_is_masked_and_guarded_with_a_policy_of_fifteen_lines() {
+    let guarded = Guarded::new().await;
+
+    let read = guarded.ask("SELECT * FROM customers ORDER BY id").await;
+    assert_eq!(read.status, StatusCode::OK);
+    let rows = read.rows().as_array().unwrap();
+    assert_eq!(rows.len(), 3);
+    assert_eq!((&rows[0][0], &rows[0][3]), (&1.into(), &"Jena".into()));
+    assert!(rows[0][1].as_str().unwrap().contains('@'), "{rows:?}");
+
+    let refused = guarded.ask("DROP TABLE orders").await;
+    assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    assert_eq!(refused.body["status"], "denied");
+    assert_eq!(guarded.count("orders").await, 200);
+
+    let delete = "DELETE FROM orders WHERE customer = 3";
+    let held = guarded.ask(delete).await;
+    assert_eq!(held.status, StatusCode::ACCEPTED, "{}", held.body);
+    assert_eq!(held.body["status"], "pending_approval");
+    let id = held.body["approval"]["id"].as_str().unwrap();
+    let seen = guarded.dana.get(&format!("/v1/approvals/{id}")).await.body;
+    assert_eq!(seen["preview"]["estimated_rows"], 100, "{seen}");
+    assert_eq!(seen["statement"], delete, "{seen}");
+    assert_eq!(
+        guarded.count("orders").await,
+        200,
+        "nothing ran before the approval"
+    );
+
+    let own = guarded.agent.approve(&seen).await;
+    assert_eq!(own.status, StatusCode::FORBIDDEN, "{}", own.body);
+    assert_eq!(guarded.count("orders").await, 200);
+
+    let done = guarded.dana.approve(&seen).await;
+    assert_eq!(done.body["status"], "succeeded", "{}", done.body);
+    assert_eq!(guarded.count("orders").await, 100);
+    let again = guarded.dana.approve(&seen).await;
+    assert_eq!(again.status, StatusCode::CONFLICT, "{}", again.body);
+
+    let request = held.body["request_id"].as_str().unwrap();
+    let outcome = guarded.agent.get(&format!("/v1/requests/{request}")).await;
+    assert_eq!(outcome.body["result"]["affected"], 100);
+    let session = held.body["session_id"].as_str().unwrap();
+    let export = guarded
+        .agent
+        .text(&format!("/v1/sessions/{session}/export"))
+        .await;
+    let kinds: Vec<_> = [
+        "approval.requested",
+        "approval.decided",
+        "execution.started",
+        "execution.finished",
+    ]
+    .iter()
+    .map(|kind| export.matches(&format!("\"type\":\"{kind}\"")).count())
+    .collect();
+    assert_eq!(kinds, [1, 1, 1, 1], "{export}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn views_and_computed_columns_of_psql_made_data_stay_masked() {
+    let guarded = Guarded::new().await;
+    for sql in [
+        "SELECT * FROM directory",
+        "SELECT * FROM by_way_of",
+        "SELECT l FROM by_way_of LIMIT 1",
+        "SELECT substr(email, 1, 4) AS town, salary + 0 AS id FROM customers",
+        "SELECT string_agg(email, ',') FROM customers",
+        "SELECT reverse(reverse(email)) FROM customers",
+        "SELECT row_to_json(c) FROM customers c",
+        "SELECT c FROM customers c",
+        "WITH x (town, id) AS (SELECT email, salary FROM customers) SELECT town, id FROM x",
+        "SELECT town FROM customers UNION ALL SELECT email FROM customers",
+        "SELECT (SELECT email FROM customers WHERE id = 1)",
+        "SELECT o.id, (SELECT max(c.salary) FROM customers c WHERE c.id = o.customer) FROM orders o LIMIT 3",
+        "SELECT max(salary), min(email) FROM customers",
+    ] {
+        let answer = guarded.ask(sql).await;
+        // A catalog the classifier does not have (views, functions) may make it doubt; it may never make it show.
+        let status = answer.body["status"].as_str().unwrap_or_default();
+        assert_eq!(status, "succeeded", "{sql}: {}", answer.body);
+        assert_ne!(answer.body["masked"]["cells"], 0, "{sql}: {}", answer.body);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_and_notices_of_psql_made_data_do_not_tell_masked_values() {
+    let guarded = Guarded::new().await;
+    for sql in [
+        "SELECT email::integer FROM customers",
+        "SELECT CAST(upper(email) AS date) FROM customers",
+        "SELECT contact::integer FROM directory",
+        "SELECT l::numeric FROM by_way_of",
+        "SELECT to_date(email, 'YYYY') FROM customers",
+        "SELECT 1 / (salary - salary), email::json FROM customers",
+        "SELECT chatty(id) FROM customers",
+        "SELECT chatty(1)",
+    ] {
+        let answer = guarded.ask(sql).await;
+        let known = matches!(answer.status, StatusCode::OK | StatusCode::FORBIDDEN);
+        assert!(known, "{sql}: {}", answer.body);
+    }
+
+    for sql in [
+        "INSERT INTO customers (id, email) SELECT 9, email FROM customers WHERE id = 1",
+        "UPDATE customers SET salary = salary * 100 WHERE id = 2",
+        "UPDATE customers SET id = 1 WHERE id = 2",
+        "UPDATE customers SET email = NULL WHERE id = 1",
+        "DELETE FROM customers WHERE id = 2",
+    ] {
+        let held = guarded.ask(sql).await;
+        assert_eq!(held.status, StatusCode::ACCEPTED, "{sql}: {}", held.body);
+        let done = guarded.dana.approve(&held.body["approval"]).await;
+        nothing_shows(&done.body.to_string());
+        assert_eq!(done.body["status"], "failed", "{sql}: {}", done.body);
+        let request = held.body["request_id"].as_str().unwrap();
+        let told = guarded.agent.get(&format!("/v1/requests/{request}")).await;
+        nothing_shows(&told.body.to_string());
+        assert!(
+            told.body["error"]["code"]
+                .as_str()
+                .unwrap()
+                .starts_with("23"),
+            "{}",
+            told.body
+        );
+        let session = held.body["session_id"].as_str().unwrap();
+        nothing_shows(
+            &guarded
+                .dana
+                .text(&format!("/v1/sessions/{session}/export"))
+                .await,
+        );
+    }
+    assert_eq!(guarded.count("customers").await, 3);
+}
+
+/// Takes what comes and keeps nothing.
+struct Nothing;
+
+impl ResultSink for Nothing {
+    fn columns(&mut self, _: &[ServerColumn]) {}
+    fn row(&mut self, _: &[Cell<'_>]) -> std::ops::ControlFlow<()> {
+        std::ops::ControlFlow::Continue(())
+    }
+    fn notice(&mut self, _: &str) {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_of_psql_made_data_cannot_write_even_if_they_were_judged_wrongly() {
+    let guarded = Guarded::new().await;
+    let name: ConnectionName = "crm".parse().unwrap();
+    let targets = LiveTargets::new();
+    // The owner's credential in the reader's place: two walls are down, and one stands.
+    for url in [guarded.database.read_url(), guarded.database.write_url()] {
+        let endpoint = TargetEndpoint {
+            name: name.clone(),
+            kind: ConnectionKind::Postgres,
+            access: Access::Read,
+            url: SecretUrl::new(url),
+        };
+        targets.configure(vec![endpoint]).unwrap();
+        for sql in [
+            "DELETE FROM orders",
+            "SELECT sly(7)",
+            "WITH gone AS (DELETE FROM orders RETURNING id) SELECT * FROM gone",
+            "SELECT setval('pg_catalog.pg_class_oid_index', 1)",
+            "CREATE TABLE mine (id integer)",
+            "DO $$ BEGIN DELETE FROM orders; END $$",
+        ] {
+            let session = SessionId::new([1; 16]);
+            let execution = Execution {
+                request: RequestId::new(&session, [2; 16]),
+                connection: name.clone(),
+                operation: Operation::Sql(SqlOperation::new(sql.into(), vec![], None).unwrap()),
+                access: Access::Read,
+                budget: Budget::default(),
+            };
+            let cancel = CancellationToken::new();
+            let ran = targets.run(execution, &mut Nothing, &cancel).await;
+            assert!(
+                matches!(ran, Err(RunError::Refused { .. })),
+                "{sql}: {ran:?}"
+            );
+        }
+    }
+    assert_eq!(guarded.count("orders").await, 200);
+    assert_eq!(guarded.count("pg_tables WHERE tablename = 'mine'").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_leaves_stops_its_read_at_the_server() {
+    let guarded = Guarded::new().await;
+    let admin = guarded.database.admin().await;
+    let running = async || -> i64 {
+        let query = "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND state = 'active' AND query LIKE 'SELECT count(%) AS slow%'";
+        admin.query_one(query, &[]).await.unwrap().get(0)
+    };
+    let patience = Duration::from_secs(10);
+    let asking = tokio::spawn({
+        let agent = guarded.agent.clone();
+        async move {
+            agent
+                .query("SELECT count(*) AS slow FROM generate_series(1, 100000000000)")
+                .await
+        }
+    });
+    let seen = async {
+        while running().await == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(patience, seen).await.expect("it runs");
+    asking.abort();
+    let gone = async {
+        while running().await > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(patience, gone)
+        .await
+        .expect("it is cancelled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deny_added_while_an_approver_thinks_wins() {
+    let guarded = Guarded::new().await;
+    let held = guarded.ask("DELETE FROM orders WHERE id = 5").await;
+    assert_eq!(held.status, StatusCode::ACCEPTED, "{}", held.body);
+
+    let policy = fs::read_to_string(&guarded.policy).unwrap();
+    let deny = "rules:\n  - { name: freeze, when: { effect: destructive }, then: { deny: \"Nothing is removed this week.\" } }\n";
+    let (before, after) = policy.split_once("rules:").unwrap();
+    let after = after.split_once('\n').unwrap().1;
+    fs::write(&guarded.policy, format!("{before}{deny}{after}")).unwrap();
+    let in_force = async {
+        while guarded.ask("DELETE FROM orders WHERE id = 6").await.status != StatusCode::FORBIDDEN {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let patience = Duration::from_secs(15);
+    tokio::time::timeout(patience, in_force)
+        .await
+        .expect("it is picked up");
+
+    let answered = guarded.dana.approve(&held.body["approval"]).await;
+    assert_eq!(answered.body["status"], "denied", "{}", answered.body);
+    let request = held.body["request_id"].as_str().unwrap();
+    let told = guarded.agent.get(&format!("/v1/requests/{request}")).await;
+    assert_eq!(told.status, StatusCode::FORBIDDEN);
+    assert_eq!(told.body["decision"]["rule"], "freeze", "{}", told.body);
+    assert_eq!(guarded.count("orders").await, 200);
+}

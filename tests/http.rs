@@ -1,0 +1,14 @@
+//! The product from outside: the built binary, spoken to over HTTP. Every answer is held against `/openapi.json`.
+
+mod approvals;
+mod document;
+mod identity;
+mod lifecycle;
+mod outcomes;
+mod refusals;
+mod sessions;
+
+use crate::support::{
+    gateway::{Caller, Gateway, shared, word},
+    http,
+};

@@ -1,0 +1,24 @@
+//! Everything that looks at the product from outside, in one binary, so that the servers it needs start once.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests may fail a test as tests may"
+)]
+
+mod architecture;
+mod auth;
+mod classify;
+mod cli;
+mod dependencies;
+mod guarded_postgres;
+mod http;
+mod kill;
+mod masking;
+mod policy;
+mod promises;
+mod record;
+mod simulation;
+mod store;
+mod support;
+mod targets;
