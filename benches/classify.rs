@@ -1,0 +1,157 @@
+//! How many statements a second one core judges. Run by hand, and repeat until the figures settle:
+//!
+//! ```text
+//! cargo bench --bench classify
+//! cargo bench --bench classify -- FILE.jsonl      lines of {"dialect", "sql"}
+//! ```
+
+use std::{error::Error, fs, hint::black_box, time::Instant};
+
+use portcullis::domain::classify::{Dialect, sql};
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Statement {
+    dialect: Dialect,
+    sql: String,
+}
+
+/// One of each kind that agents send most, and a long one.
+const USUAL: &[(Dialect, &str)] = &[
+    (
+        Dialect::Postgres,
+        "SELECT id, email FROM public.customers WHERE id = $1",
+    ),
+    (
+        Dialect::Postgres,
+        "SELECT c.name, count(*), sum(o.total) FROM customers c JOIN orders o ON o.customer_id = c.id \
+         WHERE o.created_at > now() - interval '30 days' GROUP BY c.name HAVING count(*) > 3 ORDER BY 3 DESC LIMIT 20",
+    ),
+    (
+        Dialect::Postgres,
+        "UPDATE accounts SET balance = balance - 10 WHERE id = 42",
+    ),
+    (
+        Dialect::Postgres,
+        "WITH d AS (DELETE FROM orders WHERE created_at < '2020-01-01' RETURNING id) SELECT count(*) FROM d",
+    ),
+    (
+        Dialect::Sqlite,
+        "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY 1",
+    ),
+    (
+        Dialect::Mysql,
+        "SELECT `id`, `email` FROM `users` WHERE `email` LIKE 'a%' LIMIT 10, 20",
+    ),
+    (
+        Dialect::Mysql,
+        "INSERT INTO t (a, b) VALUES (1, 'x'), (2, 'y') ON DUPLICATE KEY UPDATE b = VALUES(b)",
+    ),
+    (
+        Dialect::Mssql,
+        "SELECT TOP 10 * FROM dbo.Users WITH (NOLOCK) WHERE Name = @p0 ORDER BY Id",
+    ),
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let files: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with("--"))
+        .collect();
+    if files.is_empty() {
+        let usual: Vec<_> = USUAL
+            .iter()
+            .map(|(dialect, sql)| Statement {
+                dialect: *dialect,
+                sql: (*sql).to_owned(),
+            })
+            .collect();
+        measure("usual statements", &usual);
+        worst_cases();
+    }
+    for file in files {
+        let statements = fs::read_to_string(&file)?
+            .lines()
+            .map(serde_json::from_str)
+            .collect::<Result<Vec<Statement>, _>>()?;
+        measure(&file, &statements);
+    }
+    Ok(())
+}
+
+fn measure(name: &str, statements: &[Statement]) {
+    let rounds = 200_000 / statements.len().max(1) + 1;
+    let bytes: usize = statements.iter().map(|statement| statement.sql.len()).sum();
+    let started = Instant::now();
+    for _ in 0..rounds {
+        for statement in statements {
+            black_box(sql::classify(statement.dialect, black_box(&statement.sql)));
+        }
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    println!(
+        "{name}: {:.0} statements/s, {:.0} MB/s",
+        (rounds * statements.len()) as f64 / seconds,
+        (rounds * bytes) as f64 / seconds / 1e6,
+    );
+}
+
+/// What an attacker would send to make the gate itself fall over: each must stay under 100 ms.
+fn worst_cases() {
+    let cases = [
+        (
+            "1 MB of a literal",
+            format!("SELECT '{}'", "x".repeat(1 << 20)),
+        ),
+        ("1 MB of parentheses", "(".repeat(1 << 20)),
+        ("1 MB of 1+1+…", format!("SELECT 1{}", "+1".repeat(1 << 19))),
+        (
+            "1 MB of an IN list",
+            format!("SELECT 1 WHERE a IN (1{})", ",1".repeat(1 << 19)),
+        ),
+        ("1 MB of semicolons", ";".repeat(1 << 20)),
+        (
+            "1 MB of tables",
+            format!("SELECT * FROM t{}", ",t".repeat(1 << 19)),
+        ),
+        (
+            "100,000 aliases",
+            format!("SELECT * FROM t{}", ", pg_authid a".repeat(80_000)),
+        ),
+        (
+            "100,000 ORs",
+            format!("DELETE FROM t WHERE a{}", " OR a".repeat(100_000)),
+        ),
+        (
+            "100,000 comparisons",
+            format!("DELETE FROM t WHERE a{}", " = a".repeat(100_000)),
+        ),
+        ("50,000 common table expressions", {
+            let list: Vec<String> = (0..25_000)
+                .map(|n| format!("c{n} AS (SELECT 1 FROM c)"))
+                .collect();
+            format!("WITH {} SELECT 1", list.join(", "))
+        }),
+        (
+            "10,000 unions",
+            format!("SELECT 1{}", " UNION SELECT 1".repeat(10_000)),
+        ),
+        ("1 MB of dollar quotes", "$a$".repeat(350_000)),
+        ("1 MB of comment openings", "/*".repeat(1 << 19)),
+    ];
+    for (name, text) in cases {
+        for dialect in [
+            Dialect::Postgres,
+            Dialect::Sqlite,
+            Dialect::Mysql,
+            Dialect::Mssql,
+        ] {
+            let started = Instant::now();
+            let class = black_box(sql::classify(dialect, &text)).class;
+            let spent = started.elapsed().as_secs_f64() * 1e3;
+            if spent > 20.0 || dialect == Dialect::Postgres {
+                println!("{name}, {dialect:?}: {class} in {spent:.1} ms");
+            }
+        }
+    }
+}
