@@ -83,7 +83,9 @@ impl Clock for SystemClock {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The port is not to be had.
-    #[error("cannot listen on {0}: {1}; another process may have the port, choose another")]
+    #[error(
+        "cannot listen on {0}: {1}; another process may have the port: choose another with PORTCULLIS_LISTEN, or with --port for `dev`"
+    )]
     Listen(SocketAddr, #[source] std::io::Error),
     /// The data folder cannot be used.
     #[error("cannot use the data folder {0}: {1}")]
