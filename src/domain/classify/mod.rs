@@ -8,6 +8,7 @@ use std::{collections::BTreeSet, fmt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub mod server;
 pub mod sql;
 
 /// From harmless to harmful. A batch takes its highest effect.
