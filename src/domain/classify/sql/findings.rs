@@ -109,6 +109,7 @@ impl Findings {
             unbounded: self.unbounded || class == Effect::Unknown,
             predicates: BTreeSet::new(),
             outputs: Outputs::Unproven,
+            flows: BTreeSet::new(),
             why,
         }
     }
