@@ -8,6 +8,7 @@
 //! asked for a syntax tree only where columns have to be traced ([`syntax_tree`]).
 
 mod call;
+mod catalog;
 mod change;
 mod expression;
 mod findings;
@@ -31,14 +32,21 @@ use tree::syntax_tree;
 
 use lineage::{Lineage, lineage};
 
-use super::{ColumnRef, Dialect, Facts, Object};
+use super::{ColumnRef, Dialect, Facts, Object, server::Surroundings};
+
+pub use catalog::JudgedCatalog;
 
 /// Longer texts are not judged.
 const LONGEST: usize = 4 << 20;
 const STACK: usize = 6 << 20;
 
-/// Judges one statement, or a batch of them, in `dialect`.
+/// Judges one statement, or a batch of them, in `dialect`, by its text alone.
 pub fn classify(dialect: Dialect, statement: &str) -> Facts {
+    classify_in(dialect, statement, Surroundings::default())
+}
+
+/// Judges one statement, or a batch of them, in `dialect`, by its text and what is known of the place it is for.
+pub fn classify_in(dialect: Dialect, statement: &str, _place: Surroundings<'_>) -> Facts {
     match judge(dialect, statement) {
         // Parsing, walking and dropping a tree recurse as deep as the statement nests, which is bounded; this is more
         // than the deepest takes without optimisation, and costs nothing where the stack is large already.
