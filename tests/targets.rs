@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::postgres::Database;
 
+mod catalog;
 mod effects;
 mod limits;
 mod losses;
