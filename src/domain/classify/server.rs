@@ -12,7 +12,8 @@ use super::sql::JudgedCatalog;
 pub struct Surroundings<'a> {
     /// The server's catalog; `None`: only the text can be judged, and what only a catalog could tell stays in doubt.
     pub catalog: Option<&'a JudgedCatalog>,
-    /// Functions of users' own that policy vouches for: `schema.name` or `name`, folded as the server folds them.
+    /// What policy vouches for: functions of users' own, and relations of which nobody can see what is behind them.
+    /// `schema.name`, or for a function on the search path `name`, as [`dotted`](super::name::dotted) writes them.
     pub harmless: Option<&'a BTreeSet<String>>,
 }
 

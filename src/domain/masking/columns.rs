@@ -7,7 +7,7 @@
 //! anything sensitive could be in scope.
 
 use super::{BaseColumn, Masking, ServerColumn, rules::How};
-use crate::domain::classify::{ColumnRef, Effect, Facts, OutputSource, Outputs};
+use crate::domain::classify::{ColumnRef, Effect, Facts, OutputSource, Outputs, name};
 
 /// What happens to one column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +96,9 @@ impl<'a> Scope<'a> {
     fn new(masking: &'a Masking, facts: &'a Facts) -> Self {
         // Settings, and what a PRAGMA or SHOW tells: proven to read, from no table and by no function.
         let reads_no_table = facts.class == Effect::Read && facts.functions.is_empty();
+        // A call that could do anything could also show anything.
         let sensitive = facts.objects.is_empty() && !reads_no_table
+            || facts.unbounded
             || facts
                 .objects
                 .iter()
@@ -111,8 +113,8 @@ impl<'a> Scope<'a> {
     fn decide(&self, source: &OutputSource, column: &ServerColumn) -> Treatment {
         let rule_of = |schema: &Option<String>, relation: &str, column: &str| {
             let relation = match schema {
-                Some(schema) => format!("{schema}.{relation}"),
-                None => relation.to_owned(),
+                Some(schema) => name::dotted(&[schema.as_str(), relation]),
+                None => name::dotted(&[relation]),
             };
             self.masking.compiled_column(Some(&relation), column)
         };

@@ -4,6 +4,7 @@
 use super::{
     super::Effect,
     Dialect,
+    findings::UsedOperator,
     functions::{self, Call},
     lex::Kind,
     parser::{Doubt, Name, Parser, Place, Walk},
@@ -206,8 +207,14 @@ impl Parser<'_> {
     pub(super) fn type_name(&mut self) -> Walk {
         self.eat("setof");
         let first = self.word(0);
-        if self.name().is_none() {
+        let Some(name) = self.name() else {
             return self.doubt("a type was expected");
+        };
+        if let Some(catalog) = self.place.catalog {
+            self.found.uses.casts = true;
+            if catalog.has_relation(name.last()) {
+                self.found.uses.rows.insert(name);
+            }
         }
         match first {
             "double" => {
@@ -258,7 +265,11 @@ impl Parser<'_> {
                     self.call(&name, start)?;
                 }
             } else {
-                self.unknown_call(&name.dotted());
+                self.users_call(&name, false);
+            }
+        } else {
+            for field in name.0 {
+                self.field_of(None, field);
             }
         }
         Ok(())
@@ -272,16 +283,8 @@ impl Parser<'_> {
                     self.at += 1;
                     return self.type_name();
                 }
-                if !matches!(operator, ":=" | "=>" | ":" | "..")
-                    && !self.only_known_calls
-                    && !functions::is_postgres_operator(operator)
-                {
-                    self.found.effect_at_planning(
-                        Effect::Write,
-                        format!(
-                            "the operator {operator} is not built in; the function behind it could do anything"
-                        ),
-                    );
+                if !matches!(operator, ":=" | "=>" | ":" | "..") && !self.only_known_calls {
+                    self.users_operator(None, operator);
                 }
             }
             Dialect::Mysql if operator == ":=" => {
@@ -449,15 +452,41 @@ impl Parser<'_> {
             return Ok(false);
         }
         self.at += 2;
-        let builtin = schema.iter().all(|schema| schema == "pg_catalog")
-            && functions::is_postgres_operator(operator);
-        if !builtin {
-            self.found.effect_at_planning(
-                Effect::Write,
-                format!("the operator {operator} of another schema could do anything"),
-            );
-        }
+        self.users_operator(schema.pop(), operator);
         Ok(true)
+    }
+
+    /// An operator that users may have made.
+    fn users_operator(&mut self, schema: Option<String>, operator: &str) {
+        let builtin = schema.as_ref().is_none_or(|schema| schema == "pg_catalog")
+            && functions::is_postgres_operator(operator);
+        match self.place.catalog {
+            Some(catalog) => {
+                if !builtin || catalog.catalog().operators.contains_key(operator) {
+                    self.found.uses.operators.insert(UsedOperator {
+                        schema,
+                        symbol: operator.to_owned(),
+                        builtin,
+                    });
+                }
+            }
+            None if builtin => {}
+            None => self
+                .found
+                .effect_at_planning(Effect::Write, unknown_operator(operator)),
+        }
+    }
+
+    /// `qualifier.field`: PostgreSQL reads it as a call of `field` where the qualifier has no such column.
+    fn field_of(&mut self, qualifier: Option<String>, field: String) {
+        if self.dialect == Dialect::Postgres
+            && self
+                .place
+                .catalog
+                .is_some_and(|catalog| catalog.has_routine(&field))
+        {
+            self.fields.push((qualifier, field));
+        }
     }
 
     /// A name in an expression: a column, a keyword, or a call.
@@ -504,6 +533,15 @@ impl Parser<'_> {
             self.found
                 .effect(Effect::Write, || "nextval advances a sequence".into());
         }
+        let mut parts = name.0;
+        if let (Some(field), Some(qualifier)) = (parts.pop(), parts.pop()) {
+            self.field_of(Some(qualifier), field);
+        }
         Ok(())
     }
+}
+
+/// Why an operator nobody knows is no read.
+pub(super) fn unknown_operator(operator: &str) -> String {
+    format!("the operator {operator} is not built in; the function behind it could do anything")
 }

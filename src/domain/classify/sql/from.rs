@@ -1,8 +1,9 @@
 //! FROM lists: which relations a statement reads, under which aliases, and what it locks or gives away by that.
 
 use super::{
-    super::Effect,
+    super::{Effect, name},
     Dialect,
+    findings::Called,
     functions::{self, Call},
     lex::Kind,
     parser::{Name, Parser, Place, Walk},
@@ -280,7 +281,7 @@ impl Parser<'_> {
             return self.doubt("an alias was expected");
         }
         if matches!(self.kind(0), Some(Kind::Word | Kind::Quoted)) {
-            let alias = self.folded(self.at).into_owned();
+            let alias = Name(vec![self.folded(self.at).into_owned()]).dotted();
             let alias = (alias, standing_for.map(Name::dotted));
             if self.aliases.last() != Some(&alias) {
                 self.aliases.push(alias);
@@ -398,8 +399,70 @@ impl Parser<'_> {
         self.found.reads(dotted);
     }
 
+    /// What only the whole statement shows.
+    pub(super) fn settle(&mut self) {
+        self.settle_credentials();
+        self.settle_uses();
+    }
+
+    /// Which of its words a catalog can say more about.
+    fn settle_uses(&mut self) {
+        let Some(catalog) = self.place.catalog else {
+            return;
+        };
+        self.found.uses.statements = 1;
+        for (qualifier, field) in std::mem::take(&mut self.fields) {
+            let relations = qualifier.map(|qualifier| self.relations_called(&qualifier));
+            self.found.uses.calls.insert(Called {
+                name: Name(vec![field]),
+                builtin: true,
+                field_of: Some(relations.unwrap_or_default()),
+            });
+        }
+        for index in 0..self.tokens.len() {
+            if matches!(self.tokens[index].kind, Kind::Word | Kind::Quoted) {
+                let word = self.folded(index);
+                if catalog.has_type(&word) {
+                    self.found.uses.types.insert(word.into_owned());
+                }
+            }
+        }
+    }
+
+    /// Every relation that goes by this name somewhere in the statement; none, if it could be something else.
+    fn relations_called(&self, name: &str) -> Vec<String> {
+        let called = Name(vec![name.to_owned()]).dotted();
+        let aliases = self.aliases.iter().filter(|(alias, _)| *alias == called);
+        let mut relations = Vec::new();
+        for (_, real) in aliases {
+            match real {
+                Some(real) => relations.push(real.clone()),
+                None => return Vec::new(),
+            }
+        }
+        relations.extend(
+            self.relations
+                .iter()
+                .filter(|relation| {
+                    let parts = name::parts(relation).unwrap_or_default();
+                    parts.last().is_some_and(|part| part.text == name)
+                })
+                .cloned(),
+        );
+        // A common table expression is none of the catalog's.
+        let is_object = |relation: &String| {
+            let objects = &self.found.objects;
+            objects.iter().any(|object| object.name == *relation)
+        };
+        if relations.iter().all(is_object) {
+            relations
+        } else {
+            Vec::new()
+        }
+    }
+
     /// Whether what holds a credential is read in a way that could show it: by its column, by a star, or as a whole.
-    pub(super) fn settle_credentials(&mut self) {
+    fn settle_credentials(&mut self) {
         for (relation, columns) in std::mem::take(&mut self.credentials) {
             let last = relation.rsplit('.').next().unwrap_or(&relation);
             let aliases: Vec<&str> = self
