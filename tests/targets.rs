@@ -21,6 +21,7 @@ mod effects;
 mod limits;
 mod losses;
 mod origins;
+mod overreach;
 mod reads;
 mod sqlite;
 mod tls;

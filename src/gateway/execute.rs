@@ -28,6 +28,10 @@ use crate::domain::{
 /// Beyond a statement's time limit, how long the target may take to confirm that it stopped.
 const CONFIRM: Duration = Duration::from_secs(8);
 
+/// What is said before the target's words where it refused what had been judged a read.
+const SECOND_WALL: &str = "The second wall held: what was judged a read wants more than the read credential may do, \
+    so nothing was changed. The target says: ";
+
 /// How an execution went: withheld from everyone until `event` is on record.
 #[derive(Debug)]
 pub(super) struct Ran {
@@ -264,7 +268,13 @@ fn failed(
                 Failure::Target
             };
             let message = masking.message(facts, code.as_deref(), &message, &mut masked);
-            (failure, code, message.into_inner())
+            let said = message.into_inner();
+            let said = if second_wall {
+                format!("{SECOND_WALL}{said}")
+            } else {
+                said
+            };
+            (failure, code, said)
         }
         RunError::Cancelled { timeout: true } => (
             Failure::Timeout,
