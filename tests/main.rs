@@ -14,6 +14,7 @@ mod dependencies;
 mod guarded_postgres;
 mod http;
 mod kill;
+mod live_catalog;
 mod masking;
 mod policy;
 mod promises;
