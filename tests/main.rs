@@ -15,6 +15,7 @@ mod exfiltration;
 mod guarded_postgres;
 mod http;
 mod kill;
+mod live_catalog;
 mod masking;
 mod policy;
 mod promises;

@@ -19,7 +19,7 @@ use portcullis::{
     bus::InProcess,
     catalog::Catalog,
     domain::{
-        classify::Effect,
+        classify::{Effect, sql::JudgedCatalog},
         connection::{Access, Budget, ConnectionKind, ConnectionName},
         id::{Entropy, RequestId, SessionId},
         operation::{Operation, SqlOperation},
@@ -30,8 +30,8 @@ use portcullis::{
     gateway::{
         Answering, ApprovalBrief, Ask, GateError, Gateway, Outcome, Parts, Ports,
         ports::{
-            AppendError, Appended, Batch, Clock, Completion, EventStore, Execution, Page, Query,
-            ReadError, ResultSink, RunError, Targets, WrappedKey,
+            AppendError, Appended, Batch, CatalogError, Clock, Completion, EventStore, Execution,
+            Page, Query, ReadError, ResultSink, RunError, Targets, WrappedKey,
         },
         seal::{ExportKey, Sealer},
     },
@@ -773,6 +773,17 @@ impl Targets for Watched {
         limit: Duration,
     ) -> Preview {
         self.live.preview(connection, operation, limit).await
+    }
+
+    async fn catalog(
+        &self,
+        connection: &ConnectionName,
+    ) -> Result<Option<Arc<JudgedCatalog>>, CatalogError> {
+        self.live.catalog(connection).await
+    }
+
+    fn catalog_changed(&self, connection: &ConnectionName) {
+        self.live.catalog_changed(connection);
     }
 }
 

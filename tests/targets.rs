@@ -16,10 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::postgres::Database;
 
+mod catalog;
 mod effects;
 mod limits;
 mod losses;
 mod origins;
+mod overreach;
 mod reads;
 mod sqlite;
 mod tls;

@@ -10,11 +10,12 @@ use clap::Subcommand;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Exit, Failure, Format};
+use super::{Exit, Failure, Format, client::block_on, output::visible};
 use crate::{
+    app,
     catalog::read_files,
     domain::{
-        classify::{Effect, Facts, sql},
+        classify::{Effect, Facts},
         operation::MAX_STATEMENT,
         policy::{
             self, Decision, Policy, PolicyErrors, Question, Verdict,
@@ -38,6 +39,10 @@ enum Command {
     Check {
         /// A policy file, or a folder of them
         path: PathBuf,
+        /// Also ask each connection's server whether its read credential can only read; needs the policy's secrets in
+        /// the environment
+        #[arg(long)]
+        connect: bool,
     },
     /// Ask a policy the cases in a folder's files, and say which are not answered as they must be
     #[command(after_help = CASE_FILES)]
@@ -106,7 +111,13 @@ struct Explain {
 pub(super) fn run(args: Args, format: Format) -> Result<Exit, Failure> {
     let mut out = io::stdout().lock();
     match args.command {
-        Command::Check { path } => check(&path, format, &mut out),
+        Command::Check { path, connect } => {
+            let checked = check(&path, connect, format, &mut out)?;
+            match (connect, checked) {
+                (true, Exit::Done) => check_credentials(&path, format, &mut out),
+                (_, checked) => Ok(checked),
+            }
+        }
         Command::Test { path, policy } => test(&path, policy.as_deref(), format, &mut out),
         Command::Explain(explain) => explain.run(format, &mut out),
         Command::Schema => {
@@ -116,7 +127,12 @@ pub(super) fn run(args: Args, format: Format) -> Result<Exit, Failure> {
     }
 }
 
-fn check(path: &Path, format: Format, out: &mut impl Write) -> Result<Exit, Failure> {
+fn check(
+    path: &Path,
+    connect: bool,
+    format: Format,
+    out: &mut impl Write,
+) -> Result<Exit, Failure> {
     let read = read_files(path).map_err(|error| Failure::Failed(error.to_string()))?;
     match (Policy::from_bytes(read), format) {
         (Ok(policy), Format::Text) => {
@@ -128,7 +144,10 @@ fn check(path: &Path, format: Format, out: &mut impl Write) -> Result<Exit, Fail
             Ok(Exit::Done)
         }
         (Ok(_), Format::Json) => {
-            writeln!(out, "[]")?;
+            // One document: what the servers say takes this one's place.
+            if !connect {
+                writeln!(out, "[]")?;
+            }
             Ok(Exit::Done)
         }
         (Err(errors), Format::Text) => {
@@ -141,6 +160,36 @@ fn check(path: &Path, format: Format, out: &mut impl Write) -> Result<Exit, Fail
             Ok(Exit::Code(1))
         }
     }
+}
+
+/// What the servers say about the policy's read credentials.
+fn check_credentials(path: &Path, format: Format, out: &mut impl Write) -> Result<Exit, Failure> {
+    let found = block_on(async {
+        let asked = app::check_credentials(path).await;
+        asked.map_err(|error| Failure::Failed(error.to_string()))
+    })?;
+    match format {
+        Format::Text if found.is_empty() => {
+            writeln!(out, "every read credential can read, and nothing else")?;
+        }
+        Format::Text => {
+            for app::Finding {
+                connection,
+                overreach,
+            } in &found
+            {
+                let (what, mend) = (visible(&overreach.what), visible(&overreach.mend));
+                writeln!(out, "\n{connection}: {what}\n  {mend}")?;
+            }
+            writeln!(out, "\n{}", counted(found.len(), "finding"))?;
+        }
+        Format::Json => writeln!(out, "{:#}", json!(found))?,
+    }
+    Ok(if found.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Code(1)
+    })
 }
 
 fn counted(count: usize, what: &str) -> String {
@@ -276,7 +325,7 @@ impl Explain {
                 .collect()
         };
         let principal = Principal::hypothetical(kind, name, set(self.groups), set(self.app_roles));
-        let facts = sql::classify(connection.kind.dialect(), &statement);
+        let facts = connection.facts_by_text(&statement);
         let now = self.at.unwrap_or_else(Timestamp::now);
         let question = Question {
             principal: &principal,

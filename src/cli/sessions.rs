@@ -163,6 +163,9 @@ fn print_requests(requests: &Value, out: &mut impl Write) -> io::Result<()> {
             text(&request["connection"]),
             text(&request["statement"]),
         )?;
+        if let Some(message) = request["error"]["message"].as_str() {
+            writeln!(out, "      {}", visible(message))?;
+        }
     }
     Ok(())
 }

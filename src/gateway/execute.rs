@@ -7,11 +7,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     GateError, Gateway, Ports,
+    judge::Assessed,
     ports::{AppendError, Clock, Completion, EventStore, Execution, ResultSink, RunError, Targets},
     seal::{Purpose, SealError, SessionKey},
 };
 use crate::domain::{
-    classify::Facts,
+    classify::{Effect, Facts},
     connection::Access,
     id::RequestId,
     masking::{Cell, MaskedColumn, MaskedCounts, Masking, RowMasker, ServerColumn},
@@ -26,6 +27,10 @@ use crate::domain::{
 
 /// Beyond a statement's time limit, how long the target may take to confirm that it stopped.
 const CONFIRM: Duration = Duration::from_secs(8);
+
+/// What is said before the target's words where it refused what had been judged a read.
+const SECOND_WALL: &str = "The second wall held: what was judged a read wants more than the read credential may do, \
+    so nothing was changed. The target says: ";
 
 /// How an execution went: withheld from everyone until `event` is on record.
 #[derive(Debug)]
@@ -43,11 +48,12 @@ impl<P: Ports> Gateway<P> {
     pub(super) async fn execute(
         &self,
         permit: Permit,
-        facts: &Facts,
+        assessed: &Assessed,
         policy: &Policy,
         key: &SessionKey,
         left: &CancellationToken,
     ) -> Ran {
+        let facts = &*assessed.facts;
         let spent = permit.spend();
         let (request, access, budget) = (spent.request.clone(), spent.access, spent.budget);
         let Operation::Sql(sql) = &spent.operation;
@@ -55,6 +61,7 @@ impl<P: Ports> Gateway<P> {
             .max_rows
             .map_or(budget.rows, |asked| asked.min(budget.rows));
         let mut sink = Sink::new(&policy.masking, facts, max_rows, budget.bytes);
+        let connection = spent.connection.clone();
         let execution = Execution {
             request: spent.request,
             connection: spent.connection,
@@ -67,6 +74,8 @@ impl<P: Ports> Gateway<P> {
             Err(RunError::Unreachable(
                 "this process was held up for too long before it could begin".into(),
             ))
+        } else if let Some(why) = &assessed.unreachable {
+            Err(RunError::Unreachable(why.to_string()))
         } else {
             tokio::select! {
                 result = self.parts.targets.run(execution, &mut sink, left) => result,
@@ -78,6 +87,10 @@ impl<P: Ports> Gateway<P> {
                 }
             }
         };
+        // However it ended: what is not known to have changed nothing may have changed what names mean.
+        if facts.class >= Effect::Destructive {
+            self.parts.targets.catalog_changed(&connection);
+        }
         let took = self.parts.clock.now().as_microsecond() - began.as_microsecond();
         let took_us = u64::try_from(took).unwrap_or(0);
         match result {
@@ -134,13 +147,13 @@ impl<P: Ports> Gateway<P> {
     pub(super) async fn run_and_record(
         &self,
         permit: Permit,
-        facts: &Facts,
+        assessed: &Assessed,
         policy: &Arc<Policy>,
         key: &SessionKey,
     ) -> Result<Ran, GateError> {
         let nobody_leaves = CancellationToken::new();
         let ran = self
-            .execute(permit, facts, policy, key, &nobody_leaves)
+            .execute(permit, assessed, policy, key, &nobody_leaves)
             .await;
         let Some(request) = ran.event.request().cloned() else {
             return Err(GateError::Internal);
@@ -256,7 +269,13 @@ fn failed(
                 Failure::Target
             };
             let message = masking.message(facts, unread, &message, &mut masked);
-            (failure, code, message.into_inner())
+            let said = message.into_inner();
+            let said = if second_wall {
+                format!("{SECOND_WALL}{said}")
+            } else {
+                said
+            };
+            (failure, code, said)
         }
         RunError::Cancelled { timeout: true } => (
             Failure::Timeout,

@@ -13,7 +13,10 @@ use crate::domain::{
     policy::ApproverGroupName,
     principal::DescribedPrincipal,
     record::Hash,
-    session::{Answer, Approval, DecisionRecord, Failure, Preview, Request, RequestStatus, Stage},
+    session::{
+        Answer, Approval, DecisionRecord, ExecutionFailed, Failure, Preview, Request,
+        RequestStatus, Stage,
+    },
 };
 
 /// Outcome of a request.
@@ -138,11 +141,7 @@ impl Outcome {
             Stage::Failed(failed) => {
                 outcome.masked = failed.masked.clone();
                 outcome.notices.clone_from(&failed.notices);
-                outcome.error = Some(TargetError {
-                    failure: failed.failure,
-                    code: failed.code.clone(),
-                    message: failed.message.clone(),
-                });
+                outcome.error = Some(TargetError::of(failed));
             }
             Stage::Denied(decision) => outcome.decision = decision.clone(),
             Stage::ApprovalDenied => {
@@ -166,6 +165,16 @@ impl Outcome {
                 .map(|approval| ApprovalBrief::of(request, approval));
         }
         outcome
+    }
+}
+
+impl TargetError {
+    fn of(failed: &ExecutionFailed) -> Self {
+        Self {
+            failure: failed.failure,
+            code: failed.code.clone(),
+            message: failed.message.clone(),
+        }
     }
 }
 
@@ -194,6 +203,9 @@ pub struct RequestView {
     pub decision: DecisionRecord,
     /// Where it stands.
     pub status: RequestStatus,
+    /// Why it failed, in a list of one session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<TargetError>,
 }
 
 /// What an approver sees.
@@ -238,6 +250,18 @@ pub struct AnswerView {
 }
 
 impl RequestView {
+    /// Of a request that is wholly at hand.
+    pub(super) fn of(request: &Request) -> Self {
+        let error = match &request.stage {
+            Stage::Failed(failed) => Some(TargetError::of(failed)),
+            _ => None,
+        };
+        Self {
+            error,
+            ..Self::new(&request.decided, request.asked_at, request.status())
+        }
+    }
+
     pub(super) fn new(
         decided: &crate::domain::session::RequestDecided,
         asked_at: Timestamp,
@@ -254,6 +278,7 @@ impl RequestView {
             objects: decided.objects.clone(),
             decision: decided.decision.clone(),
             status,
+            error: None,
         }
     }
 }
@@ -266,7 +291,7 @@ impl ApprovalView {
         let terms = &approval.requested.terms;
         Some(Self {
             id: decided.request_id.approval(),
-            request: RequestView::new(decided, request.asked_at, request.status()),
+            request: RequestView::of(request),
             params: decided.params.clone(),
             unbounded: decided.unbounded,
             why: decided.why.clone(),

@@ -97,14 +97,14 @@ impl<P: Ports> Gateway<P> {
                 GateError::Damaged(format!("the key of session `{session}` was erased"))
             })?;
             let operation = self.unsealed(&request, &key)?;
-            let facts = self.judge.facts(connection.kind, &operation).await;
+            let assessed = self.assess(connection, &operation).await;
             // What an approver writes may quote a value.
             let mut counts = MaskedCounts::default();
             let comment = comment.as_deref();
             let next = answer(Answered {
                 request: &request,
                 operation,
-                facts: &facts,
+                facts: &assessed.facts,
                 policy: &policy,
                 approver,
                 answer: *said,
@@ -131,7 +131,8 @@ impl<P: Ports> Gateway<P> {
                 Ok(on_record) => {
                     if let Some(permit) = permit {
                         let permit = on_record.release(permit)?;
-                        self.run_and_record(permit, &facts, &policy, &key).await?;
+                        self.run_and_record(permit, &assessed, &policy, &key)
+                            .await?;
                     }
                     return Ok(());
                 }

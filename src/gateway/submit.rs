@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     GateError, Gateway, Outcome, Ports,
     execute::Ran,
+    judge::Assessed,
     ports::{ApprovalBus, ApprovalNotice, Clock, EventStore, Targets},
     seal::Purpose,
     sessions::{Place, Placed},
@@ -101,8 +102,9 @@ impl<P: Ports> Gateway<P> {
             return Ok(outcome);
         }
 
-        let facts = self.judge.facts(connection.kind, operation).await;
-        let judged = self.judged(principal, connection, &facts, &policy);
+        let assessed = self.assess(connection, operation).await;
+        let facts = &assessed.facts;
+        let judged = self.judged(principal, connection, facts, &policy);
         let preview = match judged.record.action {
             Action::RequireApproval if facts.class.changes_something() => {
                 let preview = self.parts.targets.preview(name, operation, PREVIEW_LIMIT);
@@ -119,11 +121,11 @@ impl<P: Ports> Gateway<P> {
             }
             _ => None,
         };
-        let decided = self.describe(&ask, &place, digest, &facts, &policy, judged.record)?;
+        let decided = self.describe(&ask, &place, digest, facts, &policy, judged.record)?;
         let effect_next = crate::domain::session::ask(Asked {
             decided: decided.clone(),
             operation: ask.operation.clone(),
-            facts: &facts,
+            facts,
             connection,
             policy: &policy,
             from: &judged.from,
@@ -131,8 +133,17 @@ impl<P: Ports> Gateway<P> {
             instance: &self.parts.instance,
             now: self.parts.clock.now(),
         });
-        self.follow(&place, digest, &decided, effect_next, &facts, &policy, left)
-            .await
+        let (place, policy) = (&place, &policy);
+        self.follow(
+            place,
+            digest,
+            &decided,
+            effect_next,
+            &assessed,
+            policy,
+            left,
+        )
+        .await
     }
 
     /// Does what follows from a judged request: record, run, disclose, in the order each kind needs.
@@ -146,7 +157,7 @@ impl<P: Ports> Gateway<P> {
         digest: Hash,
         decided: &RequestDecided,
         next: Next,
-        facts: &Facts,
+        assessed: &Assessed,
         policy: &Arc<Policy>,
         left: &CancellationToken,
     ) -> Result<Outcome, GateError> {
@@ -157,7 +168,9 @@ impl<P: Ports> Gateway<P> {
             },
             // INVARIANT: nothing is disclosed before its record is durable: `ran` is withheld until the append.
             Next::Read(mut events, permit) => {
-                let ran = self.execute(permit, facts, policy, &place.key, left).await;
+                let ran = self
+                    .execute(permit, assessed, policy, &place.key, left)
+                    .await;
                 events.push(ran.event.clone());
                 match self.record_new(place, events.clone()).await? {
                     Placed::OnRecord(_) => self.disclose(decided, &events, ran),
@@ -171,7 +184,7 @@ impl<P: Ports> Gateway<P> {
                 };
                 let permit = on_record.release(permit)?;
                 let ran = self
-                    .run_and_record(permit, facts, policy, &place.key)
+                    .run_and_record(permit, assessed, policy, &place.key)
                     .await?;
                 events.push(ran.event.clone());
                 self.disclose(decided, &events, ran)

@@ -9,20 +9,27 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, PoisonError, RwLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::{
+        classify::{server::ServerCatalog, sql::JudgedCatalog},
         connection::{Access, ConnectionKind, ConnectionName},
         operation::Operation,
         session::Preview,
     },
-    gateway::ports::{Completion, Execution, ResultSink, RunError, Targets},
+    gateway::ports::{CatalogError, Completion, Execution, ResultSink, RunError, Targets},
 };
 
+use catalog::CatalogCache;
+
+pub use overreach::Overreach;
+
+mod catalog;
+mod overreach;
 mod postgres;
 mod sqlite;
 
@@ -78,8 +85,11 @@ pub struct LiveTargets {
 struct Endpoint {
     url: SecretUrl,
     target: Target,
+    /// As its credential sees it. Only that of a read credential is ever asked for.
+    catalog: CatalogCache,
 }
 
+#[derive(Clone)]
 enum Target {
     Postgres(Arc<postgres::Postgres>),
     Sqlite(Arc<sqlite::Sqlite>),
@@ -141,12 +151,49 @@ impl LiveTargets {
         Ok(())
     }
 
+    /// What the read credential of `connection` could do that a credential for reading should not.
+    pub async fn overreach(&self, connection: &ConnectionName) -> Result<Vec<Overreach>, RunError> {
+        let Some(read) = self.endpoint(connection, Access::Read) else {
+            return Err(no_credential(connection, Access::Read));
+        };
+        let mut found = Vec::new();
+        // Two credentials that are one: whatever is allowed once is allowed to every read. A file has no credentials.
+        let write = self.endpoint(connection, Access::Write);
+        let has_credentials = read.kind() != ConnectionKind::Sqlite;
+        if has_credentials && write.is_some_and(|write| write.url == read.url) {
+            found.push(Overreach::new(
+                "reads and writes have the same credential",
+                format!(
+                    "in the policy: give `connections.{connection}.read` the url of a role that may only read"
+                ),
+            ));
+        }
+        found.extend(read.target.overreach().await?);
+        Ok(found)
+    }
+
     fn endpoint(&self, name: &ConnectionName, access: Access) -> Option<Arc<Endpoint>> {
         let endpoints = self
             .endpoints
             .read()
             .unwrap_or_else(PoisonError::into_inner);
         endpoints.get(&(name.clone(), access)).cloned()
+    }
+}
+
+impl Target {
+    async fn catalog(self) -> Result<ServerCatalog, RunError> {
+        match self {
+            Self::Postgres(postgres) => postgres.catalog().await,
+            Self::Sqlite(sqlite) => sqlite.catalog().await,
+        }
+    }
+
+    async fn overreach(&self) -> Result<Vec<Overreach>, RunError> {
+        match self {
+            Self::Postgres(postgres) => postgres.overreach().await,
+            Self::Sqlite(sqlite) => sqlite.overreach().await,
+        }
     }
 }
 
@@ -163,6 +210,7 @@ impl Endpoint {
                     Target::Sqlite(sqlite::Sqlite::open(url, endpoint.access)?)
                 }
             },
+            catalog: CatalogCache::default(),
         })
     }
 
@@ -189,14 +237,7 @@ impl Targets for LiveTargets {
         cancel: &CancellationToken,
     ) -> Result<Completion, RunError> {
         let Some(endpoint) = self.endpoint(&execution.connection, execution.access) else {
-            let credential = match execution.access {
-                Access::Read => "read",
-                Access::Write => "write",
-            };
-            return Err(RunError::Unreachable(format!(
-                "connection `{}` has no {credential} credential in the policy",
-                execution.connection
-            )));
+            return Err(no_credential(&execution.connection, execution.access));
         };
         let Operation::Sql(operation) = &execution.operation;
         match &endpoint.target {
@@ -204,6 +245,24 @@ impl Targets for LiveTargets {
                 target.run(operation, &execution.budget, sink, cancel).await
             }
             Target::Sqlite(target) => target.run(operation, &execution.budget, sink, cancel).await,
+        }
+    }
+
+    async fn catalog(
+        &self,
+        connection: &ConnectionName,
+    ) -> Result<Option<Arc<JudgedCatalog>>, CatalogError> {
+        let Some(endpoint) = self.endpoint(connection, Access::Read) else {
+            return Err(no_credential(connection, Access::Read).into());
+        };
+        let (dialect, now) = (endpoint.kind().dialect(), Instant::now());
+        let load = || endpoint.target.clone().catalog();
+        endpoint.catalog.get(dialect, now, load).await.map(Some)
+    }
+
+    fn catalog_changed(&self, connection: &ConnectionName) {
+        if let Some(endpoint) = self.endpoint(connection, Access::Read) {
+            endpoint.catalog.changed();
         }
     }
 
@@ -226,6 +285,16 @@ impl Targets for LiveTargets {
             None => unknown_reach("the connection has no read credential to estimate with"),
         }
     }
+}
+
+fn no_credential(connection: &ConnectionName, access: Access) -> RunError {
+    let credential = match access {
+        Access::Read => "read",
+        Access::Write => "write",
+    };
+    RunError::Unreachable(format!(
+        "connection `{connection}` has no {credential} credential in the policy"
+    ))
 }
 
 /// A preview that says why it cannot say.

@@ -15,7 +15,7 @@ use super::{
     yaml::{self, Node, Value},
 };
 use crate::domain::{
-    classify::{Facts, sql},
+    classify::Facts,
     principal::{Principal, PrincipalKind},
 };
 
@@ -283,7 +283,7 @@ impl Case {
             Ok(connection) => connection,
             Err(why) => return failed(why, None),
         };
-        let facts = sql::classify(connection.kind.dialect(), &self.statement);
+        let facts = connection.facts_by_text(&self.statement);
         let ask = |now| {
             let question = Question {
                 principal: &self.asker,

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -365,6 +366,14 @@ impl Compiler<'_> {
                 .budget
                 .as_ref()
                 .map_or_else(Budget::default, budget),
+            functions: Arc::new(
+                document
+                    .functions
+                    .iter()
+                    .flatten()
+                    .map(|function| function.0.clone())
+                    .collect(),
+            ),
         })
     }
 

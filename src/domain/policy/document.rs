@@ -97,6 +97,9 @@ mapping! {
         allow: Needed<At<WhoDocument>>,
         /// How much one principal may take from it.
         budget: Option<BudgetDocument>,
+        /// Functions of your own, or of extensions, that only read, which their callers' text cannot show:
+        /// `schema.function`, or `function` for every schema. None if not given.
+        functions: Option<Vec<FunctionText>>,
     }
 
     /// An address.
@@ -326,6 +329,8 @@ text! {
          "examples": ["22:00-06:00 Europe/Berlin"]};
     PatternText(TablePattern), units::table_pattern, "a pattern of tables",
         {"type": "string", "examples": ["public.customers", "*.customers", "customers"]};
+    FunctionText(String), units::function, "the name of a function",
+        {"type": "string", "examples": ["public.similarity", "similarity"]};
     ColumnPatternText(String), units::column_pattern, "a pattern of columns",
         {"type": "string", "examples": ["*.customers.email"]};
     RegexText(String), units::regex, "a regular expression",

@@ -1,6 +1,6 @@
 //! What holds for every policy and every question.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::{Timestamp, civil::time, tz::TimeZone};
 use proptest::{collection::vec, option, prelude::*, sample};
@@ -185,6 +185,7 @@ fn connection(name: &str, kind: ConnectionKind, allow: Who) -> ConnectionRules {
         write: None,
         allow,
         budget: Budget::default(),
+        functions: Arc::default(),
     }
 }
 

@@ -22,6 +22,7 @@ mod laws;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    sync::Arc,
     time::Duration,
 };
 
@@ -29,7 +30,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    classify::{Effect, Facts},
+    classify::{Effect, Facts, server::Surroundings, sql},
     connection::{Budget, ConnectionKind, ConnectionName},
     masking::{Masking, MaskingRules},
     principal::Principal,
@@ -157,6 +158,20 @@ pub struct ConnectionRules {
     pub allow: Who,
     /// How much.
     pub budget: Budget,
+    /// Functions of users' own that only read, which no text can show: `schema.name` or `name`, folded as the server
+    /// folds them.
+    pub functions: Arc<BTreeSet<String>>,
+}
+
+impl ConnectionRules {
+    /// What `statement` would do here, as far as its text and this policy tell: without the server's catalog.
+    pub fn facts_by_text(&self, statement: &str) -> Facts {
+        let surroundings = Surroundings {
+            catalog: None,
+            harmless: Some(&self.functions),
+        };
+        sql::classify_in(self.kind.dialect(), statement, surroundings)
+    }
 }
 
 /// Where a connection leads, with the references to its secrets still unresolved.

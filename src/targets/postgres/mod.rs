@@ -43,7 +43,10 @@ use values::Shape;
 use wire::{CancelKey, Field, Reply, ServerMessage, TransactionStatus, Wire, WireError, cells};
 
 mod address;
+mod catalog;
 mod names;
+mod overreach;
+mod own;
 mod pool;
 mod preview;
 mod values;
