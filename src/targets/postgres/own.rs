@@ -40,6 +40,7 @@ impl From<NoAnswer> for RunError {
             code,
             message,
             second_wall: false,
+            unread: false,
         };
         match error {
             NoAnswer::Unreachable(why) => Self::Unreachable(why),

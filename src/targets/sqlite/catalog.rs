@@ -38,12 +38,14 @@ impl Sqlite {
                 code: None,
                 message: words_of(&error),
                 second_wall: false,
+                unread: false,
             })
         });
         read.await.map_err(|_| RunError::Refused {
             code: None,
             message: "reading it failed inside the gateway".into(),
             second_wall: false,
+            unread: false,
         })?
     }
 }
