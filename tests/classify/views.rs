@@ -26,6 +26,10 @@ const RELATIONS: &str = "
     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v')
     GROUP BY c.oid, c.relname, c.relkind";
 
+/// Queries whose views are printed in a form that is not traced (`FETCH FIRST (3) ROWS`, `c.*::customers`), so that
+/// whatever they show is not proven.
+const BEYOND: [&str; 2] = ["WITH TIES", "c AS whole"];
+
 /// The columns of tables an output may show; `None`: not proven.
 fn sources(output: &OutputSource) -> Option<BTreeSet<ColumnRef>> {
     match output {
@@ -100,7 +104,19 @@ async fn a_view_as_the_server_prints_it_is_judged_and_traced_like_its_query() {
             wrong.push(format!("{query}\n    is no read: {}", facts.why));
         }
         let (plain, seen) = (outputs(query), outputs(&through));
-        if plain != seen {
+        // The server prints which side of USING it takes, so the view may be known better.
+        let is_traced = plain.len() == seen.len()
+            && plain.iter().zip(&seen).all(|pair| match pair {
+                (Some(plain), Some(seen)) => {
+                    seen.is_subset(plain) && plain.is_empty() == seen.is_empty()
+                }
+                (plain, seen) => plain == seen,
+            });
+        let is_beyond = BEYOND.iter().any(|part| query.contains(part));
+        if is_beyond && seen.iter().any(Option::is_some) {
+            wrong.push(format!("{query}\n    is traced by now"));
+        }
+        if !is_traced && !is_beyond {
             wrong.push(format!(
                 "{query}\n    shows {plain:?}\n    as a view {seen:?}"
             ));

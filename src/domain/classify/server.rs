@@ -52,8 +52,8 @@ pub struct ServerName {
 pub struct Relation {
     /// Its columns in order.
     pub columns: Vec<RelationColumn>,
-    /// What a view reads, as the server prints it: one SELECT. `None`: it holds its rows itself, or its definition may
-    /// not be seen, which `opaque` tells apart.
+    /// What a view reads, as the server prints it: one SELECT. A materialized view's too: its columns are its query's.
+    /// `None`: it holds its rows itself, or its definition may not be seen, which `opaque` tells apart.
     pub definition: Option<String>,
     /// A view whose definition may not be seen, a foreign table, a virtual table: what is behind it is not known.
     pub opaque: bool,
@@ -90,7 +90,8 @@ pub struct Routine {
     /// Whether the server has been promised that it changes nothing (PostgreSQL's STABLE and IMMUTABLE, MySQL's READS SQL
     /// DATA and NO SQL). A promise, not a proof.
     pub promises_to_read: bool,
-    /// Its body in `sql`, where the server shows it: statements separated by semicolons.
+    /// Its body in `sql`, where the server shows it: statements separated by semicolons, or as PostgreSQL prints it,
+    /// `RETURN …` or `BEGIN ATOMIC … END`. Default values of its parameters run too: as a SELECT each, before it.
     pub body: Option<String>,
     /// The functions it is made of, for an aggregate.
     pub calls: Vec<ServerName>,

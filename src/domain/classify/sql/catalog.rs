@@ -333,6 +333,7 @@ pub(super) fn resolve(mut found: Findings, place: Surroundings<'_>) -> Result<Re
         waiting: Vec::new(),
         met: HashSet::new(),
         in_play: BTreeSet::new(),
+        any_type: false,
         operators: BTreeSet::new(),
         casts: false,
     };
@@ -386,6 +387,8 @@ struct Resolver<'a> {
     met: HashSet<Met<'a>>,
     /// Types of users' own that a value in the statement may have.
     in_play: BTreeSet<&'a ServerName>,
+    /// A function of users' own gives a value whose type nothing here shows.
+    any_type: bool,
     operators: BTreeSet<(UsedOperator, Lookup)>,
     casts: bool,
 }
@@ -601,6 +604,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn routine(&mut self, called: &Called, routine: &'a Routine) {
+        self.any_type = true;
         let name = called.name.last();
         let full = name::dotted(&[routine.schema.as_str(), name]);
         let vouched = self.place.vouches_for(&full)
@@ -726,6 +730,8 @@ impl<'a> Resolver<'a> {
             }
             for operator in meant {
                 if !used.builtin
+                    || used.untyped
+                    || self.any_type
                     || operator
                         .operands
                         .iter()
@@ -764,7 +770,8 @@ impl<'a> Resolver<'a> {
         for (index, cast) in self.known.catalog.casts.iter().enumerate() {
             let sides = [&cast.source, &cast.target];
             let own = sides.iter().any(|side| !is_builtin(side));
-            if sides.iter().all(|side| self.may_have(side))
+            let met = sides.iter().all(|side| self.may_have(side)) || self.any_type && self.casts;
+            if met
                 && (cast.implicit || own || self.casts)
                 && !self.known.is_reviewed(&cast.function)
                 && self.met.insert(Met::Cast(index))

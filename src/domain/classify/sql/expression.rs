@@ -4,10 +4,11 @@
 use super::{
     super::Effect,
     Dialect,
+    catalog::JudgedCatalog,
     findings::UsedOperator,
-    functions::{self, Call},
+    functions,
     lex::Kind,
-    parser::{Doubt, Name, Parser, Place, Walk},
+    parser::{Doubt, Parser, Place, Walk},
     words,
 };
 
@@ -60,7 +61,15 @@ impl Parser<'_> {
             match kind {
                 Kind::Semicolon | Kind::Close | Kind::CloseBracket => return Ok(()),
                 Kind::Comma | Kind::CloseBrace if place == Place::Join => return Ok(()),
-                Kind::Comma | Kind::Number => self.at += 1,
+                Kind::Number => self.at += 1,
+                Kind::Comma => {
+                    self.at += 1;
+                    if matches!(self.kind(0), None | Some(Kind::Semicolon))
+                        || self.word(0) == "from"
+                    {
+                        return self.doubt("nothing follows a comma");
+                    }
+                }
                 Kind::Parameter => {
                     self.at += 1;
                     if self.kind(0) == Some(Kind::Open) && self.dialect != Dialect::Postgres {
@@ -252,24 +261,16 @@ impl Parser<'_> {
         };
         if self.dialect == Dialect::Postgres && self.kind(0) != Some(Kind::Open) {
             // `('s'::regclass).nextval` calls nextval: any function of one argument can be written like a field.
-            for field in &name.0 {
-                let call = functions::builtin(self.dialect, field);
-                if !matches!(call, Call::Harmless | Call::Unlisted) {
-                    self.call(&Name(vec![field.clone()]), start)?;
-                }
+            for field in name.0 {
+                self.field_of(None, field);
             }
-        }
-        if self.kind(0) == Some(Kind::Open) {
+        } else if self.kind(0) == Some(Kind::Open) {
             if self.dialect == Dialect::Mssql {
                 if !words::is_method(name.last()) {
                     self.call(&name, start)?;
                 }
             } else {
                 self.users_call(&name, false);
-            }
-        } else {
-            for field in name.0 {
-                self.field_of(None, field);
             }
         }
         Ok(())
@@ -463,11 +464,13 @@ impl Parser<'_> {
         match self.place.catalog {
             Some(catalog) => {
                 if !builtin || catalog.catalog().operators.contains_key(operator) {
-                    self.found.uses.operators.insert(UsedOperator {
+                    let used = UsedOperator {
                         schema,
                         symbol: operator.to_owned(),
                         builtin,
-                    });
+                        untyped: self.beside_untyped(),
+                    };
+                    self.found.uses.operators.insert(used);
                 }
             }
             None if builtin => {}
@@ -479,13 +482,23 @@ impl Parser<'_> {
         }
     }
 
+    /// Whether a literal, which becomes whatever type its operator wants, could be an operand here.
+    fn beside_untyped(&self) -> bool {
+        let untyped = |kind: Option<Kind>, word: &str| {
+            matches!(
+                kind,
+                Some(Kind::Text | Kind::Parameter | Kind::Open | Kind::Close)
+            ) || word == "null"
+        };
+        untyped(self.kind_before(), self.word_before()) || untyped(self.kind(1), self.word(1))
+    }
+
     /// `qualifier.field`: PostgreSQL reads it as a call of `field` where the qualifier has no such column.
     fn field_of(&mut self, qualifier: Option<String>, field: String) {
+        let users = |catalog: &JudgedCatalog| catalog.has_routine(&field);
         if self.dialect == Dialect::Postgres
-            && self
-                .place
-                .catalog
-                .is_some_and(|catalog| catalog.has_routine(&field))
+            && (functions::effect(self.dialect, &field).is_some()
+                || self.place.catalog.is_some_and(users))
         {
             self.fields.push((qualifier, field));
         }

@@ -39,7 +39,10 @@ pub(super) struct Called {
 pub(super) struct UsedOperator {
     pub(super) schema: Option<String>,
     pub(super) symbol: String,
+    /// There is a built-in, or an extension's, of this symbol.
     pub(super) builtin: bool,
+    /// An operand may be a literal without a type of its own.
+    pub(super) untyped: bool,
 }
 
 /// Effects, objects and functions found, and the reason for the worst effect.

@@ -401,8 +401,33 @@ impl Parser<'_> {
 
     /// What only the whole statement shows.
     pub(super) fn settle(&mut self) {
+        self.settle_fields();
         self.settle_credentials();
         self.settle_uses();
+    }
+
+    /// Fields that are calls. A table's row is taken by no built-in with an effect; `x` in `FROM f() x` may be any value.
+    fn settle_fields(&mut self) {
+        for (qualifier, field) in std::mem::take(&mut self.fields) {
+            let relations = qualifier.map(|qualifier| self.relations_called(&qualifier));
+            let relations = relations.unwrap_or_default();
+            let name = Name(vec![field]);
+            let effect = functions::effect(self.dialect, name.last());
+            if let Some(effect) = effect.filter(|_| relations.is_empty()) {
+                self.found.functions.insert(name.dotted());
+                self.found.effect_at_planning(
+                    effect,
+                    format!("{} is a function here, and has an effect", name.dotted()),
+                );
+            }
+            if self.place.catalog.is_some() {
+                self.found.uses.calls.insert(Called {
+                    name,
+                    builtin: true,
+                    field_of: Some(relations),
+                });
+            }
+        }
     }
 
     /// Which of its words a catalog can say more about.
@@ -411,14 +436,6 @@ impl Parser<'_> {
             return;
         };
         self.found.uses.statements = 1;
-        for (qualifier, field) in std::mem::take(&mut self.fields) {
-            let relations = qualifier.map(|qualifier| self.relations_called(&qualifier));
-            self.found.uses.calls.insert(Called {
-                name: Name(vec![field]),
-                builtin: true,
-                field_of: Some(relations.unwrap_or_default()),
-            });
-        }
         for index in 0..self.tokens.len() {
             if matches!(self.tokens[index].kind, Kind::Word | Kind::Quoted) {
                 let word = self.folded(index);

@@ -1,6 +1,6 @@
-//! SQL: what a statement would do. Pure text in, facts out; it knows no database, so what only a catalog could tell (a
-//! view, an operator, a cast or an overload that writes) it cannot see, and a read still runs in a read-only
-//! transaction under a credential that cannot write.
+//! SQL: what a statement would do. Text in, facts out; what only the server's catalog could tell (a view, an operator,
+//! a cast or an overload that writes) is seen where the catalog is given ([`catalog`]), and a read still runs in a
+//! read-only transaction under a credential that cannot write.
 //!
 //! Text is cut into tokens as the server cuts it ([`lex`]), split into statements, and each is walked by a small parser
 //! of our own ([`parser`] and what it is made of, and a file per dialect). It is not sqlparser's grammar, because that refuses one
