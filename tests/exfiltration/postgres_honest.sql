@@ -47,7 +47,6 @@ SELECT conname FROM pg_constraint WHERE conrelid = 'people'::regclass ORDER BY 1
 SELECT indexname FROM pg_indexes WHERE tablename = 'people' ORDER BY 1
 SELECT current_database() IS NOT NULL, version() LIKE 'PostgreSQL%'
 SELECT town FROM towns ORDER BY town
-SELECT town, people FROM totals ORDER BY town
 SELECT id, town FROM directory ORDER BY id
 SELECT p.id FROM people p JOIN directory d ON d.id = p.id ORDER BY 1
 SELECT a.name AS one, b.name AS other FROM people a JOIN people b ON a.town = b.town AND a.id < b.id
@@ -67,5 +66,4 @@ SELECT obj_description('scratch'::regclass)
 EXPLAIN (COSTS OFF) SELECT item FROM orders WHERE id = 1
 SHOW server_version_num
 SELECT pg_size_pretty(1048576::bigint)
-SELECT town_of(1)
 SELECT t.town, o.item FROM orders o JOIN people t ON t.id = o.person AND t.boss = 1 ORDER BY o.id LIMIT 3
