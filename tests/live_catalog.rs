@@ -146,7 +146,10 @@ async fn what_an_approver_let_change_is_judged_as_it_is_from_then_on() {
     let seen = guarded.dana.get(&format!("/v1/approvals/{id}")).await.body;
     let done = guarded.dana.approve(&seen).await;
     assert_eq!(done.body["status"], "succeeded", "{}", done.body);
-    guarded.denied("SELECT n FROM towns", "sly").await;
+    let read = guarded.agent.query("SELECT n FROM towns").await;
+    assert_eq!(read.status, StatusCode::ACCEPTED, "{}", read.body);
+    let why = read.body["why"].as_str().unwrap();
+    assert!(why.contains("sly"), "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
