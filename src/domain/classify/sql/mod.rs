@@ -20,6 +20,7 @@ mod mysql;
 mod parser;
 mod postgres;
 mod query;
+mod rehearse;
 mod sqlite;
 mod tree;
 mod words;
@@ -30,6 +31,8 @@ use parser::{DEEPEST, Doubt, Parser};
 use tree::syntax_tree;
 
 use lineage::{Lineage, lineage};
+
+pub use rehearse::{Rehearsal, Returned, rehearse};
 
 use super::{ColumnRef, Dialect, Facts, Object};
 
