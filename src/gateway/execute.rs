@@ -424,13 +424,14 @@ impl Sink<'_> {
                 code,
                 message,
                 second_wall,
+                unread,
             } => {
                 let failure = if second_wall {
                     Failure::SecondWall
                 } else {
                     Failure::Target
                 };
-                let message = masking.message(facts, code.as_deref(), &message, &mut masked);
+                let message = masking.message(facts, unread, &message, &mut masked);
                 (failure, code, message.into_inner())
             }
             RunError::TooMany { affected, at_most } => (

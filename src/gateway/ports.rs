@@ -254,6 +254,7 @@ impl Ending {
                      rolled back"
                 ),
                 second_wall: false,
+                unread: false,
             }),
         }
     }
@@ -291,6 +292,8 @@ pub enum RunError {
         message: String,
         /// Whether it was the read-only wall that refused.
         second_wall: bool,
+        /// Whether it refused before it looked at any row, so that its words cannot quote one.
+        unread: bool,
     },
     /// It changed more rows than its [`Ending`] allows, and was rolled back: nothing changed.
     #[error("it would change {affected} rows, and at most {at_most} were agreed to")]

@@ -529,6 +529,7 @@ impl Targets for Wire {
                     code: Some("23505".into()),
                     message: format!("duplicate key: ({}) already exists", PLANTED[2]),
                     second_wall: false,
+                    unread: false,
                 });
             }
         }
@@ -538,6 +539,7 @@ impl Targets for Wire {
                 code: None,
                 message: "attempt to write a readonly database".into(),
                 second_wall: true,
+                unread: false,
             });
         }
         let rows = self.hub.state().rows;

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::domain::{
     approval::{ApprovalTerms, AskedAgain, NotEligible, Quorum},
-    classify::{Effect, Facts},
+    classify::{ColumnRef, Effect, Facts},
     connection::{Access, Budget, ConnectionName, Ending},
     id::RequestId,
     masking::InPredicates,
@@ -186,7 +186,41 @@ pub fn verdict(policy: &Policy, question: &Question<'_>) -> Decision {
             ),
         };
     }
-    infer(decision, facts, policy)
+    match keep_masked(facts, policy) {
+        Some(denial) => denial,
+        None => infer(decision, facts, policy),
+    }
+}
+
+/// A masked value that is put where nothing masks it could be read there by the next statement, so nobody can approve it.
+fn keep_masked(facts: &Facts, policy: &Policy) -> Option<Decision> {
+    let (rule, flow) = policy.masking.unmasked_by(facts)?;
+    let masked = &rule.pattern;
+    let message = match &flow.into {
+        Some(ColumnRef {
+            relation: Some(relation),
+            column,
+        }) if column != "*" => format!(
+            "`{masked}` is masked, and this would put its values into `{relation}.{column}`, where nothing masks \
+             them as strictly: leave the column out, or have `{relation}.{column}` added to the policy's `masking.columns` first."
+        ),
+        Some(ColumnRef {
+            relation: Some(relation),
+            ..
+        }) => format!(
+            "`{masked}` is masked, and this would put its values into `{relation}`, where they could not be told \
+             from others: name the columns on both sides, and have those that take masked values in the policy's \
+             `masking.columns` first."
+        ),
+        _ => format!(
+            "`{masked}` is masked, and this could put its values where nothing masks them (a setting, a sequence, \
+             another table or server): leave the column out, or write the statement more plainly so that its columns can be traced."
+        ),
+    };
+    Some(Decision::Deny {
+        rule: Some(RuleName(format!("masking of `{masked}`").into())),
+        message,
+    })
 }
 
 /// A masked column in WHERE, JOIN, ORDER BY and the like tells its values without showing them: what policy says about

@@ -15,14 +15,15 @@ use std::{
 use sqlparser::ast::Statement;
 
 use self::{
-    names::{Column, Names},
+    names::{Column, Name, Names},
     scope::Place,
     shape::{Item, Shape, Sources},
 };
-use super::super::{ColumnRef, Dialect, OutputSource, Outputs};
+use super::super::{ColumnRef, Dialect, Flow, OutputSource, Outputs};
 
 mod call;
 mod expression;
+mod flows;
 mod from;
 mod functions;
 mod join;
@@ -46,6 +47,8 @@ pub(crate) struct Lineage {
     pub(crate) outputs: Outputs,
     /// Columns that decide which rows there are, in which order, or between values. `*` of no relation: any column.
     pub(crate) predicates: BTreeSet<ColumnRef>,
+    /// Where values are put, beside the answer; `None`: not followed.
+    pub(crate) flows: Option<BTreeSet<Flow>>,
 }
 
 /// The lineage of `statements`, as `dialect`'s server would resolve their names.
@@ -61,6 +64,7 @@ pub(crate) fn lineage(dialect: Dialect, statements: &[Statement]) -> Lineage {
     };
     Lineage {
         outputs,
+        flows: walk.flows(),
         predicates: walk.into_predicates(),
     }
 }
@@ -89,6 +93,11 @@ struct Walk<'a> {
     extremes: Vec<Column>,
     /// Columns the select list at hand lets decide how many rows there are.
     multipliers: Vec<Column>,
+    /// From where to where values are put.
+    flows: BTreeSet<(Column, Option<Column>)>,
+    flows_lost: bool,
+    /// The tables SELECT … INTO makes.
+    made: Vec<Name>,
     saw_unicode_prefix: bool,
     saw_ampersand: bool,
     _statement: std::marker::PhantomData<&'a Statement>,
@@ -107,6 +116,9 @@ impl<'a> Walk<'a> {
             doubted: false,
             extremes: Vec::new(),
             multipliers: Vec::new(),
+            flows: BTreeSet::new(),
+            flows_lost: false,
+            made: Vec::new(),
             saw_unicode_prefix: false,
             saw_ampersand: false,
             _statement: std::marker::PhantomData,
@@ -116,7 +128,13 @@ impl<'a> Walk<'a> {
     fn statement(&mut self, statement: &'a Statement) -> Rc<Shape> {
         let place = Place::default();
         match statement {
-            Statement::Query(query) => self.query(query, &place),
+            Statement::Query(query) => {
+                let shape = self.query(query, &place);
+                for table in std::mem::take(&mut self.made) {
+                    self.kept(&shape.items, table);
+                }
+                shape
+            }
             Statement::Insert(insert) => self.insert(insert, &place),
             Statement::Update(update) => self.update(update, &place),
             Statement::Delete(delete) => self.delete(delete, &place),
@@ -127,9 +145,15 @@ impl<'a> Walk<'a> {
             }
             Statement::CreateTable(table) => {
                 if let Some(query) = &table.query {
-                    self.query(query, &place);
+                    let shape = self.query(query, &place);
+                    let (table, _) = self.target(&table.name, None);
+                    self.kept(&shape.items, table);
                 }
                 Rc::new(Shape::new(Vec::new(), Rc::default()))
+            }
+            Statement::AlterTable(alter) => {
+                self.altered(alter);
+                Rc::new(Shape::unproven())
             }
             Statement::Explain {
                 statement,
@@ -149,7 +173,6 @@ impl<'a> Walk<'a> {
             | Statement::ShowSchemas { .. }
             | Statement::ExplainTable { .. }
             | Statement::Pragma { .. }
-            | Statement::Set(_)
             | Statement::Use(_)
             | Statement::Truncate(_)
             | Statement::Drop { .. }
@@ -157,7 +180,15 @@ impl<'a> Walk<'a> {
             | Statement::Analyze(_)
             | Statement::Grant(_)
             | Statement::Revoke(_) => Rc::new(Shape::unproven()),
-            _ => self.not_walked(),
+            Statement::Set(_) => {
+                // Elsewhere a setting is given a word; MySQL's takes any query.
+                self.flows_lost |= matches!(self.dialect, Dialect::Mysql | Dialect::Mssql);
+                Rc::new(Shape::unproven())
+            }
+            _ => {
+                self.flows_lost = true;
+                self.not_walked()
+            }
         }
     }
 

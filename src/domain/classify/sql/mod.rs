@@ -11,6 +11,7 @@ mod call;
 mod change;
 mod expression;
 mod findings;
+mod flows;
 mod from;
 mod functions;
 mod lex;
@@ -34,7 +35,7 @@ use lineage::{Lineage, lineage};
 
 pub use rehearse::{Rehearsal, Returned, rehearse};
 
-use super::{ColumnRef, Dialect, Facts, Object};
+use super::{ColumnRef, Dialect, Effect, Facts, Object};
 
 /// Longer texts are not judged.
 const LONGEST: usize = 4 << 20;
@@ -56,13 +57,16 @@ pub fn classify(dialect: Dialect, statement: &str) -> Facts {
 fn traced(dialect: Dialect, text: &str, mut facts: Facts) -> Facts {
     // Names and functions of the others have not been reviewed: whatever they read may be shown.
     let is_traced = matches!(dialect, Dialect::Postgres | Dialect::Sqlite);
+    let mut traced_flows = None;
     match syntax_tree(dialect, text).filter(|_| is_traced) {
         Some(statements) => {
             let Lineage {
                 outputs,
                 predicates,
+                flows,
             } = lineage(dialect, &statements);
             (facts.outputs, facts.predicates) = (outputs, predicates);
+            traced_flows = flows;
         }
         None => {
             let any_column = |object: &Object| ColumnRef {
@@ -71,6 +75,9 @@ fn traced(dialect: Dialect, text: &str, mut facts: Facts) -> Facts {
             };
             facts.predicates = facts.objects.iter().map(any_column).collect();
         }
+    }
+    if facts.class.changes_something() && facts.class != Effect::Unknown {
+        facts.flows = traced_flows.unwrap_or_else(|| flows::untraced(dialect, text, &facts.kinds));
     }
     facts
 }
