@@ -10,18 +10,20 @@ use clap::Subcommand;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Exit, Failure, Format};
+use super::{Exit, Failure, Format, output::visible};
 use crate::{
     catalog::read_files,
     domain::{
         classify::{Effect, Facts, sql},
-        operation::MAX_STATEMENT,
+        operation::{MAX_STATEMENT, Operation, SqlOperation},
         policy::{
             self, Decision, Policy, PolicyErrors, Question, Verdict,
             cases::{Case, CaseFile, Outcome, asker, connection_named, deciding_rule, told},
             evaluate,
         },
         principal::{Principal, PrincipalKind},
+        rewrite::{is_no_worse, rewrite},
+        session::verdict_on_rewritten,
     },
 };
 
@@ -285,9 +287,22 @@ impl Explain {
             now,
         };
         let verdict = evaluate(&policy, &question);
+        let becomes = becomes(&policy, &question, &verdict.decision, &statement);
         match format {
             Format::Text => {
                 writeln!(out, "{}", told(&verdict.decision))?;
+                if let Some(Becomes {
+                    statement,
+                    decision,
+                }) = &becomes
+                {
+                    writeln!(
+                        out,
+                        "it becomes `{}`: {}",
+                        visible(statement),
+                        told(decision)
+                    )?;
+                }
                 writeln!(out)?;
                 writeln!(
                     out,
@@ -302,6 +317,13 @@ impl Explain {
             }
             Format::Json => {
                 let mut answer = answer_json(&facts, &verdict);
+                if let Some(Becomes {
+                    statement,
+                    decision,
+                }) = &becomes
+                {
+                    answer["becomes"] = json!({"statement": statement, "decision": told(decision)});
+                }
                 answer["principal"] = json!(principal.id());
                 answer["connection"] = json!(connection.name);
                 answer["at"] = json!(now.to_string());
@@ -309,12 +331,63 @@ impl Explain {
                 writeln!(out, "{answer:#}")?;
             }
         }
-        Ok(match verdict.decision {
-            Decision::Allow { .. } => Exit::Done,
-            Decision::Deny { .. } => Exit::Denied,
-            Decision::RequireApproval { .. } => Exit::PendingApproval,
-        })
+        Ok(
+            match becomes.map_or(verdict.decision, |becomes| becomes.decision) {
+                Decision::Allow { .. } | Decision::Rewrite { .. } => Exit::Done,
+                Decision::Deny { .. } => Exit::Denied,
+                Decision::RequireApproval { .. } => Exit::PendingApproval,
+            },
+        )
     }
+}
+
+/// What policy makes of a statement that it rewrites, and what it says to that.
+struct Becomes {
+    statement: String,
+    decision: Decision,
+}
+
+fn becomes(
+    policy: &Policy,
+    question: &Question<'_>,
+    decision: &Decision,
+    statement: &str,
+) -> Option<Becomes> {
+    let Decision::Rewrite { rule, into } = decision else {
+        return None;
+    };
+    let dialect = question.connection.kind.dialect();
+    let operation = SqlOperation::new(statement.to_owned(), Vec::new(), None).ok()?;
+    let operation = Operation::Sql(operation);
+    let refused = |why: String| Becomes {
+        statement: statement.to_owned(),
+        decision: Decision::Deny {
+            rule: Some(rule.clone()),
+            message: why,
+        },
+    };
+    Some(
+        match rewrite(*into, dialect, &operation, question.facts, None) {
+            Err(why) => refused(why),
+            Ok(rewritten) => {
+                let Operation::Sql(becomes) = rewritten.unwrap_or(operation);
+                let facts = sql::classify(dialect, &becomes.statement);
+                if is_no_worse(&facts, question.facts) {
+                    let facts = &facts;
+                    Becomes {
+                        decision: verdict_on_rewritten(
+                            policy,
+                            &Question { facts, ..*question },
+                            rule,
+                        ),
+                        statement: becomes.statement,
+                    }
+                } else {
+                    refused("it is not certain that it would do no more then".into())
+                }
+            }
+        },
+    )
 }
 
 fn from_stdin() -> Result<String, Failure> {
@@ -354,6 +427,7 @@ fn print_trace(verdict: &Verdict, indent: &str, out: &mut impl Write) -> io::Res
 fn answer_json(facts: &Facts, verdict: &Verdict) -> Value {
     let (action, message, from) = match &verdict.decision {
         Decision::Allow { .. } => ("allow", None, None),
+        Decision::Rewrite { .. } => ("rewrite", None, None),
         Decision::Deny { message, .. } => ("deny", Some(message), None),
         Decision::RequireApproval { from, .. } => ("require_approval", None, Some(from)),
     };

@@ -249,6 +249,13 @@ pub(super) fn print_event(
                 text(&data["connection"])
             ))?;
             line(text(&data["statement"]))?;
+            if let Some(asked) = data["rewritten"]["asked"].as_str() {
+                let rule = text(&data["rewritten"]["rule"]);
+                line(format!(
+                    "rewritten by {rule}, asked was: {}",
+                    visible(asked)
+                ))?;
+            }
             line(format!("{}: {}", text(&data["effect"]), text(&data["why"])))?;
             line(rule(&data["decision"]))
         }

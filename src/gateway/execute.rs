@@ -12,7 +12,7 @@ use super::{
 };
 use crate::domain::{
     classify::Facts,
-    connection::Access,
+    connection::{Access, Ending},
     id::RequestId,
     masking::{Cell, MaskedColumn, MaskedCounts, Masking, RowMasker, ServerColumn},
     operation::Operation,
@@ -51,7 +51,8 @@ impl<P: Ports> Gateway<P> {
         left: &CancellationToken,
     ) -> Ran {
         let spent = permit.spend();
-        let (request, access, budget) = (spent.request.clone(), spent.access, spent.budget);
+        let (request, budget) = (spent.request.clone(), spent.budget);
+        let is_undone = spent.access == Access::Read || spent.ending == Ending::RollBack;
         let Operation::Sql(sql) = &spent.operation;
         let max_rows = sql
             .max_rows
@@ -60,7 +61,7 @@ impl<P: Ports> Gateway<P> {
         let (result, took_us) = self.dispatch(spent, &mut sink, left).await;
         match result {
             Ok(completion) => self.finished(request, policy, key, sink, completion, took_us),
-            Err(error) => failed(request, access, sink, error, budget.timeout),
+            Err(error) => failed(request, is_undone, sink, error, budget.timeout),
         }
     }
 
@@ -270,7 +271,7 @@ impl<P: Ports> Gateway<P> {
 
 fn failed(
     request: RequestId,
-    access: Access,
+    is_undone: bool,
     sink: Sink<'_>,
     error: RunError,
     limit: Duration,
@@ -281,7 +282,7 @@ fn failed(
         _ => (false, None),
     };
     if let RunError::Unknown(why) = &error
-        && access == Access::Write
+        && !is_undone
     {
         let why = sink
             .masking

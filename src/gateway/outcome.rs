@@ -12,9 +12,10 @@ use crate::domain::{
     connection::ConnectionName,
     id::{ApprovalId, RequestId, SessionId},
     masking::{MaskedColumn, MaskedCounts},
-    policy::ApproverGroupName,
+    policy::{ApproverGroupName, RuleName},
     principal::DescribedPrincipal,
     record::Hash,
+    rewrite::Rewrite,
     session::{Answer, Approval, DecisionRecord, Failure, Preview, Request, RequestStatus, Stage},
 };
 
@@ -33,6 +34,9 @@ pub struct Outcome {
     pub why: String,
     /// What policy said.
     pub decision: DecisionRecord,
+    /// What policy made of the statement, where it did: that is what everything else here is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rewritten: Option<RewrittenBrief>,
     /// What came back, masked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<ResultBody>,
@@ -47,6 +51,41 @@ pub struct Outcome {
     /// What humans are asked, while they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalBrief>,
+}
+
+/// A statement that policy rewrote.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct RewrittenBrief {
+    /// The rule that said so.
+    pub rule: RuleName,
+    /// How.
+    pub into: Rewrite,
+    /// What it became, as it may be shown.
+    pub statement: String,
+    /// What that means for the result.
+    pub note: String,
+}
+
+impl RewrittenBrief {
+    fn of(request: &Request) -> Option<Self> {
+        let decided = &request.decided;
+        let rewritten = decided.rewritten.as_ref()?;
+        let note = match (rewritten.into, &request.stage) {
+            (Rewrite::Limit(rows), _) => format!("at most {rows} rows are returned"),
+            (Rewrite::Explain, _) => "its plan is shown, it was not run".into(),
+            (Rewrite::DryRun, Stage::Succeeded(finished)) => match finished.affected {
+                Some(rows) => format!("dry run: {rows} rows would change; it was rolled back"),
+                None => "dry run: it was rolled back".into(),
+            },
+            (Rewrite::DryRun, _) => "dry run: whatever it does is rolled back".into(),
+        };
+        Some(Self {
+            rule: rewritten.rule.clone(),
+            into: rewritten.into,
+            statement: decided.statement.clone(),
+            note,
+        })
+    }
 }
 
 /// What came back.
@@ -119,6 +158,7 @@ impl Outcome {
             effect: decided.effect,
             why: decided.why.clone(),
             decision: decided.decision.clone(),
+            rewritten: RewrittenBrief::of(request),
             result: None,
             error: None,
             notices: Vec::new(),
@@ -185,6 +225,9 @@ pub struct RequestView {
     pub connection: ConnectionName,
     /// The statement, masked.
     pub statement: String,
+    /// How policy rewrote it; the statement as it was asked is with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rewritten: Option<RewrittenFrom>,
     /// Why they wanted it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -196,6 +239,17 @@ pub struct RequestView {
     pub decision: DecisionRecord,
     /// Where it stands.
     pub status: RequestStatus,
+}
+
+/// Where a rewritten statement comes from.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct RewrittenFrom {
+    /// The rule that said so.
+    pub rule: RuleName,
+    /// How.
+    pub into: Rewrite,
+    /// The statement as it was asked, masked.
+    pub asked: String,
 }
 
 /// What an approver sees.
@@ -260,6 +314,11 @@ impl RequestView {
             principal: decided.principal.clone(),
             connection: decided.connection.clone(),
             statement: decided.statement.clone(),
+            rewritten: decided.rewritten.as_ref().map(|rewritten| RewrittenFrom {
+                rule: rewritten.rule.clone(),
+                into: rewritten.into,
+                asked: rewritten.asked.clone(),
+            }),
             reason: decided.reason.clone(),
             effect: decided.effect,
             objects: decided.objects.clone(),

@@ -159,6 +159,7 @@ impl<P: Ports> Gateway<P> {
                 key,
                 operation,
                 facts,
+                asked,
             } = self.consider(approver, approval).await?;
             let connection = policy.connections.get(&request.decided.connection);
             let kind = connection.map(|connection| connection.kind);
@@ -173,6 +174,7 @@ impl<P: Ports> Gateway<P> {
                 request: &request,
                 operation: &operation,
                 facts: &facts,
+                before_rewriting: asked.as_deref(),
                 rehearsal: rehearsal.and_then(|rehearsal| rehearsed(rehearsal, statement)),
                 policy: &policy,
                 approver,

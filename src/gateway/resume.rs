@@ -51,6 +51,8 @@ pub(super) struct Considered {
     pub(super) operation: Operation,
     /// Judged anew.
     pub(super) facts: Arc<Facts>,
+    /// What was asked, judged anew, where policy rewrote it.
+    pub(super) asked: Option<Arc<Facts>>,
 }
 
 impl<P: Ports> Gateway<P> {
@@ -99,6 +101,7 @@ impl<P: Ports> Gateway<P> {
                 key,
                 operation,
                 facts,
+                asked,
             } = self.consider(approver, approval).await?;
             // What an approver writes may quote a value.
             let mut counts = MaskedCounts::default();
@@ -107,6 +110,7 @@ impl<P: Ports> Gateway<P> {
                 request: &request,
                 operation,
                 facts: &facts,
+                asked: asked.as_deref(),
                 policy: &policy,
                 approver,
                 answer: *said,
@@ -175,8 +179,20 @@ impl<P: Ports> Gateway<P> {
         let key = self.session_key(&session).await?.ok_or_else(|| {
             GateError::Damaged(format!("the key of session `{session}` was erased"))
         })?;
-        let operation = self.unsealed(&request, &key)?;
+        let decided = &request.decided;
+        let unsealed = |purpose, sealed| -> Result<Operation, GateError> {
+            let exact = key.open(&decided.request_id, purpose, sealed)?;
+            serde_json::from_slice(&exact).map_err(|error| GateError::Damaged(error.to_string()))
+        };
+        let operation = unsealed(Purpose::Operation, &decided.sealed)?;
         let facts = self.judge.facts(connection.kind, &operation).await;
+        let asked = match &decided.rewritten {
+            Some(rewritten) => {
+                let asked = unsealed(Purpose::Asked, &rewritten.sealed)?;
+                Some(self.judge.facts(connection.kind, &asked).await)
+            }
+            None => None,
+        };
         Ok(Considered {
             request,
             events,
@@ -184,6 +200,7 @@ impl<P: Ports> Gateway<P> {
             key,
             operation,
             facts,
+            asked,
         })
     }
 
@@ -206,11 +223,5 @@ impl<P: Ports> Gateway<P> {
         let request = Request::fold(own)?;
         let request = request.ok_or_else(|| GateError::UnknownApproval(approval.clone()))?;
         Ok((request, events))
-    }
-
-    fn unsealed(&self, request: &Request, key: &SessionKey) -> Result<Operation, GateError> {
-        let decided = &request.decided;
-        let exact = key.open(&decided.request_id, Purpose::Operation, &decided.sealed)?;
-        serde_json::from_slice(&exact).map_err(|error| GateError::Damaged(error.to_string()))
     }
 }

@@ -34,6 +34,7 @@ use super::{
     masking::{Masking, MaskingRules},
     principal::Principal,
     record::Hash,
+    rewrite::Rewrite,
 };
 
 pub use document::schema;
@@ -243,6 +244,8 @@ pub enum Consequence {
     Deny(String),
     /// Hold it for this group.
     RequireApproval(ApproverGroupName),
+    /// Let it through, rewritten.
+    Rewrite(Rewrite),
 }
 
 /// What is kept of a request.
@@ -295,6 +298,13 @@ pub enum Decision {
         rule: Option<RuleName>,
         /// What the caller is told.
         message: String,
+    },
+    /// Let through what it becomes when it is rewritten, if policy agrees to that too.
+    Rewrite {
+        /// The first rule that said so.
+        rule: RuleName,
+        /// How: of several, the one that leaves least.
+        into: Rewrite,
     },
     /// Hold it until each of these groups has approved, by different people.
     RequireApproval {

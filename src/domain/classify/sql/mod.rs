@@ -22,6 +22,7 @@ mod parser;
 mod postgres;
 mod query;
 mod rehearse;
+mod rewrite;
 mod sqlite;
 mod tree;
 mod words;
@@ -34,6 +35,7 @@ use tree::syntax_tree;
 use lineage::{Lineage, lineage};
 
 pub use rehearse::{Rehearsal, Returned, rehearse};
+pub use rewrite::{explained, limited};
 
 use super::{ColumnRef, Dialect, Effect, Facts, Object};
 
