@@ -10,7 +10,7 @@ use portcullis::{
         masking::{Cell, ServerColumn},
         operation::{Operation, SqlOperation},
     },
-    gateway::ports::{Execution, ResultSink, RunError, Targets},
+    gateway::ports::{Ending, Execution, ResultSink, RunError, Targets},
     targets::{LiveTargets, SecretUrl, TargetEndpoint},
 };
 use reqwest::StatusCode;
@@ -65,12 +65,16 @@ struct Guarded {
 
 impl Guarded {
     async fn new() -> Self {
+        Self::with(POLICY).await
+    }
+
+    async fn with(policy_text: &str) -> Self {
         let database = postgres::database().await;
         psql(&database.write_url(), DATA);
         let provider = Provider::shared();
         let folder = tempfile::tempdir().unwrap();
         let policy = folder.path().join("policy.yaml");
-        let text = POLICY
+        let text = policy_text
             .replace(
                 "https://login.microsoftonline.com/TENANT/v2.0",
                 provider.issuer(),
@@ -195,6 +199,255 @@ async fn psql_made_data_is_masked_and_guarded_with_a_policy_of_fifteen_lines() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_approver_sees_exactly_what_would_change_and_nothing_does() {
+    let guarded = Guarded::new().await;
+    let update = "UPDATE customers SET town = town || '!', salary = salary + 1 WHERE town = 'Jena'";
+    let held = guarded.ask(update).await.body["approval"].clone();
+    let seen = guarded.dana.preview(&held).await;
+    assert_eq!(seen.status, StatusCode::OK, "{}", seen.body);
+    nothing_shows(&seen.body.to_string());
+    assert_eq!(
+        (&seen.body["status"], &seen.body["rows"]),
+        (&"finished".into(), &2.into())
+    );
+    let column = |sample: &serde_json::Value, name: &str| {
+        let columns = sample["columns"].as_array().unwrap();
+        let at = columns
+            .iter()
+            .position(|column| column["name"] == name)
+            .unwrap();
+        let rows = sample["rows"].as_array().unwrap();
+        let mut cells: Vec<_> = rows.iter().map(|row| row[at].to_string()).collect();
+        cells.sort();
+        cells
+    };
+    let (before, after) = (&seen.body["before"], &seen.body["after"]);
+    assert_eq!(column(before, "town"), ["\"Jena\"", "\"Jena\""]);
+    assert_eq!(column(after, "town"), ["\"Jena!\"", "\"Jena!\""]);
+    assert_eq!(column(before, "id"), ["1", "3"]);
+    // A pseudonym stays one, so that before and after can be compared.
+    assert_eq!(column(before, "email"), column(after, "email"));
+    assert_eq!(
+        guarded.count("customers WHERE town = 'Jena'").await,
+        2,
+        "nothing has changed"
+    );
+
+    let id = held["id"].as_str().unwrap();
+    let shown = guarded.dana.get(&format!("/v1/approvals/{id}")).await.body;
+    assert_eq!(shown["status"], "pending_approval");
+    assert_eq!(shown["digest"], held["digest"], "the question is the same");
+    assert_eq!(shown["exact_previews"][0]["after"]["rows"], after["rows"]);
+    let asker = guarded.agent.get(&format!("/v1/approvals/{id}")).await.body;
+    assert_eq!(asker["exact_previews"][0]["rows"], 2);
+    assert!(
+        asker["exact_previews"][0]["after"].is_null(),
+        "samples are for who decides: {asker}"
+    );
+    let own = guarded.agent.preview(&held).await;
+    assert_eq!(own.status, StatusCode::FORBIDDEN, "{}", own.body);
+
+    for _ in 0..4 {
+        assert_eq!(guarded.dana.preview(&held).await.status, StatusCode::OK);
+    }
+    let enough = guarded.dana.preview(&held).await;
+    assert_eq!(
+        enough.body["type"], "urn:portcullis:problem:previewed-enough",
+        "{}",
+        enough.body
+    );
+    let done = guarded.dana.approve(&shown).await;
+    assert_eq!(done.body["status"], "succeeded", "{}", done.body);
+    assert_eq!(guarded.count("customers WHERE town = 'Jena!'").await, 2);
+    let late = guarded.dana.preview(&held).await;
+    assert_eq!(late.status, StatusCode::CONFLICT, "{}", late.body);
+    nothing_shows(&guarded.agent.text(&session_of(id, "export")).await);
+}
+
+fn session_of(approval: &str, what: &str) -> String {
+    format!("/v1/sessions/ses_{}/{what}", &approval[4..36])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_kind_of_change_shows_the_rows_it_has() {
+    let guarded = Guarded::new().await;
+    for (sql, rows, before, after) in [
+        (
+            "DELETE FROM orders WHERE customer = 3 -- all of them",
+            100,
+            Some(5),
+            None,
+        ),
+        (
+            "DELETE FROM orders o USING customers c WHERE c.id = o.customer AND c.town = 'Ulm'",
+            100,
+            Some(5),
+            None,
+        ),
+        (
+            "INSERT INTO orders (id, customer, item) VALUES (900, 2, 'x'), (901, 2, 'y')",
+            2,
+            None,
+            Some(2),
+        ),
+        (
+            "UPDATE orders SET item = 'z' FROM customers c WHERE c.id = orders.customer AND c.town = 'Ulm';",
+            100,
+            Some(5),
+            Some(5),
+        ),
+        (
+            "UPDATE orders SET item = 'z' WHERE id = 7 RETURNING id",
+            1,
+            Some(1),
+            Some(1),
+        ),
+        (
+            "UPDATE orders SET item = 'z' WHERE id = -1",
+            0,
+            Some(0),
+            Some(0),
+        ),
+        (
+            "MERGE INTO orders o USING customers c ON c.id = o.customer AND o.id < 9 WHEN MATCHED THEN UPDATE SET item = 'm'",
+            8,
+            None,
+            None,
+        ),
+    ] {
+        let held = guarded.ask(sql).await;
+        assert_eq!(held.status, StatusCode::ACCEPTED, "{sql}: {}", held.body);
+        let seen = guarded.dana.preview(&held.body["approval"]).await.body;
+        nothing_shows(&seen.to_string());
+        assert_eq!(seen["rows"], rows, "{sql}: {seen}");
+        let shown = |sample: &str| seen[sample]["rows"].as_array().map(Vec::len);
+        assert_eq!(
+            (shown("before"), shown("after")),
+            (before, after),
+            "{sql}: {seen}"
+        );
+    }
+    assert_eq!(guarded.count("orders WHERE item LIKE 'item %'").await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_in_a_preview_says_so_and_quotes_nothing() {
+    let guarded = Guarded::new().await;
+    for sql in [
+        "UPDATE customers SET salary = salary * 100 WHERE id = 2",
+        "UPDATE customers SET id = 1 WHERE id = 2",
+        "UPDATE customers SET town = 'x' WHERE email::integer = 1",
+        "DELETE FROM customers WHERE id = 2",
+    ] {
+        let held = guarded.ask(sql).await;
+        assert_eq!(held.status, StatusCode::ACCEPTED, "{sql}: {}", held.body);
+        let seen = guarded.dana.preview(&held.body["approval"]).await;
+        nothing_shows(&seen.body.to_string());
+        assert_eq!(seen.body["status"], "failed", "{sql}: {}", seen.body);
+        let id = held.body["approval"]["id"].as_str().unwrap();
+        nothing_shows(&guarded.agent.text(&session_of(id, "events")).await);
+    }
+    let held = guarded
+        .ask("UPDATE orders SET id = sly(3) WHERE id = 1")
+        .await;
+    if held.status == StatusCode::ACCEPTED {
+        let refused = guarded.dana.preview(&held.body["approval"]).await;
+        assert_eq!(
+            refused.body["type"], "urn:portcullis:problem:no-exact-preview",
+            "{}",
+            refused.body
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_grew_is_asked_about_again_and_an_old_answer_is_none() {
+    let guarded = Guarded::with(
+        &POLICY.replace("groups: [db-admins]", "groups: [db-admins], rows_factor: 2"),
+    )
+    .await;
+    guarded.database.prepare("ANALYZE orders").await;
+    let held = guarded
+        .ask("DELETE FROM orders WHERE customer = 3")
+        .await
+        .body["approval"]
+        .clone();
+    let seen = guarded.dana.preview(&held).await.body;
+    assert_eq!(seen["rows"], 100);
+    let more = "INSERT INTO orders SELECT n, 3, 'more' FROM generate_series(1000, 1200) n";
+    guarded
+        .database
+        .owner()
+        .await
+        .batch_execute(more)
+        .await
+        .unwrap();
+    let asked = guarded.dana.approve(&held).await.body;
+    assert_eq!(asked["status"], "pending_approval", "{asked}");
+    assert_eq!(
+        asked["again"],
+        serde_json::json!({"question": 2, "rows": 301, "at_most": 200}),
+        "{asked}"
+    );
+    assert!(asked["answers"].as_array().unwrap().is_empty());
+    assert_ne!(asked["digest"], held["digest"]);
+    assert_eq!(
+        guarded.count("orders WHERE customer = 3").await,
+        301,
+        "it was rolled back"
+    );
+
+    let old = guarded.dana.approve(&held).await;
+    assert_eq!(
+        old.body["type"], "urn:portcullis:problem:other-digest",
+        "{}",
+        old.body
+    );
+    let done = guarded.dana.approve(&asked).await.body;
+    assert_eq!(done["status"], "succeeded", "{done}");
+    assert_eq!(guarded.count("orders WHERE customer = 3").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rewritten_statement_is_what_the_server_gets() {
+    let policy = POLICY
+        .replace(
+            "when: { effect: read }, then: allow",
+            "when: { effect: read }, then: { rewrite: { limit: 2 } }",
+        )
+        .replace("rules:  ", "rules: # ");
+    let policy = policy.replace(
+        "  - { name: changes,",
+        "  - { name: tried, when: { effect: [write, destructive], tables: [public.orders] }, then: { rewrite: dry_run } }\n  \
+         - { name: planned, when: { effect: write, tables: [public.customers] }, then: { rewrite: explain } }\n  \
+         - { name: changes,",
+    );
+    let policy = policy.replace(
+        "effect: [write, destructive], unbounded: false }, then: { require_approval: dba }",
+        "effect: [schema] }, then: { require_approval: dba }",
+    );
+    let guarded = Guarded::with(&policy).await;
+    let read = guarded
+        .ask("SELECT * FROM customers ORDER BY id; -- all")
+        .await;
+    assert_eq!(read.rows().as_array().unwrap().len(), 2, "{}", read.body);
+    let tried = guarded
+        .ask("DELETE FROM public.orders WHERE customer = 3 RETURNING id")
+        .await;
+    assert_eq!(tried.body["result"]["affected"], 100, "{}", tried.body);
+    assert_eq!(guarded.count("orders").await, 200);
+    let plan = guarded
+        .ask("UPDATE public.customers SET town = 'x' WHERE id = 1")
+        .await;
+    assert!(
+        plan.rows().to_string().contains("Update on customers"),
+        "{}",
+        plan.body
+    );
+    assert_eq!(guarded.count("customers WHERE town = 'x'").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn views_and_computed_columns_of_psql_made_data_stay_masked() {
     let guarded = Guarded::new().await;
     for sql in [
@@ -312,6 +565,7 @@ async fn reads_of_psql_made_data_cannot_write_even_if_they_were_judged_wrongly()
                 operation: Operation::Sql(SqlOperation::new(sql.into(), vec![], None).unwrap()),
                 access: Access::Read,
                 budget: Budget::default(),
+                ending: Ending::RollBack,
             };
             let cancel = CancellationToken::new();
             let ran = targets.run(execution, &mut Nothing, &cancel).await;

@@ -88,6 +88,7 @@ pub(crate) mod story {
                 policy: Hash::of(b"policy"),
                 message: None,
             },
+            rewritten: None,
             traceparent: None,
         }
     }
@@ -107,6 +108,8 @@ pub(crate) mod story {
                 digest: Hash::of(b"operation"),
                 expires_at,
                 policy: Hash::of(b"policy"),
+                rows_factor: None,
+                again: None,
             },
             preview: Some(Preview {
                 estimated_rows: Some(3),
@@ -143,6 +146,7 @@ pub(crate) mod story {
             instance: "one".into(),
             lease_until,
             policy: Hash::of(b"policy"),
+            at_most: None,
         })
     }
 

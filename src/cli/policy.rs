@@ -16,13 +16,15 @@ use crate::{
     catalog::read_files,
     domain::{
         classify::{Effect, Facts},
-        operation::MAX_STATEMENT,
+        operation::{MAX_STATEMENT, Operation, SqlOperation},
         policy::{
             self, Decision, Policy, PolicyErrors, Question, Verdict,
             cases::{Case, CaseFile, Outcome, asker, connection_named, deciding_rule, told},
             evaluate,
         },
         principal::{Principal, PrincipalKind},
+        rewrite::{is_no_worse, rewrite},
+        session::verdict_on_rewritten,
     },
 };
 
@@ -334,9 +336,22 @@ impl Explain {
             now,
         };
         let verdict = evaluate(&policy, &question);
+        let becomes = becomes(&policy, &question, &verdict.decision, &statement);
         match format {
             Format::Text => {
                 writeln!(out, "{}", told(&verdict.decision))?;
+                if let Some(Becomes {
+                    statement,
+                    decision,
+                }) = &becomes
+                {
+                    writeln!(
+                        out,
+                        "it becomes `{}`: {}",
+                        visible(statement),
+                        told(decision)
+                    )?;
+                }
                 writeln!(out)?;
                 writeln!(
                     out,
@@ -351,6 +366,13 @@ impl Explain {
             }
             Format::Json => {
                 let mut answer = answer_json(&facts, &verdict);
+                if let Some(Becomes {
+                    statement,
+                    decision,
+                }) = &becomes
+                {
+                    answer["becomes"] = json!({"statement": statement, "decision": told(decision)});
+                }
                 answer["principal"] = json!(principal.id());
                 answer["connection"] = json!(connection.name);
                 answer["at"] = json!(now.to_string());
@@ -358,12 +380,63 @@ impl Explain {
                 writeln!(out, "{answer:#}")?;
             }
         }
-        Ok(match verdict.decision {
-            Decision::Allow { .. } => Exit::Done,
-            Decision::Deny { .. } => Exit::Denied,
-            Decision::RequireApproval { .. } => Exit::PendingApproval,
-        })
+        Ok(
+            match becomes.map_or(verdict.decision, |becomes| becomes.decision) {
+                Decision::Allow { .. } | Decision::Rewrite { .. } => Exit::Done,
+                Decision::Deny { .. } => Exit::Denied,
+                Decision::RequireApproval { .. } => Exit::PendingApproval,
+            },
+        )
     }
+}
+
+/// What policy makes of a statement that it rewrites, and what it says to that.
+struct Becomes {
+    statement: String,
+    decision: Decision,
+}
+
+fn becomes(
+    policy: &Policy,
+    question: &Question<'_>,
+    decision: &Decision,
+    statement: &str,
+) -> Option<Becomes> {
+    let Decision::Rewrite { rule, into } = decision else {
+        return None;
+    };
+    let dialect = question.connection.kind.dialect();
+    let operation = SqlOperation::new(statement.to_owned(), Vec::new(), None).ok()?;
+    let operation = Operation::Sql(operation);
+    let refused = |why: String| Becomes {
+        statement: statement.to_owned(),
+        decision: Decision::Deny {
+            rule: Some(rule.clone()),
+            message: why,
+        },
+    };
+    Some(
+        match rewrite(*into, dialect, &operation, question.facts, None) {
+            Err(why) => refused(why),
+            Ok(rewritten) => {
+                let Operation::Sql(becomes) = rewritten.unwrap_or(operation);
+                let facts = question.connection.facts_by_text(&becomes.statement);
+                if is_no_worse(&facts, question.facts) {
+                    let facts = &facts;
+                    Becomes {
+                        decision: verdict_on_rewritten(
+                            policy,
+                            &Question { facts, ..*question },
+                            rule,
+                        ),
+                        statement: becomes.statement,
+                    }
+                } else {
+                    refused("it is not certain that it would do no more then".into())
+                }
+            }
+        },
+    )
 }
 
 fn from_stdin() -> Result<String, Failure> {
@@ -403,6 +476,7 @@ fn print_trace(verdict: &Verdict, indent: &str, out: &mut impl Write) -> io::Res
 fn answer_json(facts: &Facts, verdict: &Verdict) -> Value {
     let (action, message, from) = match &verdict.decision {
         Decision::Allow { .. } => ("allow", None, None),
+        Decision::Rewrite { .. } => ("rewrite", None, None),
         Decision::Deny { message, .. } => ("deny", Some(message), None),
         Decision::RequireApproval { from, .. } => ("require_approval", None, Some(from)),
     };

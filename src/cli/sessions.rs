@@ -252,6 +252,13 @@ pub(super) fn print_event(
                 text(&data["connection"])
             ))?;
             line(text(&data["statement"]))?;
+            if let Some(asked) = data["rewritten"]["asked"].as_str() {
+                let rule = text(&data["rewritten"]["rule"]);
+                line(format!(
+                    "rewritten by {rule}, asked was: {}",
+                    visible(asked)
+                ))?;
+            }
             line(format!("{}: {}", text(&data["effect"]), text(&data["why"])))?;
             line(rule(&data["decision"]))
         }
@@ -265,8 +272,24 @@ pub(super) fn print_event(
                 groups.join(" and "),
                 text(&terms["expires_at"])
             ))?;
+            if let Some(rows) = terms["again"]["rows"].as_u64() {
+                line(format!(
+                    "again: it changed {rows} rows, at most {} were agreed to",
+                    terms["again"]["at_most"]
+                ))?;
+            }
             line(format!("digest {}", text(&terms["digest"])))
         }
+        "preview.started" => line(format!("for {}", text(&data["approver"]["id"]))),
+        "preview.finished" => line(format!(
+            "{} rows would change, {} values masked; rolled back",
+            data["rows"], data["masked"]["cells"]
+        )),
+        "preview.failed" => line(format!(
+            "{}: {}",
+            text(&data["failure"]),
+            text(&data["message"])
+        )),
         "approval.decided" => line(format!(
             "{} by {} {}",
             text(&data["answer"]),

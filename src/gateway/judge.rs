@@ -16,7 +16,7 @@ use super::{
 use crate::domain::{
     classify::{
         Dialect, Facts,
-        server::Surroundings,
+        server::{ServerCatalog, Surroundings},
         sql::{self, JudgedCatalog},
     },
     connection::ConnectionName,
@@ -38,6 +38,14 @@ pub(super) struct Assessed {
     pub(super) facts: Arc<Facts>,
     /// Why the target could not be asked what the names in it mean: then nothing is sent.
     pub(super) unreachable: Option<Arc<str>>,
+    judged_in: Option<Arc<JudgedCatalog>>,
+}
+
+impl Assessed {
+    /// What the target said of itself, where it was asked.
+    pub(super) fn catalog(&self) -> Option<&ServerCatalog> {
+        self.judged_in.as_deref().map(JudgedCatalog::catalog)
+    }
 }
 
 /// Where a statement is judged for.
@@ -99,17 +107,19 @@ impl<P: Ports> Gateway<P> {
                 return Assessed {
                     facts: Arc::new(Facts::unknown(why)),
                     unreachable: None,
+                    judged_in: None,
                 };
             }
         };
         let place = Place {
             dialect: connection.kind.dialect(),
-            catalog,
+            catalog: catalog.clone(),
             harmless: Arc::clone(&connection.functions),
         };
         Assessed {
             facts: self.judge.facts(&connection.name, place, operation).await,
             unreachable,
+            judged_in: catalog,
         }
     }
 }

@@ -5,14 +5,17 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::preview::ExactPreview;
 use crate::domain::{
+    approval::AskedAgain,
     classify::{Effect, Object},
     connection::ConnectionName,
     id::{ApprovalId, RequestId, SessionId},
     masking::{MaskedColumn, MaskedCounts},
-    policy::ApproverGroupName,
+    policy::{ApproverGroupName, RuleName},
     principal::DescribedPrincipal,
     record::Hash,
+    rewrite::Rewrite,
     session::{
         Answer, Approval, DecisionRecord, ExecutionFailed, Failure, Preview, Request,
         RequestStatus, Stage,
@@ -34,6 +37,9 @@ pub struct Outcome {
     pub why: String,
     /// What policy said.
     pub decision: DecisionRecord,
+    /// What policy made of the statement, where it did: that is what everything else here is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rewritten: Option<RewrittenBrief>,
     /// What came back, masked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<ResultBody>,
@@ -48,6 +54,41 @@ pub struct Outcome {
     /// What humans are asked, while they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalBrief>,
+}
+
+/// A statement that policy rewrote.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct RewrittenBrief {
+    /// The rule that said so.
+    pub rule: RuleName,
+    /// How.
+    pub into: Rewrite,
+    /// What it became, as it may be shown.
+    pub statement: String,
+    /// What that means for the result.
+    pub note: String,
+}
+
+impl RewrittenBrief {
+    fn of(request: &Request) -> Option<Self> {
+        let decided = &request.decided;
+        let rewritten = decided.rewritten.as_ref()?;
+        let note = match (rewritten.into, &request.stage) {
+            (Rewrite::Limit(rows), _) => format!("at most {rows} rows are returned"),
+            (Rewrite::Explain, _) => "its plan is shown, it was not run".into(),
+            (Rewrite::DryRun, Stage::Succeeded(finished)) => match finished.affected {
+                Some(rows) => format!("dry run: {rows} rows would change; it was rolled back"),
+                None => "dry run: it was rolled back".into(),
+            },
+            (Rewrite::DryRun, _) => "dry run: whatever it does is rolled back".into(),
+        };
+        Some(Self {
+            rule: rewritten.rule.clone(),
+            into: rewritten.into,
+            statement: decided.statement.clone(),
+            note,
+        })
+    }
 }
 
 /// What came back.
@@ -120,6 +161,7 @@ impl Outcome {
             effect: decided.effect,
             why: decided.why.clone(),
             decision: decided.decision.clone(),
+            rewritten: RewrittenBrief::of(request),
             result: None,
             error: None,
             notices: Vec::new(),
@@ -192,6 +234,9 @@ pub struct RequestView {
     pub connection: ConnectionName,
     /// The statement, masked.
     pub statement: String,
+    /// How policy rewrote it; the statement as it was asked is with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rewritten: Option<RewrittenFrom>,
     /// Why they wanted it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -206,6 +251,17 @@ pub struct RequestView {
     /// Why it failed, in a list of one session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<TargetError>,
+}
+
+/// Where a rewritten statement comes from.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct RewrittenFrom {
+    /// The rule that said so.
+    pub rule: RuleName,
+    /// How.
+    pub into: Rewrite,
+    /// The statement as it was asked, masked.
+    pub asked: String,
 }
 
 /// What an approver sees.
@@ -233,6 +289,15 @@ pub struct ApprovalView {
     pub expires_at: Timestamp,
     /// Who has to agree, and how many of them.
     pub from: Vec<crate::domain::approval::Quorum>,
+    /// How many times the rows that were shown it may change; absent: ten times, where they were counted exactly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows_factor: Option<u32>,
+    /// Why the same is asked again; absent: it is asked for the first time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub again: Option<AskedAgain>,
+    /// The exact previews that were asked for, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exact_previews: Vec<ExactPreview>,
     /// What has been said so far.
     pub answers: Vec<AnswerView>,
 }
@@ -273,6 +338,11 @@ impl RequestView {
             principal: decided.principal.clone(),
             connection: decided.connection.clone(),
             statement: decided.statement.clone(),
+            rewritten: decided.rewritten.as_ref().map(|rewritten| RewrittenFrom {
+                rule: rewritten.rule.clone(),
+                into: rewritten.into,
+                asked: rewritten.asked.clone(),
+            }),
             reason: decided.reason.clone(),
             effect: decided.effect,
             objects: decided.objects.clone(),
@@ -285,7 +355,7 @@ impl RequestView {
 
 impl ApprovalView {
     /// The approval of `request`; `None`: nobody was asked.
-    pub(super) fn of(request: &Request) -> Option<Self> {
+    pub(super) fn of(request: &Request, exact_previews: Vec<ExactPreview>) -> Option<Self> {
         let approval = request.approval.as_ref()?;
         let decided = &request.decided;
         let terms = &approval.requested.terms;
@@ -299,6 +369,9 @@ impl ApprovalView {
             digest: terms.digest,
             expires_at: terms.expires_at,
             from: terms.from.clone(),
+            rows_factor: terms.rows_factor,
+            again: terms.again,
+            exact_previews,
             answers: approval
                 .answers
                 .iter()

@@ -18,12 +18,13 @@ use crate::domain::{
     id::SessionId,
     masking::MaskedCounts,
     operation::{BadOperation, MAX_REASON, Operation},
-    policy::{ApproverGroupName, ConnectionRules, Decision, Policy, Question},
+    policy::{ApproverGroupName, ConnectionRules, Decision, Policy, Question, RuleName},
     principal::Principal,
     record::Hash,
+    rewrite::{Rewrite, is_no_worse, rewrite},
     session::{
         Action, ApprovalRequested, Asked, DecisionRecord, EventBody, Next, Preview, Request,
-        RequestDecided, RequestRef, RequestStatus, verdict,
+        RequestDecided, RequestRef, RequestStatus, Rewritten, verdict, verdict_on_rewritten,
     },
 };
 
@@ -102,12 +103,16 @@ impl<P: Ports> Gateway<P> {
             return Ok(outcome);
         }
 
-        let assessed = self.assess(connection, operation).await;
-        let facts = &assessed.facts;
-        let judged = self.judged(principal, connection, facts, &policy);
+        let Shaped {
+            operation,
+            assessed,
+            judged,
+            rewritten,
+        } = self.shape(principal, connection, operation, &policy).await;
+        let facts = &*assessed.facts;
         let preview = match judged.record.action {
             Action::RequireApproval if facts.class.changes_something() => {
-                let preview = self.parts.targets.preview(name, operation, PREVIEW_LIMIT);
+                let preview = self.parts.targets.preview(name, &operation, PREVIEW_LIMIT);
                 let Preview {
                     estimated_rows,
                     note,
@@ -121,10 +126,11 @@ impl<P: Ports> Gateway<P> {
             }
             _ => None,
         };
-        let decided = self.describe(&ask, &place, digest, facts, &policy, judged.record)?;
+        let judged_as = (&operation, facts);
+        let decided = self.describe(&ask, judged_as, rewritten, &place, &policy, judged.record)?;
         let effect_next = crate::domain::session::ask(Asked {
             decided: decided.clone(),
-            operation: ask.operation.clone(),
+            operation,
             facts,
             connection,
             policy: &policy,
@@ -209,37 +215,104 @@ impl<P: Ports> Gateway<P> {
         }
     }
 
-    /// What policy says.
-    fn judged(
+    /// What policy makes of what is asked: the operation as it is to run, what that would do, and what policy says to it.
+    async fn shape(
         &self,
         principal: &Principal,
         connection: &ConnectionRules,
-        facts: &Facts,
+        asked: &Operation,
         policy: &Policy,
-    ) -> Judged {
+    ) -> Shaped {
+        let before = self.assess(connection, asked).await;
         let question = Question {
             principal,
             connection,
-            facts,
+            facts: &before.facts,
             now: self.parts.clock.now(),
         };
-        Judged::new(verdict(policy, &question), policy.version)
+        let (rule, into) = match verdict(policy, &question) {
+            Decision::Rewrite { rule, into } => (rule, into),
+            decision => {
+                return Shaped {
+                    judged: Judged::new(decision, policy.version),
+                    operation: asked.clone(),
+                    assessed: before,
+                    rewritten: None,
+                };
+            }
+        };
+        let refused = |why: String| {
+            let deny = Decision::Deny {
+                rule: Some(rule.clone()),
+                message: format!("Policy lets this through as {into} only, and {why}."),
+            };
+            Shaped {
+                judged: Judged::new(deny, policy.version),
+                operation: asked.clone(),
+                assessed: before.clone(),
+                rewritten: None,
+            }
+        };
+        let dialect = connection.kind.dialect();
+        let becomes = rewrite(into, dialect, asked, &before.facts, before.catalog());
+        let (operation, after, rewritten) = match becomes {
+            Err(why) => return refused(why),
+            Ok(None) => (asked.clone(), before.clone(), None),
+            Ok(Some(operation)) => {
+                let after = self.assess(connection, &operation).await;
+                if !is_no_worse(&after.facts, &before.facts) {
+                    return refused("it is not certain that it would do no more then".into());
+                }
+                (operation, after, Some((rule.clone(), into)))
+            }
+        };
+        let question = Question {
+            facts: &after.facts,
+            ..question
+        };
+        Shaped {
+            judged: Judged::new(
+                verdict_on_rewritten(policy, &question, &rule),
+                policy.version,
+            ),
+            operation,
+            assessed: after,
+            rewritten,
+        }
     }
 
     fn describe(
         &self,
         asked: &Ask,
+        (operation, facts): (&Operation, &Facts),
+        rewritten: Option<(RuleName, Rewrite)>,
         place: &Place,
-        digest: Hash,
-        facts: &Facts,
         policy: &Policy,
         decision: DecisionRecord,
     ) -> Result<RequestDecided, GateError> {
-        let Operation::Sql(sql) = &asked.operation;
+        let Operation::Sql(sql) = operation;
         // Counted for results only: what the caller sent is no disclosure.
         let mut counts = MaskedCounts::default();
         let mut shown = |text: &str| policy.masking.text(text, &mut counts).into_inner();
-        let exact = serde_json::to_vec(&asked.operation).map_err(|_| GateError::Internal)?;
+        let digest =
+            |operation: &Operation| operation.digest(&asked.connection, asked.principal.id());
+        let sealed = |operation: &Operation, purpose| {
+            let exact = serde_json::to_vec(operation).map_err(|_| GateError::Internal)?;
+            Ok::<_, GateError>(self.seal(&place.key, &place.request, purpose, &exact)?)
+        };
+        let rewritten = match rewritten {
+            Some((rule, into)) => {
+                let Operation::Sql(before) = &asked.operation;
+                Some(Rewritten {
+                    rule,
+                    into,
+                    asked: shown(&before.statement),
+                    sealed: sealed(&asked.operation, Purpose::Asked)?,
+                    digest: digest(&asked.operation),
+                })
+            }
+            None => None,
+        };
         Ok(RequestDecided {
             request_id: place.request.clone(),
             principal: asked.principal.described(),
@@ -250,14 +323,15 @@ impl<P: Ports> Gateway<P> {
                 .iter()
                 .map(|param| param.as_text().map(&mut shown))
                 .collect(),
-            sealed: self.seal(&place.key, &place.request, Purpose::Operation, &exact)?,
-            digest,
+            sealed: sealed(operation, Purpose::Operation)?,
+            digest: digest(operation),
             reason: asked.reason.as_deref().map(&mut shown),
             effect: facts.class,
             objects: facts.objects.iter().cloned().collect(),
             unbounded: facts.unbounded,
             why: shown(&facts.why),
             decision,
+            rewritten,
             traceparent: asked.traceparent.clone(),
         })
     }
@@ -295,7 +369,7 @@ impl<P: Ports> Gateway<P> {
         let Some(request) = Request::fold(&events)? else {
             return Ok(None);
         };
-        if request.decided.digest != digest {
+        if request.decided.asked_digest() != digest {
             return Err(GateError::KeyReused(place.request.clone()));
         }
         let rows = self.rows_of(&request).await?;
@@ -328,11 +402,24 @@ impl<P: Ports> Gateway<P> {
                 .is_none_or(|approval| approval.published);
             // Whoever was told may have been faster than this note: nothing is left to say about the telling.
             let open = request.status() == RequestStatus::PendingApproval;
-            (open && !told).then(|| published.clone())
+            let news = open && !told;
+            news.then(|| published.clone()).into_iter().collect()
         })
         .await?;
         Ok(())
     }
+}
+
+/// What policy makes of what is asked.
+struct Shaped {
+    /// As it is to run.
+    operation: Operation,
+    /// What that would do.
+    assessed: Assessed,
+    /// What policy says to that.
+    judged: Judged,
+    /// By which rule, and how, it is another than what was asked.
+    rewritten: Option<(RuleName, Rewrite)>,
 }
 
 /// A decision, as it goes on record, and whom it asks.
@@ -346,6 +433,11 @@ impl Judged {
         let (action, rule, message, from) = match decision {
             Decision::Allow { rule } => (Action::Allow, Some(rule), None, Vec::new()),
             Decision::Deny { rule, message } => (Action::Deny, rule, Some(message), Vec::new()),
+            // Of what a rewriting leaves, policy has said something else; nothing is let through as it stands.
+            Decision::Rewrite { rule, into } => {
+                let message = format!("Policy lets this through as {into} only.");
+                (Action::Deny, Some(rule), Some(message), Vec::new())
+            }
             Decision::RequireApproval { rule, from } => {
                 (Action::RequireApproval, Some(rule), None, from)
             }

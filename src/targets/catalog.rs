@@ -163,6 +163,7 @@ impl From<RunError> for CatalogError {
                 code: Some(code), ..
             } => Self::Unreadable(format!("the server refuses with {code}").into()),
             RunError::Refused { message, .. } => Self::Unreadable(message.into()),
+            RunError::TooMany { .. } => Self::Unreadable("reading it changed rows".into()),
             RunError::Cancelled { .. } => Self::Unreadable(
                 format!("the server takes longer than {} s", LONGEST_LOAD.as_secs()).into(),
             ),

@@ -304,6 +304,7 @@ impl Compiler<'_> {
                 .expires_in
                 .as_ref()
                 .map_or(DEFAULT_EXPIRY, |at| at.value.0),
+            rows_factor: value.rows_factor.as_ref().map(|factor| factor.0),
         }
     }
 
@@ -426,11 +427,11 @@ impl Compiler<'_> {
         let follows = then.map(|then| self.consequence(&then.value, approvers));
         if let Some(then) = then
             && document.when.is_none()
-            && matches!(then.value, ThenDocument::Allow)
+            && matches!(then.value, ThenDocument::Allow | ThenDocument::Rewrite(_))
         {
             self.problems.suggest(
                 then.place,
-                "this rule allows without saying what",
+                "this rule lets through without saying what",
                 "add `when: { effect: [..] }` with the effects it allows",
             );
         }
@@ -471,6 +472,7 @@ impl Compiler<'_> {
         match then {
             ThenDocument::Allow => Consequence::Allow,
             ThenDocument::Deny(message) => Consequence::Deny(message.trim().into()),
+            ThenDocument::Rewrite(into) => Consequence::Rewrite(*into),
             ThenDocument::RequireApproval(group) => {
                 let name = ApproverGroupName(group.value.as_str().into());
                 if self.all_is_read && !approvers.contains_key(&name) {
@@ -698,7 +700,7 @@ impl Compiler<'_> {
                 {
                     asked.insert(group.value.as_str());
                 }
-                Some(ThenDocument::Allow | ThenDocument::Deny(_)) => {}
+                Some(ThenDocument::Allow | ThenDocument::Deny(_) | ThenDocument::Rewrite(_)) => {}
                 // A name that is not there is a misspelling of one that is: reported once is enough.
                 Some(ThenDocument::RequireApproval(_)) | None => return,
             }

@@ -18,6 +18,7 @@ use crate::domain::{
     classify::Effect,
     connection::ConnectionKind,
     masking::{DetectorSet, How, InPredicates},
+    rewrite::Rewrite,
 };
 
 mapping! {
@@ -83,6 +84,10 @@ mapping! {
         count: Option<At<Positive>>,
         /// How long after asking an approval is too late. `30m` if not given.
         expires_in: Option<At<DurationText>>,
+        /// What they approve may change this many times the rows they were shown, counted exactly or estimated by the
+        /// planner; with more it is rolled back and asked again. 10 if not given, and only where they asked for an
+        /// exact count.
+        rows_factor: Option<Positive>,
     }
 
     /// Something that can be reached.
@@ -394,12 +399,14 @@ pub(super) enum ThenDocument {
     RequireApproval(At<String>),
     /// Refuse it, with this message for whoever asked.
     Deny(String),
+    /// Let it through rewritten: `{ limit: ROWS }`, `explain` or `dry_run`. What it becomes is judged again, run and
+    /// recorded; what cannot be rewritten surely is refused.
+    Rewrite(Rewrite),
 }
 
 impl FromNode for ThenDocument {
     fn read(node: &Node, problems: &mut Problems<'_>) -> Option<Self> {
-        const HOW: &str =
-            "write `allow`, `{ require_approval: GROUP }` or `{ deny: \"why, and what to do\" }`";
+        const HOW: &str = "write `allow`, `{ require_approval: GROUP }`, `{ rewrite: dry_run }` or `{ deny: \"why, and what to do\" }`";
         match single_entry(node) {
             Entry::Word("allow") => Some(Self::Allow),
             Entry::Word("deny") => {
@@ -414,8 +421,13 @@ impl FromNode for ThenDocument {
                 At::read(value, problems).map(Self::RequireApproval)
             }
             Entry::Pair("deny", value) => String::read(value, problems).map(Self::Deny),
+            Entry::Word("rewrite") => {
+                problems.suggest(node.place, "this does not say into what", HOW);
+                None
+            }
+            Entry::Pair("rewrite", value) => Rewrite::read(value, problems).map(Self::Rewrite),
             Entry::Word(other) | Entry::Pair(other, _) => {
-                let known = ["allow", "require_approval", "deny"];
+                let known = ["allow", "require_approval", "rewrite", "deny"];
                 let hint = choices(other, "allowed", known);
                 let message = format!("{} is not something that can follow", quoted(other));
                 problems.suggest(node.place, message, format!("{hint}; {HOW}"));
@@ -427,6 +439,33 @@ impl FromNode for ThenDocument {
             }
             Entry::Other => {
                 wanted(node, "what follows", problems);
+                None
+            }
+        }
+    }
+}
+
+impl FromNode for Rewrite {
+    fn read(node: &Node, problems: &mut Problems<'_>) -> Option<Self> {
+        const HOW: &str = "write { limit: 1000 }, explain or dry_run";
+        match single_entry(node) {
+            Entry::Word("explain") => Some(Self::Explain),
+            Entry::Word("dry_run") => Some(Self::DryRun),
+            Entry::Pair("limit", value) => {
+                Positive::read(value, problems).map(|Positive(rows)| Self::Limit(rows.into()))
+            }
+            Entry::Word(other) | Entry::Pair(other, _) => {
+                let hint = choices(other, "allowed", ["limit", "explain", "dry_run"]);
+                let message = format!("{} is not a way to rewrite", quoted(other));
+                problems.suggest(node.place, message, format!("{hint}; {HOW}"));
+                None
+            }
+            Entry::Several => {
+                problems.suggest(node.place, "a statement is rewritten in one way", HOW);
+                None
+            }
+            Entry::Other => {
+                wanted(node, "a way to rewrite", problems);
                 None
             }
         }

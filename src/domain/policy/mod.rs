@@ -35,6 +35,7 @@ use super::{
     masking::{Masking, MaskingRules},
     principal::Principal,
     record::Hash,
+    rewrite::Rewrite,
 };
 
 pub use document::schema;
@@ -131,6 +132,8 @@ pub struct ApproverGroup {
     pub count: u32,
     /// How long after asking an approval is too late.
     pub expires_in: Duration,
+    /// How many times the rows they were shown an execution may change, at least 1; `None`: not said.
+    pub rows_factor: Option<u32>,
 }
 
 /// What kind of principal a group's members are.
@@ -256,6 +259,8 @@ pub enum Consequence {
     Deny(String),
     /// Hold it for this group.
     RequireApproval(ApproverGroupName),
+    /// Let it through, rewritten.
+    Rewrite(Rewrite),
 }
 
 /// What is kept of a request.
@@ -308,6 +313,13 @@ pub enum Decision {
         rule: Option<RuleName>,
         /// What the caller is told.
         message: String,
+    },
+    /// Let through what it becomes when it is rewritten, if policy agrees to that too.
+    Rewrite {
+        /// The first rule that said so.
+        rule: RuleName,
+        /// How: of several, the one that leaves least.
+        into: Rewrite,
     },
     /// Hold it until each of these groups has approved, by different people.
     RequireApproval {

@@ -22,6 +22,8 @@ mod mysql;
 mod parser;
 mod postgres;
 mod query;
+mod rehearse;
+mod rewrite;
 mod sqlite;
 mod tree;
 mod words;
@@ -39,6 +41,8 @@ use lineage::{Lineage, lineage, lineage_behind};
 use super::{ColumnRef, Dialect, Effect, Facts, Object, server::Surroundings};
 
 pub use catalog::JudgedCatalog;
+pub use rehearse::{Rehearsal, Returned, rehearse};
+pub use rewrite::{explained, limited};
 
 /// Longer texts are not judged.
 const LONGEST: usize = 4 << 20;
