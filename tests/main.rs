@@ -17,6 +17,7 @@ mod kill;
 mod masking;
 mod policy;
 mod promises;
+mod pseudonyms;
 mod record;
 mod simulation;
 mod store;

@@ -376,6 +376,8 @@ masking:
     - { match: "*.*.ssn" }
     - { match: "*.ssn", as: redact }
     - { match: ssn, as: redact }
+    - { match: "*.t.a", as: hash, domain: people }
+    - { match: "*.t.b", as: pseudonym, domain: "E mail" }
   detect: [secret, personal]
   patterns:
     - { name: a, regex: "EMP-\\d{6", as: redact }

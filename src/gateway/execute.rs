@@ -1,6 +1,6 @@
 //! Spends a permit: run, mask, and say what happened in an event.
 
-use std::{ops::ControlFlow, sync::Arc, time::Duration};
+use std::{borrow::Cow, ops::ControlFlow, sync::Arc, time::Duration};
 
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::domain::{
     classify::Facts,
-    connection::Access,
+    connection::{Access, ConnectionName},
     id::RequestId,
     masking::{Cell, MaskedColumn, MaskedCounts, Masking, RowMasker, ServerColumn},
     operation::Operation,
@@ -55,26 +55,29 @@ impl<P: Ports> Gateway<P> {
             .max_rows
             .map_or(budget.rows, |asked| asked.min(budget.rows));
         let mut sink = Sink::new(&policy.masking, facts, max_rows, budget.bytes);
-        let execution = Execution {
-            request: spent.request,
-            connection: spent.connection,
-            operation: spent.operation,
-            access,
-            budget,
-        };
         let began = self.parts.clock.now();
-        let result = if spent.begin_before.is_some_and(|end| began >= end) {
-            Err(RunError::Unreachable(
+        let late = spent.begin_before.is_some_and(|end| began >= end);
+        let result = match with_values(&spent.connection, spent.operation, facts, policy) {
+            _ if late => Err(RunError::Unreachable(
                 "this process was held up for too long before it could begin".into(),
-            ))
-        } else {
-            tokio::select! {
-                result = self.parts.targets.run(execution, &mut sink, left) => result,
-                () = self.parts.clock.sleep(budget.timeout.saturating_add(CONFIRM)) => {
-                    Err(match access {
-                        Access::Read => RunError::Cancelled { timeout: true },
-                        Access::Write => RunError::Unknown("the target stopped answering".into()),
-                    })
+            )),
+            Err(why) => Err(RunError::Unreachable(why)),
+            Ok(operation) => {
+                let execution = Execution {
+                    request: spent.request,
+                    connection: spent.connection,
+                    operation,
+                    access,
+                    budget,
+                };
+                tokio::select! {
+                    result = self.parts.targets.run(execution, &mut sink, left) => result,
+                    () = self.parts.clock.sleep(budget.timeout.saturating_add(CONFIRM)) => {
+                        Err(match access {
+                            Access::Read => RunError::Cancelled { timeout: true },
+                            Access::Write => RunError::Unknown("the target stopped answering".into()),
+                        })
+                    }
                 }
             }
         };
@@ -221,6 +224,25 @@ impl<P: Ports> Gateway<P> {
         let mut nonce = [0; 12];
         nonce.copy_from_slice(&self.parts.clock.entropy()[..12]);
         key.seal(request, purpose, nonce, text)
+    }
+}
+
+/// The operation with values in place of its pseudonyms, for the target alone. It was judged to have none that cannot be
+/// turned back; whoever finds one now runs nothing.
+fn with_values(
+    connection: &ConnectionName,
+    operation: Operation,
+    facts: &Facts,
+    policy: &Policy,
+) -> Result<Operation, String> {
+    let Some(rules) = policy.connections.get(connection) else {
+        return Err("the connection is gone from the policy".into());
+    };
+    let dialect = rules.kind.dialect();
+    match policy.masking.reveal(dialect, facts, &operation) {
+        Ok(Cow::Owned(exact)) => Ok(exact),
+        Ok(Cow::Borrowed(_)) => Ok(operation),
+        Err(refused) => Err(refused.to_string()),
     }
 }
 

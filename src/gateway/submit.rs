@@ -1,6 +1,6 @@
 //! One request, from the door to its outcome.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 
@@ -102,20 +102,10 @@ impl<P: Ports> Gateway<P> {
         }
 
         let facts = self.judge.facts(connection.kind, operation).await;
-        let judged = self.judged(principal, connection, &facts, &policy);
+        let judged = self.judged(principal, connection, operation, &facts, &policy);
         let preview = match judged.record.action {
             Action::RequireApproval if facts.class.changes_something() => {
-                let preview = self.parts.targets.preview(name, operation, PREVIEW_LIMIT);
-                let Preview {
-                    estimated_rows,
-                    note,
-                } = preview.await;
-                // A planner that fails may quote a value.
-                let note = policy.masking.text(&note, &mut MaskedCounts::default());
-                Some(Preview {
-                    estimated_rows,
-                    note: note.into_inner(),
-                })
+                Some(self.preview(connection, operation, &facts, &policy).await)
             }
             _ => None,
         };
@@ -133,6 +123,45 @@ impl<P: Ports> Gateway<P> {
         });
         self.follow(&place, digest, &decided, effect_next, &facts, &policy, left)
             .await
+    }
+
+    /// What `operation` would touch, as an approver may see it.
+    async fn preview(
+        &self,
+        connection: &ConnectionRules,
+        operation: &Operation,
+        facts: &Facts,
+        policy: &Policy,
+    ) -> Preview {
+        let masking = &policy.masking;
+        let dialect = connection.kind.dialect();
+        let exact = match masking.reveal(dialect, facts, operation) {
+            Ok(exact) => exact,
+            Err(refused) => {
+                return Preview {
+                    estimated_rows: None,
+                    note: refused.to_string(),
+                };
+            }
+        };
+        let preview = self
+            .parts
+            .targets
+            .preview(&connection.name, &exact, PREVIEW_LIMIT);
+        let Preview {
+            estimated_rows,
+            note,
+        } = preview.await;
+        // A planner that fails may quote a value, even one that only the gate put there.
+        let counts = &mut MaskedCounts::default();
+        let note = match exact {
+            Cow::Borrowed(_) => masking.text(&note, counts),
+            Cow::Owned(_) => masking.message(facts, None, &note, counts),
+        };
+        Preview {
+            estimated_rows,
+            note: note.into_inner(),
+        }
     }
 
     /// Does what follows from a judged request: record, run, disclose, in the order each kind needs.
@@ -201,6 +230,7 @@ impl<P: Ports> Gateway<P> {
         &self,
         principal: &Principal,
         connection: &ConnectionRules,
+        operation: &Operation,
         facts: &Facts,
         policy: &Policy,
     ) -> Judged {
@@ -210,7 +240,7 @@ impl<P: Ports> Gateway<P> {
             facts,
             now: self.parts.clock.now(),
         };
-        Judged::new(verdict(policy, &question), policy.version)
+        Judged::new(verdict(policy, &question, operation), policy.version)
     }
 
     fn describe(

@@ -174,6 +174,9 @@ mapping! {
         r#match: Needed<At<ColumnPatternText>>,
         /// How.
         r#as: Needed<How>,
+        /// For pseudonyms: columns of one domain show equal values as equal pseudonyms, so that they can be joined, and take each
+        /// other's. The column's name if not given.
+        domain: Option<At<String>>,
         /// What becomes of a statement that compares, sorts or groups by it. `require_approval` if not given.
         in_predicates: Option<InPredicates>,
     }

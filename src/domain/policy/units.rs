@@ -11,7 +11,7 @@ use super::{
     credential::literal_start,
     problem::{choices, nearest, quoted},
 };
-use crate::domain::connection::ConnectionKind;
+use crate::domain::{connection::ConnectionKind, masking};
 
 /// What is wrong with a text, and how to mend it.
 pub(super) type Wrong = (String, String);
@@ -157,15 +157,25 @@ pub(super) fn table_pattern(text: &str) -> Result<TablePattern, Wrong> {
 
 /// A name findings are counted under.
 pub(super) fn pattern_name(text: &str) -> Result<(), Wrong> {
-    let allowed =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
-    if text.len() <= 64 && text.bytes().all(allowed) {
+    if masking::is_plain_name(text) {
         Ok(())
     } else {
         Err((
             format!("{} cannot name a masking pattern", quoted(text)),
             "use up to 64 lowercase letters, digits, `-` or `_`: findings are counted under it"
                 .into(),
+        ))
+    }
+}
+
+/// What pseudonyms are bound to.
+pub(super) fn domain_name(text: &str) -> Result<(), Wrong> {
+    if masking::is_plain_name(text) {
+        Ok(())
+    } else {
+        Err((
+            format!("{} cannot name a domain of pseudonyms", quoted(text)),
+            "use 1 to 64 lowercase letters, digits, `-` or `_`, such as email: what the columns have in common".into(),
         ))
     }
 }

@@ -147,9 +147,10 @@ pub fn access_for(effect: Effect) -> Access {
     }
 }
 
-/// All that policy says to a question: its rules, whether the connection can write at all, and whether masked columns may
-/// be in conditions. The same when something is asked and when it is to run, so that nothing denied since can run.
-pub fn verdict(policy: &Policy, question: &Question<'_>) -> Decision {
+/// All that policy says to a question about `operation`: its rules, whether the connection can write at all, whether
+/// masked columns may be in conditions, and whether every pseudonym in it can be turned back. The same when something is
+/// asked and when it is to run, so that nothing denied since can run.
+pub fn verdict(policy: &Policy, question: &Question<'_>, operation: &Operation) -> Decision {
     let Question {
         connection, facts, ..
     } = question;
@@ -166,7 +167,26 @@ pub fn verdict(policy: &Policy, question: &Question<'_>) -> Decision {
             ),
         };
     }
-    infer(decision, facts, policy)
+    let decision = infer(decision, facts, policy);
+    if matches!(decision, Decision::Deny { .. }) {
+        return decision;
+    }
+    let dialect = connection.kind.dialect();
+    match policy.masking.reveal(dialect, facts, operation) {
+        Ok(_) => decision,
+        Err(refused) => Decision::Deny {
+            rule: Some(RuleName("masking, pseudonyms".into())),
+            message: sentence(&refused.to_string()),
+        },
+    }
+}
+
+fn sentence(why: &str) -> String {
+    let mut letters = why.chars();
+    let first = letters
+        .next()
+        .map(|letter| letter.to_uppercase().to_string());
+    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
 }
 
 /// A masked column in WHERE, JOIN, ORDER BY and the like tells its values without showing them: what policy says about
@@ -436,7 +456,7 @@ pub fn answer(answered: Answered<'_>) -> Result<AfterAnswer, Refusal> {
     }
 
     let access = access_for(facts.class);
-    match still_agreed(request, facts, policy, now) {
+    match still_agreed(request, &operation, facts, policy, now) {
         Ok(connection) => {
             let request = &decided.request_id;
             events.push(started(request, access, connection, policy, instance, now));
@@ -465,6 +485,7 @@ pub fn answer(answered: Answered<'_>) -> Result<AfterAnswer, Refusal> {
 /// that was not asked.
 fn still_agreed<'a>(
     request: &Request,
+    operation: &Operation,
     facts: &Facts,
     policy: &'a Policy,
     now: Timestamp,
@@ -489,7 +510,7 @@ fn still_agreed<'a>(
         facts,
         now,
     };
-    match verdict(policy, &question) {
+    match verdict(policy, &question, operation) {
         Decision::Allow { .. } => Ok(connection),
         Decision::Deny { rule, message } => Err(deny(rule, message)),
         Decision::RequireApproval { rule, from } => {

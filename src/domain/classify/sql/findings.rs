@@ -108,6 +108,8 @@ impl Findings {
             functions: self.functions,
             unbounded: self.unbounded || class == Effect::Unknown,
             predicates: BTreeSet::new(),
+            given: Vec::new(),
+            highest_parameter: 0,
             outputs: Outputs::Unproven,
             why,
         }

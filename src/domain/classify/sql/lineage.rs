@@ -8,19 +8,21 @@
 //! `*` of any relation; so does a statement too large to walk in bounded time.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     rc::Rc,
 };
 
 use sqlparser::ast::Statement;
 
 use self::{
+    beside::Beside,
     names::{Column, Names},
     scope::Place,
     shape::{Item, Shape, Sources},
 };
 use super::super::{ColumnRef, Dialect, OutputSource, Outputs};
 
+mod beside;
 mod call;
 mod expression;
 mod from;
@@ -46,6 +48,8 @@ pub(crate) struct Lineage {
     pub(crate) outputs: Outputs,
     /// Columns that decide which rows there are, in which order, or between values. `*` of no relation: any column.
     pub(crate) predicates: BTreeSet<ColumnRef>,
+    /// By where their token begins, literals and parameters that stand for nothing but a value of one of these columns.
+    pub(crate) beside: BTreeMap<u32, BTreeSet<ColumnRef>>,
 }
 
 /// The lineage of `statements`, as `dialect`'s server would resolve their names.
@@ -59,9 +63,11 @@ pub(crate) fn lineage(dialect: Dialect, statements: &[Statement]) -> Lineage {
         ([_], Some(shape)) if !walk.is_confused() => walk.outputs(&shape),
         _ => Outputs::Unproven,
     };
+    let beside = walk.beside_columns();
     Lineage {
         outputs,
         predicates: walk.into_predicates(),
+        beside,
     }
 }
 
@@ -89,6 +95,7 @@ struct Walk<'a> {
     extremes: Vec<Column>,
     /// Columns the select list at hand lets decide how many rows there are.
     multipliers: Vec<Column>,
+    beside: Beside,
     saw_unicode_prefix: bool,
     saw_ampersand: bool,
     _statement: std::marker::PhantomData<&'a Statement>,
@@ -107,6 +114,7 @@ impl<'a> Walk<'a> {
             doubted: false,
             extremes: Vec::new(),
             multipliers: Vec::new(),
+            beside: Beside::default(),
             saw_unicode_prefix: false,
             saw_ampersand: false,
             _statement: std::marker::PhantomData,
@@ -123,6 +131,8 @@ impl<'a> Walk<'a> {
             Statement::Merge(merge) => self.merge(merge, &place),
             Statement::CreateView(view) => {
                 self.query(&view.query, &place);
+                // Its text is kept, for all to see.
+                self.beside = Beside::default();
                 Rc::new(Shape::new(Vec::new(), Rc::default()))
             }
             Statement::CreateTable(table) => {
@@ -165,6 +175,8 @@ impl<'a> Walk<'a> {
     fn explained(&mut self, statement: &'a Statement, query_plan: bool) -> Rc<Shape> {
         let doubted = std::mem::take(&mut self.doubted);
         let shape = self.statement(statement);
+        // A plan shows them.
+        self.beside = Beside::default();
         // Planning runs functions, and a plan shows what they returned.
         let proven = !self.doubted
             && !shape.rows.unproven

@@ -13,6 +13,7 @@ mod expression;
 mod findings;
 mod from;
 mod functions;
+mod given;
 mod lex;
 mod lineage;
 mod mssql;
@@ -25,9 +26,10 @@ mod tree;
 mod words;
 
 use findings::Findings;
+use given::given;
 use lex::{Kind, Lexed, Reading, Server, Token};
 use parser::{DEEPEST, Doubt, Parser};
-use tree::syntax_tree;
+use tree::{Tree, syntax_tree};
 
 use lineage::{Lineage, lineage};
 
@@ -54,12 +56,14 @@ fn traced(dialect: Dialect, text: &str, mut facts: Facts) -> Facts {
     // Names and functions of the others have not been reviewed: whatever they read may be shown.
     let is_traced = matches!(dialect, Dialect::Postgres | Dialect::Sqlite);
     match syntax_tree(dialect, text).filter(|_| is_traced) {
-        Some(statements) => {
+        Some(Tree { statements, tokens }) => {
             let Lineage {
                 outputs,
                 predicates,
+                beside,
             } = lineage(dialect, &statements);
             (facts.outputs, facts.predicates) = (outputs, predicates);
+            (facts.given, facts.highest_parameter) = given(dialect, text, &tokens, beside);
         }
         None => {
             let any_column = |object: &Object| ColumnRef {
