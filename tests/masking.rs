@@ -49,6 +49,7 @@ fn reads(objects: &[&str], outputs: Outputs) -> Facts {
             })
             .collect(),
         outputs,
+        runs_unjudged: false,
         ..Facts::unknown("test")
     }
 }
@@ -258,6 +259,7 @@ fn a_column_is_clear_only_where_text_and_server_both_say_so() {
         let facts = match objects {
             [] => Facts {
                 outputs,
+                runs_unjudged: false,
                 ..Facts::unknown("test")
             },
             objects => reads(objects, outputs),

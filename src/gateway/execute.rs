@@ -57,12 +57,18 @@ impl<P: Ports> Gateway<P> {
         let mut sink = Sink::new(&policy.masking, facts, max_rows, budget.bytes);
         let began = self.parts.clock.now();
         let late = spent.begin_before.is_some_and(|end| began >= end);
-        let result = match with_values(&spent.connection, spent.operation, facts, policy) {
+        let result = match with_values(&spent.connection, &spent.operation, facts, policy) {
             _ if late => Err(RunError::Unreachable(
                 "this process was held up for too long before it could begin".into(),
             )),
             Err(why) => Err(RunError::Unreachable(why)),
-            Ok(operation) => {
+            Ok(exact) => {
+                let revealed = match exact {
+                    Cow::Owned(revealed) => Some(revealed),
+                    Cow::Borrowed(_) => None,
+                };
+                let has_values = revealed.is_some();
+                let operation = revealed.unwrap_or(spent.operation);
                 let execution = Execution {
                     request: spent.request,
                     connection: spent.connection,
@@ -71,7 +77,9 @@ impl<P: Ports> Gateway<P> {
                     budget,
                 };
                 tokio::select! {
-                    result = self.parts.targets.run(execution, &mut sink, left) => result,
+                    result = self.parts.targets.run(execution, &mut sink, left) => {
+                        result.map_err(|error| if has_values { quoting(error) } else { error })
+                    }
                     () = self.parts.clock.sleep(budget.timeout.saturating_add(CONFIRM)) => {
                         Err(match access {
                             Access::Read => RunError::Cancelled { timeout: true },
@@ -229,20 +237,36 @@ impl<P: Ports> Gateway<P> {
 
 /// The operation with values in place of its pseudonyms, for the target alone. It was judged to have none that cannot be
 /// turned back; whoever finds one now runs nothing.
-fn with_values(
+fn with_values<'o>(
     connection: &ConnectionName,
-    operation: Operation,
+    operation: &'o Operation,
     facts: &Facts,
     policy: &Policy,
-) -> Result<Operation, String> {
+) -> Result<Cow<'o, Operation>, String> {
     let Some(rules) = policy.connections.get(connection) else {
         return Err("the connection is gone from the policy".into());
     };
-    let dialect = rules.kind.dialect();
-    match policy.masking.reveal(dialect, facts, &operation) {
-        Ok(Cow::Owned(exact)) => Ok(exact),
-        Ok(Cow::Borrowed(_)) => Ok(operation),
-        Err(refused) => Err(refused.to_string()),
+    let revealed = policy
+        .masking
+        .reveal(rules.kind.dialect(), facts, operation);
+    revealed.map_err(|refused| refused.to_string())
+}
+
+/// An error of a statement that the gate has put values into: it can quote them before any row was looked at.
+fn quoting(error: RunError) -> RunError {
+    match error {
+        RunError::Refused {
+            code,
+            message,
+            second_wall,
+            unread: _,
+        } => RunError::Refused {
+            code,
+            message,
+            second_wall,
+            unread: false,
+        },
+        other => other,
     }
 }
 
@@ -270,13 +294,14 @@ fn failed(
             code,
             message,
             second_wall,
+            unread,
         } => {
             let failure = if second_wall {
                 Failure::SecondWall
             } else {
                 Failure::Target
             };
-            let message = masking.message(facts, code.as_deref(), &message, &mut masked);
+            let message = masking.message(facts, unread, &message, &mut masked);
             (failure, code, message.into_inner())
         }
         RunError::Cancelled { timeout: true } => (

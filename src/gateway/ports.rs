@@ -265,6 +265,8 @@ pub enum RunError {
         message: String,
         /// Whether it was the read-only wall that refused.
         second_wall: bool,
+        /// Whether it refused before it looked at any row, so that its words cannot quote one.
+        unread: bool,
     },
     /// Cancelled at the time limit or because the caller left, and known to have changed nothing.
     #[error("cancelled")]

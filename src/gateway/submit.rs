@@ -156,7 +156,7 @@ impl<P: Ports> Gateway<P> {
         let counts = &mut MaskedCounts::default();
         let note = match exact {
             Cow::Borrowed(_) => masking.text(&note, counts),
-            Cow::Owned(_) => masking.message(facts, None, &note, counts),
+            Cow::Owned(_) => masking.message(facts, false, &note, counts),
         };
         Preview {
             estimated_rows,

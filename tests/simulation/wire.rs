@@ -484,6 +484,7 @@ impl Targets for Wire {
                     code: Some("23505".into()),
                     message: format!("duplicate key: ({}) already exists", PLANTED[2]),
                     second_wall: false,
+                    unread: false,
                 });
             }
         }
@@ -493,6 +494,7 @@ impl Targets for Wire {
                 code: None,
                 message: "attempt to write a readonly database".into(),
                 second_wall: true,
+                unread: false,
             });
         }
         if changes {

@@ -158,6 +158,18 @@ pub struct GivenValues {
     pub parameters: BTreeSet<usize>,
 }
 
+/// A value that is put somewhere to stay: whoever reads it there no longer sees whose it was.
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+pub struct Flow {
+    /// The column it comes from; `*` for all of a relation's, and of no relation for any the statement reads.
+    pub from: ColumnRef,
+    /// The column it ends up in, `*` where the text does not say in which; `None`: anywhere, such as a setting, a
+    /// file or another server.
+    pub into: Option<ColumnRef>,
+}
+
 /// What a statement would do, as a fact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Facts {
@@ -182,6 +194,10 @@ pub struct Facts {
     pub highest_parameter: usize,
     /// Where each output column comes from.
     pub outputs: Outputs,
+    /// It runs code that was not judged, such as a function of the users' own: what that reads, and prints, is not known.
+    pub runs_unjudged: bool,
+    /// Where it puts values it reads, beside its answer. Empty for what changes nothing, and for what is `unknown`.
+    pub flows: BTreeSet<Flow>,
     /// One sentence a person understands.
     pub why: String,
 }
@@ -200,6 +216,8 @@ impl Facts {
             given: Vec::new(),
             highest_parameter: 0,
             outputs: Outputs::Unproven,
+            runs_unjudged: true,
+            flows: BTreeSet::new(),
             why: why.into(),
         }
     }

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Masking, detect, pseudonym::Pseudonyms};
+use crate::domain::classify::{ColumnRef, Facts, Flow};
 
 /// The longest regex taken, in bytes.
 const MAX_REGEX: usize = 1_000;
@@ -405,6 +406,54 @@ impl Masking {
             .filter(|rule| rule.matches_relation(relation) && rule.matches_column(column))
             .map(|rule| rule.rule().in_predicates)
             .max()
+    }
+
+    /// The column whose values would end up, by one of the statement's flows, where no rule masks them as strictly as
+    /// its own does; with where that is.
+    pub fn unmasked_by<'f>(&self, facts: &'f Facts) -> Option<(&ColumnRule, &'f Flow)> {
+        let all = facts.flows.iter().flat_map(|flow| {
+            let rules = self.columns.iter();
+            rules.map(move |rule| (rule, flow))
+        });
+        all.filter(|(rule, flow)| self.can_show(rule, &flow.from, facts))
+            .find(|(rule, flow)| !self.covers(rule, flow))
+            .map(|(rule, flow)| (rule.rule(), flow))
+    }
+
+    fn can_show(&self, rule: &CompiledColumn, from: &ColumnRef, facts: &Facts) -> bool {
+        if !rule.matches_column(&from.column) {
+            return false;
+        }
+        match &from.relation {
+            Some(relation) => rule.matches_relation(Some(relation)),
+            // What names no relation, or runs code nobody has judged, could reach any.
+            None if facts.objects.is_empty() || facts.runs_unjudged => true,
+            None => facts
+                .objects
+                .iter()
+                .any(|object| rule.matches_relation(Some(&object.name))),
+        }
+    }
+
+    fn covers(&self, rule: &CompiledColumn, flow: &Flow) -> bool {
+        let Some(into) = &flow.into else {
+            return false;
+        };
+        if *into == flow.from {
+            return true;
+        }
+        // All columns under their own names keep the one the rule names; otherwise nobody knows which becomes which.
+        let column = match (&rule.column, &*flow.from.column, &*into.column) {
+            (Part::Is(name), "*", "*") => name,
+            (_, _, "*") => return false,
+            (_, _, name) => name,
+        };
+        let strict = rule.rule.as_.strictness();
+        self.columns.iter().any(|other| {
+            other.matches_relation(into.relation.as_deref())
+                && other.column.matches(column)
+                && other.rule.as_.strictness() >= strict
+        })
     }
 
     /// INVARIANT: adding a rule never shows more, so of several rules the strictest counts.

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::domain::{
     approval::{ApprovalTerms, NotEligible, Quorum},
-    classify::{Effect, Facts},
+    classify::{ColumnRef, Effect, Facts},
     connection::{Access, Budget, ConnectionName},
     id::RequestId,
     masking::InPredicates,
@@ -167,7 +167,10 @@ pub fn verdict(policy: &Policy, question: &Question<'_>, operation: &Operation) 
             ),
         };
     }
-    let decision = infer(decision, facts, policy);
+    let decision = match keep_masked(facts, policy) {
+        Some(denial) => denial,
+        None => infer(decision, facts, policy),
+    };
     if matches!(decision, Decision::Deny { .. }) {
         return decision;
     }
@@ -187,6 +190,37 @@ fn sentence(why: &str) -> String {
         .next()
         .map(|letter| letter.to_uppercase().to_string());
     format!("{}{}.", first.unwrap_or_default(), letters.as_str())
+}
+
+/// A masked value that is put where nothing masks it could be read there by the next statement, so nobody can approve it.
+fn keep_masked(facts: &Facts, policy: &Policy) -> Option<Decision> {
+    let (rule, flow) = policy.masking.unmasked_by(facts)?;
+    let masked = &rule.pattern;
+    let message = match &flow.into {
+        Some(ColumnRef {
+            relation: Some(relation),
+            column,
+        }) if column != "*" => format!(
+            "`{masked}` is masked, and this would put its values into `{relation}.{column}`, where nothing masks \
+             them as strictly: leave the column out, or have `{relation}.{column}` added to the policy's `masking.columns` first."
+        ),
+        Some(ColumnRef {
+            relation: Some(relation),
+            ..
+        }) => format!(
+            "`{masked}` is masked, and this would put its values into `{relation}`, where they could not be told \
+             from others: name the columns on both sides, and have those that take masked values in the policy's \
+             `masking.columns` first."
+        ),
+        _ => format!(
+            "`{masked}` is masked, and this could put its values where nothing masks them (a setting, a sequence, \
+             another table or server): leave the column out, or write the statement more plainly so that its columns can be traced."
+        ),
+    };
+    Some(Decision::Deny {
+        rule: Some(RuleName(format!("masking of `{masked}`").into())),
+        message,
+    })
 }
 
 /// A masked column in WHERE, JOIN, ORDER BY and the like tells its values without showing them: what policy says about

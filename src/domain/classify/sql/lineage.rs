@@ -16,15 +16,16 @@ use sqlparser::ast::Statement;
 
 use self::{
     beside::Beside,
-    names::{Column, Names},
+    names::{Column, Name, Names},
     scope::Place,
     shape::{Item, Shape, Sources},
 };
-use super::super::{ColumnRef, Dialect, OutputSource, Outputs};
+use super::super::{ColumnRef, Dialect, Flow, OutputSource, Outputs};
 
 mod beside;
 mod call;
 mod expression;
+mod flows;
 mod from;
 mod functions;
 mod join;
@@ -50,6 +51,8 @@ pub(crate) struct Lineage {
     pub(crate) predicates: BTreeSet<ColumnRef>,
     /// By where their token begins, literals and parameters that stand for nothing but a value of one of these columns.
     pub(crate) beside: BTreeMap<u32, BTreeSet<ColumnRef>>,
+    /// Where values are put, beside the answer; `None`: not followed.
+    pub(crate) flows: Option<BTreeSet<Flow>>,
 }
 
 /// The lineage of `statements`, as `dialect`'s server would resolve their names.
@@ -63,11 +66,11 @@ pub(crate) fn lineage(dialect: Dialect, statements: &[Statement]) -> Lineage {
         ([_], Some(shape)) if !walk.is_confused() => walk.outputs(&shape),
         _ => Outputs::Unproven,
     };
-    let beside = walk.beside_columns();
     Lineage {
         outputs,
+        beside: walk.beside(statements),
+        flows: walk.flows(),
         predicates: walk.into_predicates(),
-        beside,
     }
 }
 
@@ -96,6 +99,11 @@ struct Walk<'a> {
     /// Columns the select list at hand lets decide how many rows there are.
     multipliers: Vec<Column>,
     beside: Beside,
+    /// From where to where values are put.
+    flows: BTreeSet<(Column, Option<Column>)>,
+    flows_lost: bool,
+    /// The tables SELECT … INTO makes.
+    made: Vec<Name>,
     saw_unicode_prefix: bool,
     saw_ampersand: bool,
     _statement: std::marker::PhantomData<&'a Statement>,
@@ -115,6 +123,9 @@ impl<'a> Walk<'a> {
             extremes: Vec::new(),
             multipliers: Vec::new(),
             beside: Beside::default(),
+            flows: BTreeSet::new(),
+            flows_lost: false,
+            made: Vec::new(),
             saw_unicode_prefix: false,
             saw_ampersand: false,
             _statement: std::marker::PhantomData,
@@ -124,22 +135,32 @@ impl<'a> Walk<'a> {
     fn statement(&mut self, statement: &'a Statement) -> Rc<Shape> {
         let place = Place::default();
         match statement {
-            Statement::Query(query) => self.query(query, &place),
+            Statement::Query(query) => {
+                let shape = self.query(query, &place);
+                for table in std::mem::take(&mut self.made) {
+                    self.kept(&shape.items, table);
+                }
+                shape
+            }
             Statement::Insert(insert) => self.insert(insert, &place),
             Statement::Update(update) => self.update(update, &place),
             Statement::Delete(delete) => self.delete(delete, &place),
             Statement::Merge(merge) => self.merge(merge, &place),
             Statement::CreateView(view) => {
                 self.query(&view.query, &place);
-                // Its text is kept, for all to see.
-                self.beside = Beside::default();
                 Rc::new(Shape::new(Vec::new(), Rc::default()))
             }
             Statement::CreateTable(table) => {
                 if let Some(query) = &table.query {
-                    self.query(query, &place);
+                    let shape = self.query(query, &place);
+                    let (table, _) = self.target(&table.name, None);
+                    self.kept(&shape.items, table);
                 }
                 Rc::new(Shape::new(Vec::new(), Rc::default()))
+            }
+            Statement::AlterTable(alter) => {
+                self.altered(alter);
+                Rc::new(Shape::unproven())
             }
             Statement::Explain {
                 statement,
@@ -159,7 +180,6 @@ impl<'a> Walk<'a> {
             | Statement::ShowSchemas { .. }
             | Statement::ExplainTable { .. }
             | Statement::Pragma { .. }
-            | Statement::Set(_)
             | Statement::Use(_)
             | Statement::Truncate(_)
             | Statement::Drop { .. }
@@ -167,7 +187,15 @@ impl<'a> Walk<'a> {
             | Statement::Analyze(_)
             | Statement::Grant(_)
             | Statement::Revoke(_) => Rc::new(Shape::unproven()),
-            _ => self.not_walked(),
+            Statement::Set(_) => {
+                // Elsewhere a setting is given a word; MySQL's takes any query.
+                self.flows_lost |= matches!(self.dialect, Dialect::Mysql | Dialect::Mssql);
+                Rc::new(Shape::unproven())
+            }
+            _ => {
+                self.flows_lost = true;
+                self.not_walked()
+            }
         }
     }
 
@@ -175,8 +203,6 @@ impl<'a> Walk<'a> {
     fn explained(&mut self, statement: &'a Statement, query_plan: bool) -> Rc<Shape> {
         let doubted = std::mem::take(&mut self.doubted);
         let shape = self.statement(statement);
-        // A plan shows them.
-        self.beside = Beside::default();
         // Planning runs functions, and a plan shows what they returned.
         let proven = !self.doubted
             && !shape.rows.unproven

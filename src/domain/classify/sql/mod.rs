@@ -11,6 +11,7 @@ mod call;
 mod change;
 mod expression;
 mod findings;
+mod flows;
 mod from;
 mod functions;
 mod given;
@@ -33,7 +34,7 @@ use tree::{Tree, syntax_tree};
 
 use lineage::{Lineage, lineage};
 
-use super::{ColumnRef, Dialect, Facts, Object};
+use super::{ColumnRef, Dialect, Effect, Facts, Object};
 
 /// Longer texts are not judged.
 const LONGEST: usize = 4 << 20;
@@ -55,15 +56,18 @@ pub fn classify(dialect: Dialect, statement: &str) -> Facts {
 fn traced(dialect: Dialect, text: &str, mut facts: Facts) -> Facts {
     // Names and functions of the others have not been reviewed: whatever they read may be shown.
     let is_traced = matches!(dialect, Dialect::Postgres | Dialect::Sqlite);
+    let mut traced_flows = None;
     match syntax_tree(dialect, text).filter(|_| is_traced) {
         Some(Tree { statements, tokens }) => {
             let Lineage {
                 outputs,
                 predicates,
                 beside,
+                flows,
             } = lineage(dialect, &statements);
             (facts.outputs, facts.predicates) = (outputs, predicates);
             (facts.given, facts.highest_parameter) = given(dialect, text, &tokens, beside);
+            traced_flows = flows;
         }
         None => {
             let any_column = |object: &Object| ColumnRef {
@@ -72,6 +76,9 @@ fn traced(dialect: Dialect, text: &str, mut facts: Facts) -> Facts {
             };
             facts.predicates = facts.objects.iter().map(any_column).collect();
         }
+    }
+    if facts.class.changes_something() && facts.class != Effect::Unknown {
+        facts.flows = traced_flows.unwrap_or_else(|| flows::untraced(dialect, text, &facts.kinds));
     }
     facts
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sqlparser::ast::{
     Assignment, AssignmentTarget, BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr,
-    ObjectName, Value, Values,
+    ObjectName, Statement, Value, Values,
 };
 
 use super::{
@@ -138,8 +138,19 @@ impl<'a> Walk<'a> {
         }
     }
 
-    pub(super) fn beside_columns(&self) -> BTreeMap<u32, BTreeSet<ColumnRef>> {
-        if self.is_confused() {
+    /// What stands beside columns in `statements`. Others than these keep their text (a view), or show it (a plan).
+    pub(super) fn beside(&self, statements: &[Statement]) -> BTreeMap<u32, BTreeSet<ColumnRef>> {
+        let plain = |statement: &Statement| {
+            matches!(
+                statement,
+                Statement::Query(_)
+                    | Statement::Insert(_)
+                    | Statement::Update(_)
+                    | Statement::Delete(_)
+                    | Statement::Merge(_)
+            )
+        };
+        if self.is_confused() || !statements.iter().all(plain) {
             return BTreeMap::new();
         }
         let refs = |columns: &BTreeSet<Column>| {

@@ -18,9 +18,6 @@ impl<'a> Walk<'a> {
         let known = functions::known(self.dialect, &function.name);
         let start = into.columns.len();
         let doubted = std::mem::take(&mut into.unproven);
-        if known == functions::Known::Unknown || function.uses_odbc_syntax {
-            self.doubt(into);
-        }
         match &function.parameters {
             FunctionArguments::None => {}
             FunctionArguments::Subquery(_) | FunctionArguments::List(_) => self.doubt(into),
@@ -54,7 +51,17 @@ impl<'a> Walk<'a> {
                     self.extremes.extend(&into.columns[start..]);
                 }
             }
-            functions::Known::Value | functions::Known::Count | functions::Known::Unknown => {}
+            functions::Known::Value | functions::Known::Count => {}
+            functions::Known::Unknown => {
+                let given = Sources {
+                    columns: into.columns[start..].to_vec(),
+                    unproven: into.unproven,
+                };
+                self.flow(&given, None);
+            }
+        }
+        if known == functions::Known::Unknown || function.uses_odbc_syntax {
+            self.doubt(into);
         }
         match &function.over {
             None => {}

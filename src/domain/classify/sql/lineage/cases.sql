@@ -229,3 +229,37 @@ sqlite: EXPLAIN QUERY PLAN SELECT * FROM customers WHERE email = 'x'
 COPY (SELECT email FROM customers) TO STDOUT
 SHOW server_version
 BEGIN
+
+-- What is put where
+CREATE TABLE copy AS SELECT email, upper(name) AS shout, 1 FROM customers
+CREATE TEMP TABLE copy AS SELECT * FROM customers
+SELECT email AS e, id INTO copy FROM customers
+SELECT id INTO copy FROM customers UNION SELECT salary FROM staff
+INSERT INTO copy (a, b) SELECT email, town FROM customers
+INSERT INTO copy SELECT email FROM customers
+INSERT INTO customers (email, town) SELECT email, lower(town) FROM customers
+INSERT INTO copy (a) VALUES ((SELECT max(email) FROM customers))
+INSERT INTO copy (a) VALUES ('x') ON CONFLICT (a) DO UPDATE SET a = (SELECT email FROM customers LIMIT 1)
+UPDATE customers SET town = email
+UPDATE customers SET email = lower(email) WHERE id = 1
+UPDATE copy SET a = c.email FROM customers c WHERE c.id = copy.id
+UPDATE copy SET (a, b) = (SELECT email, town FROM customers WHERE customers.id = copy.id)
+UPDATE copy SET a = CASE WHEN EXISTS (SELECT 1 FROM customers WHERE email LIKE 'a%') THEN 1 ELSE 2 END
+MERGE INTO copy USING customers c ON c.id = copy.id WHEN MATCHED THEN UPDATE SET a = c.email WHEN NOT MATCHED THEN INSERT (a) VALUES (c.name)
+WITH kept AS (INSERT INTO copy (a) SELECT email FROM customers RETURNING id) SELECT count(*) FROM kept
+DELETE FROM customers WHERE email = 'x' RETURNING town
+SELECT set_config('my.carrier', (SELECT email FROM customers LIMIT 1), false)
+SELECT setval('carrier', (SELECT salary FROM customers LIMIT 1))
+SELECT 1 FROM customers WHERE pg_notify('carrier', email) IS NOT NULL
+SELECT * FROM dblink_exec('x', (SELECT email FROM customers LIMIT 1))
+CREATE VIEW contact AS SELECT email FROM customers
+ALTER TABLE customers RENAME COLUMN email TO town2
+ALTER TABLE customers RENAME TO folk
+ALTER TABLE customers ALTER COLUMN town TYPE text USING town || email
+ALTER TABLE customers ADD COLUMN town2 text GENERATED ALWAYS AS (email) STORED
+ALTER TABLE customers ADD COLUMN town2 text DEFAULT 'x'
+DROP TABLE customers
+COPY customers TO PROGRAM 'x'
+sqlite: UPDATE customers SET town = email RETURNING town
+sqlite: CREATE TABLE copy AS SELECT * FROM customers
+sqlite: REPLACE INTO copy (a) SELECT email FROM customers

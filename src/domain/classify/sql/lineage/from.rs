@@ -400,6 +400,7 @@ impl<'a> Walk<'a> {
             self.argument(argument, known, &inner, &mut sources);
         }
         if known == functions::Known::Unknown {
+            self.flow(&sources, None);
             self.doubt(&mut sources);
         }
         self.decide(&sources, &mut reading.rows);

@@ -17,6 +17,9 @@ use super::{
 
 impl<'a> Walk<'a> {
     pub(super) fn select(&mut self, select: &'a Select, place: &Place<'a>) -> Body {
+        if let Some(into) = &select.into {
+            self.select_into(into);
+        }
         let mut rows = Sources::default();
         let (bindings, star) = self.from(&select.from, place, &mut rows);
         let mut scope = Scope {
@@ -69,6 +72,7 @@ impl<'a> Walk<'a> {
 
         if !is_understood(select) {
             self.doubt_predicates();
+            self.flows_lost = true;
             return self.unproven_body();
         }
         Body {

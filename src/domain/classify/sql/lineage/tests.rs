@@ -35,7 +35,8 @@ fn column_text(column: &ColumnRef) -> String {
     format!("{relation}.{}", column.column)
 }
 
-/// `c` unchanged: `t.c`; computed: `(t.c)`; constant: `()`; star: `*t`; not proven: `!`.
+/// `c` unchanged: `t.c`; computed: `(t.c)`; constant: `()`; star: `*t`; not proven: `!`. Then what decides the rows, and
+/// what is put where (`into !`: not followed).
 pub(super) fn text(lineage: &Lineage) -> String {
     let set = |columns: &std::collections::BTreeSet<ColumnRef>, between: &str| {
         columns
@@ -57,11 +58,20 @@ pub(super) fn text(lineage: &Lineage) -> String {
             .collect::<Vec<_>>()
             .join(", "),
     };
-    if lineage.predicates.is_empty() {
-        outputs
-    } else {
-        format!("{outputs} if {}", set(&lineage.predicates, " "))
+    let mut text = outputs;
+    if !lineage.predicates.is_empty() {
+        text.push_str(&format!(" if {}", set(&lineage.predicates, " ")));
     }
+    match &lineage.flows {
+        None => text.push_str(" into !"),
+        Some(flows) => {
+            for flow in flows {
+                let into = flow.into.as_ref().map_or("?".to_owned(), column_text);
+                text.push_str(&format!(" | {} into {into}", column_text(&flow.from)));
+            }
+        }
+    }
+    text
 }
 
 #[test]

@@ -78,6 +78,7 @@ impl<'a> Walk<'a> {
                 _ => return self.not_walked(),
             }
         }
+        self.stored(Some(relation), &written);
         let after = self.overlaid(relation, &target, &written);
         self.returned(
             insert.returning.as_deref(),
@@ -134,10 +135,14 @@ impl<'a> Walk<'a> {
                 let alias = alias.as_ref().map(|alias| &alias.name);
                 let (relation, target) = self.target(name, alias);
                 self.put(relation, &update.assignments);
+                self.stored(Some(relation), &written);
                 self.overlaid(relation, &target, &written)
             }
             // Several targets, or one behind a query: what lands where is not followed.
-            _ => return self.returned_unproven(&update.returning, &update.output, rows),
+            _ => {
+                self.stored(None, &written);
+                return self.returned_unproven(&update.returning, &update.output, rows);
+            }
         };
         let mut after = vec![target];
         match self.dialect {
@@ -242,6 +247,7 @@ impl<'a> Walk<'a> {
                 }
             }
         }
+        self.stored(Some(relation), &written);
         let mut after = source;
         after.push(self.overlaid(relation, &target, &written));
         self.returned(None, merge.output.as_ref(), after, rows, place)
@@ -338,6 +344,17 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// What is written stays in its columns.
+    fn stored(&mut self, relation: Option<Name>, written: &Written) {
+        for (column, sources) in &written.0 {
+            let into = relation.map(|relation| match column {
+                Some(column) => self.names.column(Some(relation), *column),
+                None => self.names.every_column(Some(relation)),
+            });
+            self.flow(sources, into);
+        }
+    }
+
     /// `target` as it stands once `written` is in it.
     fn overlaid(&mut self, relation: Name, target: &Binding, written: &Written) -> Binding {
         let mut items = Vec::new();
@@ -386,7 +403,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    fn scope_of(
+    pub(super) fn scope_of(
         &mut self,
         list: impl IntoIterator<Item = Binding>,
         place: &Place<'a>,
@@ -465,6 +482,7 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn not_walked(&mut self) -> Rc<Shape> {
+        self.flows_lost = true;
         self.doubt_predicates();
         Rc::new(Shape::unproven())
     }
