@@ -229,7 +229,7 @@ impl Postgres {
                 RunError::Cancelled { timeout }
             }
             Failure::Server(ref message) | Failure::Unread(ref message) => RunError::Refused {
-                code: Some(message.code.clone().into()),
+                code: Some(message.code.clone()),
                 message: message.raw(),
                 second_wall: reading && matches!(&*message.code, "25006" | "42501"),
                 unread: matches!(failure, Failure::Unread(_)),
