@@ -11,6 +11,7 @@ mod auth;
 mod classify;
 mod cli;
 mod dependencies;
+mod entra;
 mod exfiltration;
 mod guarded_postgres;
 mod http;

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::domain::{
     classify::Effect,
-    connection::ConnectionKind,
+    connection::{ConnectionKind, Token},
     masking::{DetectorSet, How, InPredicates},
 };
 
@@ -103,6 +103,9 @@ mapping! {
     struct EndpointDocument: "an endpoint" {
         /// `postgres://USER:${secret:PASSWORD}@HOST/DATABASE`, `sqlite:PATH`, or `${secret:NAME}` for all of it.
         url: At<String>,
+        /// `entra`: log in with an access token of the identity the gateway runs as, in place of a password. The url then names
+        /// a user and no password, and the server has to prove itself by TLS.
+        token: Option<At<Token>>,
     }
 
     /// Principals: whoever is in any of these.
@@ -376,9 +379,20 @@ impl EndpointDocument {
         kind: Option<ConnectionKind>,
         problems: &mut Problems<'_>,
     ) -> Option<Endpoint> {
-        units::endpoint(kind, &self.url.value)
+        let endpoint = units::endpoint(kind, &self.url.value)
             .map_err(|(message, suggestion)| problems.suggest(self.url.place, message, suggestion))
-            .ok()
+            .ok()?;
+        let token = self.token.as_ref();
+        if let Some(token) = token
+            && let Err((message, suggestion)) = units::with_token(kind, &endpoint.url)
+        {
+            problems.suggest(token.place, message, suggestion);
+            return None;
+        }
+        Some(Endpoint {
+            token: token.map(|token| token.value),
+            ..endpoint
+        })
     }
 }
 
@@ -504,6 +518,8 @@ words! {
         "human" => Self::Human, "pipeline" => Self::Pipeline;
     RecordedResults, "something to keep of results":
         "masked" => Self::Masked, "none" => Self::None;
+    Token, "a kind of token":
+        "entra" => Self::Entra;
     DetectorSet, "a set of detectors":
         "secrets" => Self::Secrets, "personal" => Self::Personal;
     InPredicates, "something that can follow":

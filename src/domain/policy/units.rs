@@ -272,7 +272,31 @@ pub(super) fn endpoint(kind: Option<ConnectionKind>, text: &str) -> Result<Endpo
             ));
         }
     }
-    Ok(Endpoint { url: text.into() })
+    Ok(Endpoint {
+        url: text.into(),
+        token: None,
+    })
+}
+
+/// Checks that an address can be logged in to with a token.
+pub(super) fn with_token(kind: Option<ConnectionKind>, url: &str) -> Result<(), Wrong> {
+    if kind == Some(ConnectionKind::Sqlite) {
+        return Err((
+            "a SQLite file takes no token".into(),
+            "remove `token`".into(),
+        ));
+    }
+    let user = url
+        .split_once("://")
+        .and_then(|(_, rest)| rest.rsplit_once('@'))
+        .map(|(user, _)| user.replace("${secret:", ""));
+    if user.is_some_and(|user| user.contains(':')) {
+        return Err((
+            "this address has a password and a token".into(),
+            "remove the password: postgres://USER@HOST/DATABASE".into(),
+        ));
+    }
+    Ok(())
 }
 
 /// Checks that every `${…}` is a `${secret:NAME}`.
