@@ -2,7 +2,7 @@
 //! it back.
 //!
 //! A pseudonym is its value, encrypted; so there is no table to keep, and the gate can turn it back
-//! ([`Masking::reveal`]). What it looks like follows from what it stands for:
+//! ([`Masking::reveal`](super::Masking::reveal)). What it looks like follows from what it stands for:
 //!
 //! | value | pseudonym |
 //! |---|---|
