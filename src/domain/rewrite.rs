@@ -3,7 +3,7 @@
 //! The rewritten operation is what is judged again, digested, run, recorded and shown; what was asked stays on record
 //! beside it. An operation is rewritten once.
 
-use std::{cmp::Reverse, collections::BTreeSet, fmt};
+use std::{cmp::Reverse, collections::BTreeSet, fmt, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -75,6 +75,26 @@ pub fn rewrite(
         }
     };
     Ok((changed != *asked).then_some(Operation::Sql(changed)))
+}
+
+/// What was asked before it was rewritten, looked at again when what it became is to run.
+#[derive(Clone, Debug)]
+pub struct Revisited {
+    /// What it would do.
+    pub asked: Arc<Facts>,
+    /// What rewriting makes of it now.
+    pub becomes: Result<Option<Operation>, String>,
+}
+
+impl Revisited {
+    /// Why rewriting no longer makes `operation` of it, which does what `facts` say.
+    pub fn differs(&self, operation: &Operation, facts: &Facts) -> Option<&str> {
+        match &self.becomes {
+            Ok(Some(becomes)) if becomes == operation && is_no_worse(facts, &self.asked) => None,
+            Ok(_) => Some("it would become something else now"),
+            Err(why) => Some(why),
+        }
+    }
 }
 
 /// Whether what was made of a statement does nothing that the statement itself would not do. INVARIANT: only then is it

@@ -177,7 +177,7 @@ impl<P: Ports> Gateway<P> {
                 request: &request,
                 operation: &operation,
                 facts: &assessed.facts,
-                before_rewriting: asked.as_deref(),
+                before_rewriting: asked.as_ref(),
                 rehearsal: rehearsal.and_then(|rehearsal| rehearsed(rehearsal, statement)),
                 policy: &policy,
                 approver,
