@@ -360,6 +360,7 @@ fn masking(columns: &[(&str, How)]) -> Masking {
     let rule = |(pattern, how): &(&str, How)| ColumnRule {
         pattern: (*pattern).into(),
         as_: *how,
+        domain: None,
         in_predicates: InPredicates::default(),
     };
     Masking::compile(MaskingRules {

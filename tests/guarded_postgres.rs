@@ -510,6 +510,39 @@ async fn rows_that_foreign_keys_and_with_change_are_shown_and_held_to_what_was_a
     }
 }
 
+/// A trigger of another table, which the statement does not name.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_foreign_key_sets_off_quotes_nothing() {
+    let guarded = Guarded::holding(
+        POLICY,
+        "CREATE TABLE folders (id integer PRIMARY KEY);
+         CREATE TABLE files (folder integer REFERENCES folders ON DELETE CASCADE);
+         CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN RAISE NOTICE 'salary is %', (SELECT salary FROM customers WHERE id = 1); RETURN NULL; END $$;
+         CREATE TRIGGER told AFTER DELETE ON files FOR EACH ROW EXECUTE FUNCTION tell();
+         INSERT INTO folders VALUES (1); INSERT INTO files VALUES (1)",
+    )
+    .await;
+    let held = guarded.ask("DELETE FROM folders WHERE id = 1").await;
+    assert_eq!(held.status, StatusCode::ACCEPTED, "{}", held.body);
+    let refused = guarded.dana.preview(&held.body["approval"]).await;
+    assert_eq!(
+        refused.body["type"], "urn:portcullis:problem:no-exact-preview",
+        "{}",
+        refused.body
+    );
+    let done = guarded.dana.approve(&held.body["approval"]).await;
+    nothing_shows(&done.body.to_string());
+    assert_eq!(done.body["status"], "succeeded", "{}", done.body);
+    assert_eq!(guarded.count("files").await, 0);
+    let request = held.body["request_id"].as_str().unwrap();
+    let told = guarded.agent.get(&format!("/v1/requests/{request}")).await;
+    assert_eq!(told.body["status"], "succeeded", "{}", told.body);
+    nothing_shows(&told.body.to_string());
+    let id = held.body["approval"]["id"].as_str().unwrap();
+    nothing_shows(&guarded.agent.text(&session_of(id, "events")).await);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rewritten_statement_is_what_the_server_gets() {
     let policy = POLICY
@@ -533,6 +566,15 @@ async fn a_rewritten_statement_is_what_the_server_gets() {
         .ask("SELECT * FROM customers ORDER BY id; -- all")
         .await;
     assert_eq!(read.rows().as_array().unwrap().len(), 2, "{}", read.body);
+    let session = read.body["session_id"].as_str().unwrap();
+    let events = format!("/v1/sessions/{session}/events");
+    let events = guarded.agent.get(&events).await.body.to_string();
+    for recorded in [
+        "SELECT * FROM customers ORDER BY id; -- all",
+        "SELECT * FROM customers ORDER BY id\\nLIMIT 2",
+    ] {
+        assert!(events.contains(recorded), "{recorded}: {events}");
+    }
     let tried = guarded
         .ask("DELETE FROM public.orders WHERE customer = 3 RETURNING id")
         .await;

@@ -365,6 +365,16 @@ rules:
 "#],
     ),
     (
+        "tokens",
+        &[r#"version: 1
+connections:
+  a: { kind: postgres, read: { url: "postgres://u:${secret:P}@h/d", token: entra }, allow: { groups: [x] } }
+  b: { kind: postgres, read: { url: "postgres://u@h/d", token: entrra }, allow: { groups: [x] } }
+  c: { kind: sqlite, read: { url: "sqlite:c.db", token: entra }, allow: { groups: [x] } }
+  d: { kind: postgres, read: { url: "postgres://${secret:U}@h/d", token: entra }, allow: { groups: [x] } }
+"#],
+    ),
+    (
         "masking",
         &[r#"version: 1
 masking:
@@ -376,6 +386,8 @@ masking:
     - { match: "*.*.ssn" }
     - { match: "*.ssn", as: redact }
     - { match: ssn, as: redact }
+    - { match: "*.t.a", as: hash, domain: people }
+    - { match: "*.t.b", as: pseudonym, domain: "E mail" }
   detect: [secret, personal]
   patterns:
     - { name: a, regex: "EMP-\\d{6", as: redact }

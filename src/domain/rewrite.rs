@@ -80,8 +80,10 @@ pub fn rewrite(
 /// What was asked before it was rewritten, looked at again when what it became is to run.
 #[derive(Clone, Debug)]
 pub struct Revisited {
+    /// It.
+    pub asked: Operation,
     /// What it would do.
-    pub asked: Arc<Facts>,
+    pub facts: Arc<Facts>,
     /// What rewriting makes of it now.
     pub becomes: Result<Option<Operation>, String>,
 }
@@ -90,7 +92,7 @@ impl Revisited {
     /// Why rewriting no longer makes `operation` of it, which does what `facts` say.
     pub fn differs(&self, operation: &Operation, facts: &Facts) -> Option<&str> {
         match &self.becomes {
-            Ok(Some(becomes)) if becomes == operation && is_no_worse(facts, &self.asked) => None,
+            Ok(Some(becomes)) if becomes == operation && is_no_worse(facts, &self.facts) => None,
             Ok(_) => Some("it would become something else now"),
             Err(why) => Some(why),
         }

@@ -314,7 +314,7 @@ impl<P: Ports> Gateway<P> {
         let mut sink = Sink::new(&policy.masking, &assessed.facts, rows, bytes);
         let nobody_leaves = CancellationToken::new();
         let (result, took_us) = self
-            .dispatch(spent, &assessed, &mut sink, &nobody_leaves)
+            .dispatch(spent, &assessed, policy, &mut sink, &nobody_leaves)
             .await;
         let completion = match result {
             Ok(completion) => completion,

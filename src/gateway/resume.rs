@@ -192,16 +192,17 @@ impl<P: Ports> Gateway<P> {
             Some(rewritten) => {
                 let asked = unsealed(Purpose::Asked, &rewritten.sealed)?;
                 let before = self.assess(connection, &asked).await;
-                let dialect = connection.kind.dialect();
+                let becomes = rewrite(
+                    rewritten.into,
+                    connection.kind.dialect(),
+                    &asked,
+                    &before.facts,
+                    before.catalog(),
+                );
                 Some(Revisited {
-                    becomes: rewrite(
-                        rewritten.into,
-                        dialect,
-                        &asked,
-                        &before.facts,
-                        before.catalog(),
-                    ),
-                    asked: before.facts,
+                    asked,
+                    facts: before.facts,
+                    becomes,
                 })
             }
             None => None,

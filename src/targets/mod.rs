@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     domain::{
         classify::{server::ServerCatalog, sql::JudgedCatalog},
-        connection::{Access, ConnectionKind, ConnectionName},
+        connection::{Access, ConnectionKind, ConnectionName, Token},
         operation::Operation,
         session::Preview,
     },
@@ -29,18 +29,30 @@ use catalog::CatalogCache;
 pub use overreach::Overreach;
 
 mod catalog;
+mod credential;
 mod overreach;
 mod postgres;
 mod sqlite;
 
 /// A URL with a credential in it. It can be used here and printed nowhere.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SecretUrl(Box<str>);
+pub struct SecretUrl {
+    url: Box<str>,
+    token: Option<Token>,
+}
 
 impl SecretUrl {
     /// Takes the text.
     pub fn new(url: impl Into<Box<str>>) -> Self {
-        Self(url.into())
+        Self {
+            url: url.into(),
+            token: None,
+        }
+    }
+
+    /// The same, with a token in place of a password.
+    pub fn with_token(self, token: Option<Token>) -> Self {
+        Self { token, ..self }
     }
 }
 
@@ -199,12 +211,15 @@ impl Target {
 
 impl Endpoint {
     fn open(endpoint: &TargetEndpoint) -> Result<Self, String> {
-        let url = &endpoint.url.0;
+        let SecretUrl { url, token } = &endpoint.url;
         Ok(Self {
             url: endpoint.url.clone(),
             target: match endpoint.kind {
                 ConnectionKind::Postgres => {
-                    Target::Postgres(postgres::Postgres::open(url, endpoint.access)?)
+                    Target::Postgres(postgres::Postgres::open(url, *token, endpoint.access)?)
+                }
+                ConnectionKind::Sqlite if token.is_some() => {
+                    return Err("a SQLite file takes no token: remove it".into());
                 }
                 ConnectionKind::Sqlite => {
                     Target::Sqlite(sqlite::Sqlite::open(url, endpoint.access)?)

@@ -24,6 +24,16 @@ pub(crate) struct Serving {
 impl Serving {
     /// Starts it, and waits until it is ready.
     pub(crate) async fn start(policy: &Path, data: &Path, database: &Database) -> Self {
+        Self::start_in(policy, data, database, &[]).await
+    }
+
+    /// Starts it with more in its environment, and waits until it is ready.
+    pub(crate) async fn start_in(
+        policy: &Path,
+        data: &Path,
+        database: &Database,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
@@ -38,6 +48,7 @@ impl Serving {
             .env("CRM_READ_URL", database.read_url())
             .env("CRM_WRITE_URL", database.write_url())
             .env_remove("FUNCTIONS_CUSTOMHANDLER_PORT")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(append.unwrap())
             .spawn()

@@ -170,26 +170,42 @@ fn access_for(effect: Effect, operation: &Operation) -> Access {
     }
 }
 
-/// All that policy says to a question: its rules, whether the connection can write at all, and whether masked columns may
-/// be in conditions. The same when something is asked and when it is to run, so that nothing denied since can run.
-pub fn verdict(policy: &Policy, question: &Question<'_>) -> Decision {
-    settled(policy, question, evaluate(policy, question).decision)
+/// All that policy says to a question about `operation`: its rules, whether the connection can write at all, whether
+/// masked columns may be in conditions, and whether every pseudonym in it can be turned back. The same when something is
+/// asked and when it is to run, so that nothing denied since can run.
+pub fn verdict(policy: &Policy, question: &Question<'_>, operation: &Operation) -> Decision {
+    settled(
+        policy,
+        question,
+        operation,
+        evaluate(policy, question).decision,
+    )
 }
 
 /// All that policy says to what `rule` made of a statement. That rule lets it through unless another denies it or asks for
 /// approval; nothing rewrites it again.
-pub fn verdict_on_rewritten(policy: &Policy, question: &Question<'_>, rule: &RuleName) -> Decision {
+pub fn verdict_on_rewritten(
+    policy: &Policy,
+    question: &Question<'_>,
+    operation: &Operation,
+    rule: &RuleName,
+) -> Decision {
     let decision = match evaluate(policy, question).decision {
         Decision::Allow { .. } | Decision::Rewrite { .. } | Decision::Deny { rule: None, .. } => {
             Decision::Allow { rule: rule.clone() }
         }
         decision @ (Decision::Deny { .. } | Decision::RequireApproval { .. }) => decision,
     };
-    settled(policy, question, decision)
+    settled(policy, question, operation, decision)
 }
 
 /// What rules say, and what holds whatever they say.
-fn settled(policy: &Policy, question: &Question<'_>, decision: Decision) -> Decision {
+fn settled(
+    policy: &Policy,
+    question: &Question<'_>,
+    operation: &Operation,
+    decision: Decision,
+) -> Decision {
     let Question {
         connection, facts, ..
     } = question;
@@ -209,10 +225,29 @@ fn settled(policy: &Policy, question: &Question<'_>, decision: Decision) -> Deci
     if matches!(decision, Decision::Rewrite { .. }) {
         return decision;
     }
-    match keep_masked(facts, policy) {
+    let decision = match keep_masked(facts, policy) {
         Some(denial) => denial,
         None => infer(decision, facts, policy),
+    };
+    if matches!(decision, Decision::Deny { .. }) {
+        return decision;
     }
+    let dialect = connection.kind.dialect();
+    match policy.masking.reveal(dialect, facts, operation) {
+        Ok(_) => decision,
+        Err(refused) => Decision::Deny {
+            rule: Some(RuleName("masking, pseudonyms".into())),
+            message: sentence(&refused.to_string()),
+        },
+    }
+}
+
+fn sentence(why: &str) -> String {
+    let mut letters = why.chars();
+    let first = letters
+        .next()
+        .map(|letter| letter.to_uppercase().to_string());
+    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
 }
 
 /// A masked value that is put where nothing masks it could be read there by the next statement, so nobody can approve it.
@@ -813,19 +848,19 @@ fn still_agreed<'a>(
         now,
     };
     let decision = match (&request.decided.rewritten, asked) {
-        (None, _) => match verdict(policy, &question) {
+        (None, _) => match verdict(policy, &question, operation) {
             // As it was when it was asked.
             Decision::Rewrite { rule, into } if is_already(into, connection, operation, facts) => {
-                verdict_on_rewritten(policy, &question, &rule)
+                verdict_on_rewritten(policy, &question, operation, &rule)
             }
             decision => decision,
         },
         (Some(before), Some(revisited)) => {
-            let facts = &revisited.asked;
-            match verdict(policy, &Question { facts, ..question }) {
+            let facts = &revisited.facts;
+            match verdict(policy, &Question { facts, ..question }, &revisited.asked) {
                 Decision::Rewrite { rule, into } if into == before.into => {
                     match revisited.differs(operation, question.facts) {
-                        None => verdict_on_rewritten(policy, &question, &rule),
+                        None => verdict_on_rewritten(policy, &question, operation, &rule),
                         Some(why) => Decision::Deny {
                             rule: Some(rule),
                             message: format!(

@@ -180,7 +180,7 @@ impl JudgedCatalog {
         let tree = |id: &ServerName| {
             let definition = self.catalog.relations.get(id)?.definition.as_deref()?;
             let tree = remembered(&self.trees, definition, || {
-                syntax_tree(self.dialect, definition)
+                syntax_tree(self.dialect, definition).map(|tree| tree.statements)
             });
             Some((id.clone(), tree))
         };

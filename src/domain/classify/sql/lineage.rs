@@ -7,13 +7,14 @@
 //! `*` of any relation; so does a statement too large to walk in bounded time.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     rc::Rc,
 };
 
 use sqlparser::ast::Statement;
 
 use self::{
+    beside::Beside,
     names::{Column, Name, Names},
     scope::Place,
     shape::{Item, Shape, Sources},
@@ -25,6 +26,7 @@ use super::{
 use server::Server;
 pub(crate) use server::Trees;
 
+mod beside;
 mod call;
 mod expression;
 mod flows;
@@ -52,6 +54,8 @@ pub(crate) struct Lineage {
     pub(crate) outputs: Outputs,
     /// Columns that decide which rows there are, in which order, or between values. `*` of no relation: any column.
     pub(crate) predicates: BTreeSet<ColumnRef>,
+    /// By where their token begins, literals and parameters that stand for nothing but a value of one of these columns.
+    pub(crate) beside: BTreeMap<u32, BTreeSet<ColumnRef>>,
     /// Where values are put, beside the answer; `None`: not followed.
     pub(crate) flows: Option<BTreeSet<Flow>>,
 }
@@ -87,6 +91,7 @@ fn traced<'a>(mut walk: Walk<'a>, statements: &'a [Statement]) -> Lineage {
     };
     Lineage {
         outputs,
+        beside: walk.beside(statements),
         flows: walk.flows(),
         predicates: walk.into_predicates(),
     }
@@ -120,6 +125,7 @@ struct Walk<'a> {
     extremes: Vec<Column>,
     /// Columns the select list at hand lets decide how many rows there are.
     multipliers: Vec<Column>,
+    beside: Beside,
     /// From where to where values are put.
     flows: BTreeSet<(Column, Option<Column>)>,
     flows_lost: bool,
@@ -145,6 +151,7 @@ impl<'a> Walk<'a> {
             doubted: false,
             extremes: Vec::new(),
             multipliers: Vec::new(),
+            beside: Beside::default(),
             flows: BTreeSet::new(),
             flows_lost: false,
             made: Vec::new(),

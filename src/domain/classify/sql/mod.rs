@@ -15,6 +15,7 @@ mod findings;
 mod flows;
 mod from;
 mod functions;
+mod given;
 mod lex;
 mod lineage;
 mod mssql;
@@ -32,9 +33,10 @@ use std::collections::BTreeSet;
 
 use catalog::{Behind, Resolved, resolve};
 use findings::Findings;
+use given::given;
 use lex::{Kind, Lexed, Reading, Server, Token};
 use parser::{DEEPEST, Doubt, Parser};
-use tree::syntax_tree;
+use tree::{Tree, syntax_tree};
 
 use lineage::{Lineage, lineage, lineage_behind};
 
@@ -77,10 +79,11 @@ fn traced(
     let is_traced = matches!(dialect, Dialect::Postgres | Dialect::Sqlite);
     let mut traced_flows = None;
     match syntax_tree(dialect, text).filter(|_| is_traced) {
-        Some(statements) => {
+        Some(Tree { statements, tokens }) => {
             let Lineage {
                 outputs,
                 predicates,
+                beside,
                 flows,
             } = match place.catalog {
                 Some(catalog) => {
@@ -90,6 +93,7 @@ fn traced(
                 None => lineage(dialect, &statements),
             };
             (facts.outputs, facts.predicates) = (outputs, predicates);
+            (facts.given, facts.highest_parameter) = given(dialect, text, &tokens, beside);
             traced_flows = flows;
             if place.catalog.is_some() && !behind.path_holds {
                 facts.predicates.extend(every_column(&facts.objects));

@@ -14,7 +14,7 @@ use super::{
     Dialect,
     functions::{self, Call},
     lex::{self, Kind, Reading},
-    syntax_tree,
+    tree::lone_statement,
 };
 
 /// Kinds of statement that change rows, and nothing that a rollback does not give back.
@@ -59,10 +59,7 @@ pub fn rehearse(
     catalog: Option<&ServerCatalog>,
 ) -> Result<Rehearsal, String> {
     is_undone_by_rollback(dialect, facts, catalog)?;
-    let tree = syntax_tree(dialect, statement).and_then(|mut tree| match tree.len() {
-        1 => tree.pop(),
-        _ => None,
-    });
+    let tree = lone_statement(dialect, statement);
     let plain = || Rehearsal {
         before: None,
         change: statement.to_owned(),
@@ -109,9 +106,7 @@ pub fn rehearse(
     *added = Some(vec![everything]);
     let text = without_end(dialect, statement).map(|statement| format!("{statement}{words}"));
     // Only if it reads as the same statement with that one clause behind it.
-    let change = text.filter(|text| {
-        syntax_tree(dialect, text).is_some_and(|again| again == std::slice::from_ref(&tree))
-    });
+    let change = text.filter(|text| lone_statement(dialect, text).as_ref() == Some(&tree));
     Ok(match change {
         Some(change) => Rehearsal {
             before: before_if_needed,

@@ -6,7 +6,7 @@ use sqlparser::{
     ast::Statement,
     dialect::{Dialect as Grammar, MsSqlDialect, MySqlDialect, PostgreSqlDialect, SQLiteDialect},
     parser::Parser,
-    tokenizer,
+    tokenizer::{self, Location, Span, TokenWithSpan},
 };
 
 use super::{
@@ -19,9 +19,23 @@ const MOST_OPERATORS: usize = 1_000;
 const MOST_TOKENS: usize = 50_000;
 const DEEPEST: usize = 60;
 
+/// A text's statements, and the tokens they are made of.
+pub(super) struct Tree {
+    pub(super) statements: Vec<Statement>,
+    pub(super) tokens: Vec<Token>,
+}
+
+/// The statement that `text` is, alone.
+pub(super) fn lone_statement(dialect: Dialect, text: &str) -> Option<Statement> {
+    let mut tree = syntax_tree(dialect, text)?;
+    (tree.statements.len() == 1)
+        .then(|| tree.statements.pop())
+        .flatten()
+}
+
 /// The statements of `text` as sqlparser sees our tokens of them. `None`: too large, read differently under different
 /// settings or versions, or not in its grammar.
-pub(super) fn syntax_tree(dialect: Dialect, text: &str) -> Option<Vec<Statement>> {
+pub(super) fn syntax_tree(dialect: Dialect, text: &str) -> Option<Tree> {
     let lexed = lex::lex(dialect, Reading::usual(dialect), text).ok()?;
     let operators = lexed
         .tokens
@@ -40,7 +54,13 @@ pub(super) fn syntax_tree(dialect: Dialect, text: &str) -> Option<Vec<Statement>
     let tokens = lexed
         .tokens
         .iter()
-        .map(|token| translate(dialect, text, token))
+        .map(|token| {
+            let place = |at: u32| Location::new(1, u64::from(at) + 1);
+            Some(TokenWithSpan {
+                token: translate(dialect, text, token)?,
+                span: Span::new(place(token.start), place(token.end)),
+            })
+        })
         .collect::<Option<Vec<_>>>()?;
     let grammar: &dyn Grammar = match dialect {
         Dialect::Postgres => &PostgreSqlDialect {},
@@ -48,11 +68,20 @@ pub(super) fn syntax_tree(dialect: Dialect, text: &str) -> Option<Vec<Statement>
         Dialect::Mysql => &MySqlDialect {},
         Dialect::Mssql => &MsSqlDialect {},
     };
-    Parser::new(grammar)
+    let statements = Parser::new(grammar)
         .with_recursion_limit(DEEPEST * 4)
-        .with_tokens(tokens)
+        .with_tokens_with_locations(tokens)
         .parse_statements()
-        .ok()
+        .ok()?;
+    Some(Tree {
+        statements,
+        tokens: lexed.tokens,
+    })
+}
+
+/// Where in the text a token of the tree begins.
+pub(super) fn start_of(span: Span) -> Option<u32> {
+    u32::try_from(span.start.column.checked_sub(1)?).ok()
 }
 
 /// Words that chain expressions, and so deepen the tree, as operators do.
@@ -207,7 +236,7 @@ mod tests {
             ),
         ] {
             let trees = syntax_tree(dialect, text);
-            assert_eq!(trees.map(|trees| trees.len()), Some(1), "{text}");
+            assert_eq!(trees.map(|tree| tree.statements.len()), Some(1), "{text}");
         }
     }
 

@@ -11,6 +11,7 @@ use sqlparser::ast::{
 
 use super::{
     Walk,
+    beside::is_equality,
     names::identifiers,
     scope::{Meaning, Place},
     shape::Sources,
@@ -182,10 +183,14 @@ impl<'a> Walk<'a> {
             }
 
             Expr::IsDistinctFrom(left, right) | Expr::IsNotDistinctFrom(left, right) => {
+                self.equated(left, right, place);
                 self.expression(right, place, into);
                 Some(left)
             }
             Expr::BinaryOp { left, op, right } => {
+                if is_equality(op) {
+                    self.equated(left, right, place);
+                }
                 self.operator(op, into);
                 self.expression(right, place, into);
                 Some(left)
@@ -202,6 +207,11 @@ impl<'a> Walk<'a> {
                 right,
             } => {
                 self.operator(compare_op, into);
+                if let (true, Expr::Array(array)) = (is_equality(compare_op), &**right) {
+                    for element in &array.elem {
+                        self.equated(left, element, place);
+                    }
+                }
                 match &**right {
                     Expr::Subquery(subquery) => {
                         self.subquery(subquery, place, into, Shown::Decides);
@@ -211,6 +221,9 @@ impl<'a> Walk<'a> {
                 Some(left)
             }
             Expr::InList { expr, list, .. } => {
+                for value in list {
+                    self.equated(expr, value, place);
+                }
                 self.all(list, place, into);
                 Some(expr)
             }
@@ -335,6 +348,9 @@ impl<'a> Walk<'a> {
                     self.decider(operand, place, into);
                 }
                 for case in conditions {
+                    if let Some(operand) = operand {
+                        self.equated(operand, &case.condition, place);
+                    }
                     self.decider(&case.condition, place, into);
                     self.expression(&case.result, place, into);
                 }

@@ -9,7 +9,7 @@ use sqlparser::ast::{
 use super::{
     Walk,
     names::Name,
-    scope::{CommonTable, Environment, Place, Scope, State, View},
+    scope::{CommonTable, Environment, Output, Place, Scope, State, View},
     shape::{Item, Shape, Sources},
 };
 use crate::domain::classify::Dialect;
@@ -392,22 +392,26 @@ enum Arms {
 }
 
 /// Output names a clause may use.
-pub(super) fn output_names(items: &[Item]) -> HashMap<Name, Rc<Sources>> {
-    let mut names: HashMap<Name, Sources> = HashMap::with_capacity(items.len());
+pub(super) fn output_names(items: &[Item]) -> HashMap<Name, Output> {
+    let mut names: HashMap<Name, (Sources, bool)> = HashMap::with_capacity(items.len());
     for item in items {
         if let Item::Column {
             name: Some(name),
             sources,
-            ..
+            unchanged,
         } = item
         {
-            let known = names.entry(*name).or_default();
+            let (known, all_unchanged) = names.entry(*name).or_insert((Sources::default(), true));
             known.columns.extend(&sources.columns);
             known.unproven |= sources.unproven;
+            *all_unchanged &= unchanged;
         }
     }
     names
         .into_iter()
-        .map(|(name, sources)| (name, sources.settle()))
+        .map(|(name, (sources, unchanged))| {
+            let sources = sources.settle();
+            (name, Output { sources, unchanged })
+        })
         .collect()
 }

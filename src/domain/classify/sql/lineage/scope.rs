@@ -57,12 +57,20 @@ impl Bindings {
     }
 }
 
+/// What an output name stands for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Output {
+    pub(super) sources: Rc<Sources>,
+    /// Simply a column's value.
+    pub(super) unchanged: bool,
+}
+
 /// One level of name lookup and those around it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scope {
     pub(super) from: Rc<Bindings>,
     /// Output names clauses may use.
-    pub(super) aliases: Rc<HashMap<Name, Rc<Sources>>>,
+    pub(super) aliases: Rc<HashMap<Name, Output>>,
     /// All outputs, where a clause may name any of them and the names are not all known.
     pub(super) outputs: Option<Rc<Sources>>,
     pub(super) windows: Rc<HashMap<Name, Rc<Sources>>>,
@@ -212,8 +220,10 @@ impl<'a> Walk<'a> {
                 }
                 sure |= here;
             }
-            if let Some(sources) = scope.aliases.get(&name) {
-                self.add_sources(&mut meaning, sources);
+            if let Some(output) = scope.aliases.get(&name) {
+                meaning.found = true;
+                meaning.computed |= !output.unchanged;
+                self.join(&mut meaning.sources, &output.sources);
             } else if let Some(outputs) = &scope.outputs {
                 self.add_sources(&mut meaning, outputs);
             }

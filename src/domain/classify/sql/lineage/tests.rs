@@ -20,7 +20,10 @@ pub(super) fn try_read(dialect: Dialect, sql: &str) -> Result<Lineage, ParserErr
         Dialect::Sqlite => Parser::parse_sql(&SQLiteDialect {}, sql),
         Dialect::Mysql | Dialect::Mssql => panic!("not traced"),
     }?;
-    Ok(lineage(dialect, &statements))
+    let mut lineage = lineage(dialect, &statements);
+    // By their order: where they begin depends on everything before them.
+    lineage.beside = (0..).zip(lineage.beside.into_values()).collect();
+    Ok(lineage)
 }
 
 pub(super) fn read(dialect: Dialect, sql: &str) -> Lineage {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use sqlparser::ast::{
     Assignment, AssignmentTarget, Delete, Expr, FromTable, Insert, Merge, MergeAction,
     MergeInsertKind, MergeUpdateKind, ObjectName, ObjectNamePart, OnConflictAction, OnInsert,
-    OutputClause, SelectItem, TableFactor, TableObject, TableWithJoins, Update,
+    OutputClause, SelectItem, SetExpr, TableFactor, TableObject, TableWithJoins, Update,
     UpdateTableFromKind, Values,
 };
 
@@ -44,16 +44,21 @@ impl<'a> Walk<'a> {
         let mut rows = Sources::default();
         let mut written = Written::default();
         if let Some(source) = &insert.source {
+            if let SetExpr::Values(values) = &*source.body {
+                self.put_rows(relation, &insert.columns, values);
+            }
             let given = self.query(source, place);
             self.join(&mut rows, &given.rows);
             self.written_columns(&insert.columns, &given.items, &mut written);
         }
+        self.put(relation, &insert.assignments);
         self.assigned(&insert.assignments, place, &mut written);
 
         let proposed = self.overlaid(relation, &target, &written);
         if let Some(on) = &insert.on {
             match on {
                 OnInsert::DuplicateKeyUpdate(assignments) => {
+                    self.put(relation, assignments);
                     let here = self.scope_of([proposed.clone()], place);
                     self.assigned(assignments, &here, &mut written);
                 }
@@ -65,6 +70,7 @@ impl<'a> Walk<'a> {
                             ..proposed.clone()
                         };
                         let here = self.scope_of([target.clone(), excluded], place);
+                        self.put(relation, &update.assignments);
                         self.assigned(&update.assignments, &here, &mut written);
                         self.deciders(&update.selection, &here, &mut rows);
                     }
@@ -128,6 +134,7 @@ impl<'a> Walk<'a> {
             ) => {
                 let alias = alias.as_ref().map(|alias| &alias.name);
                 let (relation, target) = self.target(name, alias);
+                self.put(relation, &update.assignments);
                 self.stored(Some(relation), &written);
                 self.overlaid(relation, &target, &written)
             }
@@ -216,6 +223,7 @@ impl<'a> Walk<'a> {
                     self.deciders(&insert.insert_predicate, &here, &mut rows);
                     match &insert.kind {
                         MergeInsertKind::Values(values) => {
+                            self.put_rows(relation, &insert.columns, values);
                             let items = self.row_items(values, &here);
                             self.written_columns(&insert.columns, &items, &mut written);
                         }
@@ -229,6 +237,7 @@ impl<'a> Walk<'a> {
                     self.deciders(&update.delete_predicate, &here, &mut rows);
                     match &update.kind {
                         MergeUpdateKind::Set(assignments) => {
+                            self.put(relation, assignments);
                             self.assigned(assignments, &here, &mut written);
                         }
                         MergeUpdateKind::Wildcard => {
