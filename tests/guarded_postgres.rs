@@ -589,6 +589,12 @@ async fn a_rewritten_statement_is_what_the_server_gets() {
         plan.body
     );
     assert_eq!(guarded.count("customers WHERE town = 'x'").await, 0);
+    // Planning would run what claims to be immutable.
+    let sly = guarded
+        .ask("UPDATE public.customers SET town = 'x' WHERE id = sly(3)")
+        .await;
+    assert_eq!(sly.status, StatusCode::FORBIDDEN, "{}", sly.body);
+    assert_eq!(guarded.count("orders").await, 200);
 }
 
 #[tokio::test(flavor = "multi_thread")]

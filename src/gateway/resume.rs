@@ -202,6 +202,7 @@ impl<P: Ports> Gateway<P> {
                 Some(Revisited {
                     asked,
                     facts: before.facts,
+                    into: rewritten.into,
                     becomes,
                 })
             }

@@ -51,7 +51,8 @@ pub enum Returned {
     After,
 }
 
-/// How to run `statement` to see what it would change, or why it cannot be rolled back wholly.
+/// How to run `statement` to see what it would change, or why it cannot be rolled back wholly; without a `catalog`, as far
+/// as its text shows.
 pub fn rehearse(
     dialect: Dialect,
     statement: &str,
@@ -157,8 +158,10 @@ fn is_undone_by_rollback(
             ));
         }
     }
+    // Without a catalog this is about the text alone, as on the command line: the gateway sends nothing to a target whose
+    // catalog it could not read.
     let Some(catalog) = catalog else {
-        return Err("what its target runs beside it is not known".into());
+        return Ok(());
     };
     let written = facts
         .objects
@@ -322,7 +325,7 @@ mod tests {
     use super::{
         super::{
             super::server::{Relation, RelationColumn, ServerName, Surroundings},
-            JudgedCatalog, classify, classify_in,
+            JudgedCatalog, classify_in,
         },
         *,
     };
@@ -507,9 +510,6 @@ mod tests {
             let refused = rehearsed(Dialect::Postgres, statement).unwrap_err();
             shown.push_str(&format!("{statement}\n  {refused}\n"));
         }
-        let statement = "DELETE FROM t";
-        let facts = classify(Dialect::Postgres, statement);
-        assert!(rehearse(Dialect::Postgres, statement, &facts, None).is_err());
         for dialect in [Dialect::Mysql, Dialect::Mssql] {
             assert!(rehearsed(dialect, "DELETE FROM t WHERE id = 1").is_err());
         }
