@@ -236,16 +236,21 @@ pub struct Execution {
 }
 
 impl Ending {
-    /// Why a transaction that changed `affected` rows must not be committed. For targets to ask before they commit.
-    pub fn refuses(self, affected: Option<u64>) -> Option<RunError> {
+    /// Whether the target has to say all that the transaction changed before it ends.
+    pub fn counts(self) -> bool {
+        self != Self::Commit { at_most: None }
+    }
+
+    /// Why a transaction that changed so many rows must not be committed. For targets to ask before they commit.
+    pub fn refuses(self, changed: Option<u64>) -> Option<RunError> {
         let Self::Commit {
             at_most: Some(at_most),
         } = self
         else {
             return None;
         };
-        match affected {
-            Some(affected) if affected <= at_most => None,
+        match changed {
+            Some(changed) if changed <= at_most => None,
             Some(affected) => Some(RunError::TooMany { affected, at_most }),
             None => Some(RunError::Refused {
                 code: None,
@@ -273,8 +278,11 @@ pub trait ResultSink: Send {
 /// What a target says when it is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Completion {
-    /// Rows changed; `None`: not said, or a read.
+    /// Rows changed by the statement itself, as the target counts them; `None`: not said, or a read.
     pub affected: Option<u64>,
+    /// Rows changed by the whole transaction: what a `WITH`, a trigger or a foreign key's action changed counts as well.
+    /// Said where its [`Ending`] [counts](Ending::counts); `None`: not known.
+    pub changed: Option<u64>,
 }
 
 /// Why an execution has no completion.

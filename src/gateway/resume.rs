@@ -10,13 +10,13 @@ use super::{
 };
 use crate::domain::{
     approval::NotEligible,
-    classify::Facts,
     id::ApprovalId,
     masking::MaskedCounts,
     operation::{BadOperation, MAX_REASON, Operation},
     policy::Policy,
     principal::Principal,
     record::{self, Hash},
+    rewrite::{Revisited, rewrite},
     session::{AfterAnswer, Answer, Answered, Event, Refusal, Request, answer},
 };
 
@@ -52,8 +52,8 @@ pub(super) struct Considered {
     pub(super) operation: Operation,
     /// Judged anew.
     pub(super) assessed: Assessed,
-    /// What was asked, and what that would do, judged anew, where policy rewrote it.
-    pub(super) asked: Option<(Operation, Arc<Facts>)>,
+    /// What was asked, judged and rewritten anew, where policy rewrote it.
+    pub(super) asked: Option<Revisited>,
 }
 
 impl<P: Ports> Gateway<P> {
@@ -111,7 +111,7 @@ impl<P: Ports> Gateway<P> {
                 request: &request,
                 operation,
                 facts: &assessed.facts,
-                asked: asked.as_ref().map(|(asked, facts)| (asked, &**facts)),
+                asked: asked.as_ref(),
                 policy: &policy,
                 approver,
                 answer: *said,
@@ -191,8 +191,20 @@ impl<P: Ports> Gateway<P> {
         let asked = match &decided.rewritten {
             Some(rewritten) => {
                 let asked = unsealed(Purpose::Asked, &rewritten.sealed)?;
-                let facts = self.assess(connection, &asked).await.facts;
-                Some((asked, facts))
+                let before = self.assess(connection, &asked).await;
+                let becomes = rewrite(
+                    rewritten.into,
+                    connection.kind.dialect(),
+                    &asked,
+                    &before.facts,
+                    before.catalog(),
+                );
+                Some(Revisited {
+                    asked,
+                    facts: before.facts,
+                    into: rewritten.into,
+                    becomes,
+                })
             }
             None => None,
         };

@@ -290,7 +290,7 @@ impl<P: Ports> Gateway<P> {
             Ok(None) => (asked.clone(), before.clone(), None),
             Ok(Some(operation)) => {
                 let after = self.assess(connection, &operation).await;
-                if !is_no_worse(&after.facts, &before.facts) {
+                if !is_no_worse(into, &after.facts, &before.facts) {
                     return refused("it is not certain that it would do no more then".into());
                 }
                 (operation, after, Some((rule.clone(), into)))

@@ -570,7 +570,10 @@ impl Targets for Wire {
         sink.notice(&format!("NOTICE: look at {}", PLANTED[3]));
         let affected = changes.then_some(rows);
         if changes && ending != Ending::RollBack {
-            return Ok(Completion { affected });
+            return Ok(Completion {
+                affected,
+                changed: affected,
+            });
         }
         sink.columns(&columns());
         let note = format!("mail {} about it", PLANTED[1]);
@@ -578,7 +581,10 @@ impl Targets for Wire {
         let ControlFlow::Continue(()) = sink.row(&cells) else {
             return Err(RunError::Unknown("one row is within every budget".into()));
         };
-        Ok(Completion { affected })
+        Ok(Completion {
+            affected,
+            changed: affected,
+        })
     }
 
     async fn preview(&self, _: &ConnectionName, _: &Operation, _: Duration) -> Preview {

@@ -78,6 +78,9 @@ CREATE CAST (integer AS app.mood) WITH FUNCTION app.mood_of(integer) AS ASSIGNME
 CREATE DOMAIN app.short AS text DEFAULT plain(1)::text CHECK (length(VALUE) < plain(9));
 CREATE TABLE app.moods (mood app.mood, moods app.mood[], short app.short);
 CREATE SEQUENCE app.numbers;
+ALTER TABLE log ADD number integer GENERATED ALWAYS AS IDENTITY, ADD about integer REFERENCES customers ON DELETE SET NULL;
+CREATE TABLE app.nodes (id integer PRIMARY KEY, above integer REFERENCES app.nodes ON UPDATE CASCADE,
+    customer integer REFERENCES customers);
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,12 +102,14 @@ async fn everything_users_have_made_in_postgres_is_in_its_catalog() {
         [
             "app.Odd Name",
             "app.moods",
+            "app.nodes",
             "app.numbers",
             "public.contacts",
             "public.customers",
             "public.events",
             "public.events_2026",
-            "public.log"
+            "public.log",
+            "public.log_number_seq"
         ]
     );
 
@@ -129,10 +134,16 @@ async fn everything_users_have_made_in_postgres_is_in_its_catalog() {
     );
     assert_eq!(customers.triggers, ["touched"]);
     assert_eq!(customers.on_read, ["app.sly(id)"]);
+    assert_eq!(customers.defaults, ["'none'::text"]);
+    let numbers = ["nextval('public.log_number_seq'::regclass)"];
+    assert_eq!(relation(catalog, "log").defaults, numbers);
+    assert_eq!(customers.on_delete, [named("public", "log")]);
+    let (_, nodes) = catalog.relation(&["app", "nodes"]).unwrap();
+    assert_eq!(nodes.on_update, [named("app", "nodes")]);
+    assert!(nodes.on_delete.is_empty() && customers.on_update.is_empty());
     assert_eq!(
         customers.on_write,
         [
-            "'none'::text",
             "(salary * 2)",
             "(salary < 900000)",
             "(salary > 1)",
@@ -329,6 +340,7 @@ async fn everything_users_have_made_in_a_sqlite_file_is_in_its_catalog() {
     let made = rusqlite::Connection::open(&path).unwrap();
     made.execute_batch(
         "CREATE TABLE customers (id INTEGER PRIMARY KEY, email TEXT DEFAULT (lower('X')), twice AS (id * 2));
+         CREATE TABLE \"or'ders\" (of INTEGER REFERENCES Customers (id) ON DELETE CASCADE, other REFERENCES customers);
          CREATE VIEW contacts (c) AS SELECT email FROM customers;
          CREATE VIEW broken AS SELECT * FROM nowhere;
          CREATE TRIGGER noted AFTER DELETE ON customers BEGIN SELECT 1; END;
@@ -351,7 +363,8 @@ async fn everything_users_have_made_in_a_sqlite_file_is_in_its_catalog() {
         [("id", "integer"), ("email", "text"), ("twice", "")]
     );
     assert_eq!(customers.triggers, ["noted"]);
-    assert_eq!(customers.on_write, ["lower('X')"]);
+    assert_eq!(customers.defaults, ["lower('X')"]);
+    assert_eq!(customers.on_delete, [named("main", "or'ders")]);
     assert!(!customers.opaque);
     let contacts = relation(catalog, "contacts");
     assert_eq!(
