@@ -101,16 +101,6 @@ fn what_shows_statements_or_statistics_names_the_relation_that_masking_knows() {
         ),
         (
             Dialect::Mssql,
-            "DBCC SHOW_STATISTICS ('customers', email)",
-            "sys.dm_db_stats_histogram",
-        ),
-        (
-            Dialect::Mssql,
-            "DBCC INPUTBUFFER(52)",
-            "sys.dm_exec_sql_text",
-        ),
-        (
-            Dialect::Mssql,
             "SELECT text FROM sys.fn_get_sql(0x00)",
             "sys.dm_exec_sql_text",
         ),

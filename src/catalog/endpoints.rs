@@ -141,6 +141,7 @@ fn fits(kind: ConnectionKind, url: String) -> Result<String, String> {
     let (schemes, what): (&[&str], _) = match kind {
         ConnectionKind::Postgres => (&["postgres://", "postgresql://"], "postgres://…"),
         ConnectionKind::Sqlite => (&["sqlite:"], "sqlite:PATH"),
+        ConnectionKind::Mssql => (&["mssql://", "sqlserver://"], "mssql://…"),
     };
     if schemes.iter().any(|scheme| url.starts_with(scheme)) {
         Ok(url)

@@ -81,6 +81,8 @@ pub enum ConnectionKind {
     Postgres,
     /// A SQLite file.
     Sqlite,
+    /// SQL Server or Azure SQL, over TDS.
+    Mssql,
 }
 
 impl ConnectionKind {
@@ -89,6 +91,7 @@ impl ConnectionKind {
         match self {
             Self::Postgres => super::classify::Dialect::Postgres,
             Self::Sqlite => super::classify::Dialect::Sqlite,
+            Self::Mssql => super::classify::Dialect::Mssql,
         }
     }
 }

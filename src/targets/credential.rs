@@ -24,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// What Azure Database for PostgreSQL and MySQL take a token for.
 pub(super) const OPEN_SOURCE_DATABASES: &str = "https://ossrdbms-aad.database.windows.net/.default";
 
+/// What Azure SQL takes a token for.
+pub(super) const AZURE_SQL: &str = "https://database.windows.net/.default";
+
 /// The password of one endpoint.
 pub(super) enum Password {
     /// It never changes.

@@ -30,9 +30,12 @@ pub use overreach::Overreach;
 
 mod catalog;
 mod credential;
+mod definition;
+mod mssql;
 mod overreach;
 mod postgres;
 mod sqlite;
+mod trust;
 
 /// A URL with a credential in it. It can be used here and printed nowhere.
 #[derive(Clone, PartialEq, Eq)]
@@ -71,8 +74,8 @@ pub struct TargetEndpoint {
     pub kind: ConnectionKind,
     /// Which of its credentials this is.
     pub access: Access,
-    /// The address, credential included: `postgres://user:password@host/database`, or for SQLite a path, with or
-    /// without `sqlite:` before it.
+    /// The address, credential included: `postgres://user:password@host/database`, `mssql://…` alike, or for SQLite a
+    /// path, with or without `sqlite:` before it.
     pub url: SecretUrl,
 }
 
@@ -103,6 +106,7 @@ struct Endpoint {
 
 #[derive(Clone)]
 enum Target {
+    Mssql(Arc<mssql::Mssql>),
     Postgres(Arc<postgres::Postgres>),
     Sqlite(Arc<sqlite::Sqlite>),
 }
@@ -198,6 +202,7 @@ impl Target {
         match self {
             Self::Postgres(postgres) => postgres.catalog().await,
             Self::Sqlite(sqlite) => sqlite.catalog().await,
+            Self::Mssql(mssql) => mssql.catalog().await,
         }
     }
 
@@ -205,6 +210,7 @@ impl Target {
         match self {
             Self::Postgres(postgres) => postgres.overreach().await,
             Self::Sqlite(sqlite) => sqlite.overreach().await,
+            Self::Mssql(mssql) => mssql.overreach().await,
         }
     }
 }
@@ -215,6 +221,9 @@ impl Endpoint {
         Ok(Self {
             url: endpoint.url.clone(),
             target: match endpoint.kind {
+                ConnectionKind::Mssql => {
+                    Target::Mssql(mssql::Mssql::open(url, *token, endpoint.access)?)
+                }
                 ConnectionKind::Postgres => {
                     Target::Postgres(postgres::Postgres::open(url, *token, endpoint.access)?)
                 }
@@ -231,6 +240,7 @@ impl Endpoint {
 
     fn kind(&self) -> ConnectionKind {
         match self.target {
+            Target::Mssql(_) => ConnectionKind::Mssql,
             Target::Postgres(_) => ConnectionKind::Postgres,
             Target::Sqlite(_) => ConnectionKind::Sqlite,
         }
@@ -238,6 +248,7 @@ impl Endpoint {
 
     fn close(&self) {
         match &self.target {
+            Target::Mssql(mssql) => mssql.close(),
             Target::Postgres(postgres) => postgres.close(),
             Target::Sqlite(sqlite) => sqlite.close(),
         }
@@ -256,6 +267,10 @@ impl Targets for LiveTargets {
         };
         let Operation::Sql(operation) = &execution.operation;
         match &endpoint.target {
+            Target::Mssql(target) => {
+                let (budget, ending) = (&execution.budget, execution.ending);
+                target.run(operation, budget, ending, sink, cancel).await
+            }
             Target::Postgres(target) => {
                 let (budget, ending) = (&execution.budget, execution.ending);
                 target.run(operation, budget, ending, sink, cancel).await
@@ -280,8 +295,13 @@ impl Targets for LiveTargets {
     }
 
     fn catalog_changed(&self, connection: &ConnectionName) {
-        if let Some(endpoint) = self.endpoint(connection, Access::Read) {
-            endpoint.catalog.changed();
+        for access in [Access::Read, Access::Write] {
+            if let Some(endpoint) = self.endpoint(connection, access) {
+                endpoint.catalog.changed();
+                if let Target::Mssql(mssql) = &endpoint.target {
+                    mssql.catalog_changed();
+                }
+            }
         }
     }
 
@@ -293,6 +313,10 @@ impl Targets for LiveTargets {
     ) -> Preview {
         let Operation::Sql(operation) = operation;
         match self.endpoint(connection, Access::Read).as_deref() {
+            Some(Endpoint {
+                target: Target::Mssql(_),
+                ..
+            }) => mssql::Mssql::preview(),
             Some(Endpoint {
                 target: Target::Postgres(target),
                 ..

@@ -2,8 +2,10 @@
 
 pub(crate) mod gateway;
 pub(crate) mod http;
+pub(crate) mod identity;
 pub(crate) mod oidc;
 pub(crate) mod openapi;
 pub(crate) mod people;
 pub(crate) mod postgres;
 pub(crate) mod serving;
+pub(crate) mod tds;

@@ -277,7 +277,7 @@ fn as_user(user: &Option<String>, program: &Path) -> Command {
 }
 
 /// An authority, a certificate it signed for `localhost`, and an authority that signed nothing here.
-fn certificates(folder: &Path) {
+pub(crate) fn certificates(folder: &Path) {
     let openssl = |arguments: &str| {
         run(Command::new("openssl")
             .args(arguments.split(' '))

@@ -23,6 +23,8 @@ pub struct Surroundings<'a> {
 /// PostgreSQL does, they are best loaded with no schema on that path, so that every name of users' own is qualified.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerCatalog {
+    /// The database it is of, where a name of three parts could name another: SQL Server's.
+    pub database: Option<String>,
     /// Where an unqualified name is looked for, in order: PostgreSQL's `search_path`, the database of a MySQL session,
     /// the default schema of a SQL Server login, `main` for SQLite.
     pub search_path: Vec<String>,

@@ -503,12 +503,15 @@ async fn describe_view(wire: &mut Wire, definition: &str) -> Result<Vec<Field>, 
     }
 }
 
+/// A relation's oid, and the number of a column of it.
+type Column = (u32, i16);
+
 /// What each column of a view is proven to be computed from, by the text of its definition.
 fn made_of(
     oid: u32,
     view: &RelationRow,
     rows: &HashMap<u32, RelationRow>,
-) -> Vec<((u32, i16), Vec<(u32, i16)>)> {
+) -> Vec<(Column, Vec<Column>)> {
     let Some(definition) = view.definition.as_deref() else {
         return Vec::new();
     };
@@ -522,7 +525,7 @@ fn made_of(
     }
     // Names stand unqualified where the search path finds them: what the view depends on tells which they are.
     let read: HashSet<u32> = view.reads.iter().map(|(below, _)| *below).collect();
-    let below = |source: &ColumnRef| -> Option<Vec<(u32, i16)>> {
+    let below = |source: &ColumnRef| -> Option<Vec<Column>> {
         let parts = name::parts(source.relation.as_deref()?)?;
         let mut meant = read.iter().filter(|below| {
             rows.get(below).is_some_and(|row| match parts.as_slice() {
@@ -560,9 +563,9 @@ fn made_of(
 struct Tracer<'a> {
     rows: &'a HashMap<u32, RelationRow>,
     /// The column a view's column shows unchanged.
-    shown: HashMap<(u32, i16), (u32, i16)>,
+    shown: HashMap<Column, Column>,
     /// The columns a view's column is computed from, where that is known.
-    made_of: HashMap<(u32, i16), Vec<(u32, i16)>>,
+    made_of: HashMap<Column, Vec<Column>>,
 }
 
 impl Tracer<'_> {

@@ -13,10 +13,14 @@ use rusqlite::{
 use super::{Sqlite, unopened, words_of};
 use crate::{
     domain::{
-        classify::server::{Relation, RelationColumn, ServerCatalog, ServerName},
+        classify::{
+            Dialect,
+            server::{Relation, RelationColumn, ServerCatalog, ServerName},
+        },
         connection::Budget,
     },
     gateway::ports::RunError,
+    targets::definition::behind,
 };
 
 /// The one schema there is: other files cannot be attached.
@@ -107,7 +111,7 @@ fn loaded(mut connection: Connection) -> rusqlite::Result<ServerCatalog> {
         };
         if row.get::<_, String>(0)? == "trigger" {
             relation.triggers.push(row.get(1)?);
-        } else if let Some(definition) = selected(&row.get::<_, String>(3)?)
+        } else if let Some(definition) = behind(Dialect::Sqlite, &row.get::<_, String>(3)?, "as")
             && !relation.columns.is_empty()
         {
             relation.definition = Some(definition.to_owned());
@@ -117,76 +121,4 @@ fn loaded(mut connection: Connection) -> rusqlite::Result<ServerCatalog> {
     drop(rows);
     drop(statement);
     Ok(catalog)
-}
-
-/// What a view selects: of its text, which is kept as it was written, all that follows `AS`.
-fn selected(text: &str) -> Option<&str> {
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    let mut depth = 0usize;
-    let mut word = None;
-    while at < bytes.len() {
-        let rest = &text[at..];
-        if let Some(from) = word
-            && !is_in_word(bytes[at])
-        {
-            if depth == 0 && text[from..at].eq_ignore_ascii_case("as") {
-                return Some(rest.trim().trim_end_matches(';'));
-            }
-            word = None;
-        }
-        at += match bytes[at] {
-            b'-' if rest.starts_with("--") => rest.find('\n').unwrap_or(rest.len()),
-            b'/' if rest.starts_with("/*") => rest.find("*/").map_or(rest.len(), |end| end + 2),
-            // A doubled quote is the end of one text and the beginning of the next.
-            quote @ (b'\'' | b'"' | b'`') => 2 + rest[1..].find(char::from(quote))?,
-            b'[' => 1 + rest.find(']')?,
-            b'(' => {
-                depth += 1;
-                1
-            }
-            b')' => {
-                depth = depth.saturating_sub(1);
-                1
-            }
-            byte => {
-                if word.is_none() && is_in_word(byte) {
-                    word = Some(at);
-                }
-                rest.chars().next().map_or(1, char::len_utf8)
-            }
-        };
-    }
-    None
-}
-
-fn is_in_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || !byte.is_ascii()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_view_selects_follows_the_first_as_that_is_one() {
-        for (text, select) in [
-            ("CREATE VIEW v AS SELECT 1", Some("SELECT 1")),
-            (
-                "CREATE VIEW [v as x](as_, \"b as c\") as\nSELECT a AS b FROM t;",
-                Some("SELECT a AS b FROM t"),
-            ),
-            (
-                "CREATE VIEW v /* AS SELECT 1 */ -- AS SELECT 2\n AS/**/SELECT 3",
-                Some("/**/SELECT 3"),
-            ),
-            ("CREATE VIEW `it``s as`AS(SELECT 4)", Some("(SELECT 4)")),
-            ("CREATE VIEW 'a''s AS ' AS VALUES (5)", Some("VALUES (5)")),
-            ("CREATE VIEW basé AS SELECT 6", Some("SELECT 6")),
-            ("CREATE VIEW v", None),
-            ("CREATE VIEW \"v AS SELECT 7", None),
-        ] {
-            assert_eq!(selected(text), select, "{text}");
-        }
-    }
 }

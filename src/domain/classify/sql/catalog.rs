@@ -130,6 +130,19 @@ impl JudgedCatalog {
             .collect()
     }
 
+    /// Whether T-SQL may look for a relation by this name outside of the database. Nobody can put anything into the
+    /// schemas that are the server's own.
+    fn is_elsewhere(&self, parts: &[&str]) -> bool {
+        match parts {
+            _ if self.dialect != Dialect::Mssql => false,
+            [database, schema, _] if self.catalog.database.as_deref() == Some(database) => {
+                schema.is_empty()
+            }
+            [_, "sys" | "information_schema", _] => false,
+            _ => parts.len() > 2,
+        }
+    }
+
     fn is_on_path(&self, schema: &str) -> bool {
         // PostgreSQL always looks there, first where the path does not say when.
         self.catalog.search_path.iter().any(|on| on == schema)
@@ -474,6 +487,16 @@ impl<'a> Resolver<'a> {
         let Object { name, access } = object;
         let parts = name::parts(&name).unwrap_or_default();
         let parts: Vec<&str> = parts.iter().map(|part| part.text.as_str()).collect();
+        if self.known.is_elsewhere(&parts) {
+            if !self.place.vouches_for(&name) {
+                self.unknown(format!(
+                    "{name} may be in another database, where nobody can see what stands behind it; what is in this one \
+                     needs its schema and name alone"
+                ));
+            }
+            self.found.objects.insert(Object { name, access });
+            return;
+        }
         let meant = self.known.relations(&parts, lookup);
         if meant.is_empty() {
             self.found.objects.insert(Object {
@@ -824,6 +847,7 @@ fn folded(catalog: ServerCatalog) -> ServerCatalog {
         }));
     }
     ServerCatalog {
+        database: catalog.database.as_deref().map(lower),
         search_path: catalog
             .search_path
             .iter()
