@@ -27,8 +27,8 @@ use super::{
     functions::{self, Call},
     judge,
     lineage::Trees,
+    only_tree,
     parser::{Doubt, Name},
-    tree::syntax_tree,
 };
 
 /// Definitions behind one statement, at most.
@@ -193,7 +193,7 @@ impl JudgedCatalog {
         let tree = |id: &ServerName| {
             let definition = self.catalog.relations.get(id)?.definition.as_deref()?;
             let tree = remembered(&self.trees, definition, || {
-                syntax_tree(self.dialect, definition).map(|tree| tree.statements)
+                only_tree(self.dialect, definition)
             });
             Some((id.clone(), tree))
         };

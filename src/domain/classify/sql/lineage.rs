@@ -60,6 +60,42 @@ pub(crate) struct Lineage {
     pub(crate) flows: Option<BTreeSet<Flow>>,
 }
 
+impl Lineage {
+    /// The lineage of a text that may be read in two ways.
+    pub(crate) fn or(mut self, other: Self) -> Self {
+        self.outputs = match (self.outputs, other.outputs) {
+            (Outputs::Known(these), Outputs::Known(others)) if these.len() == others.len() => {
+                let either = these.into_iter().zip(others);
+                either
+                    .map(|(this, other)| either_source(this, other))
+                    .collect::<Option<Vec<_>>>()
+                    .map_or(Outputs::Unproven, Outputs::Known)
+            }
+            _ => Outputs::Unproven,
+        };
+        self.predicates.extend(other.predicates);
+        // What is a literal to one may be a name to the other.
+        self.beside.clear();
+        self.flows = self
+            .flows
+            .zip(other.flows)
+            .map(|(these, others)| &these | &others);
+        self
+    }
+}
+
+/// `None`: one is a single column, the other several.
+fn either_source(this: OutputSource, other: OutputSource) -> Option<OutputSource> {
+    use OutputSource::{Column, From, Star, Unproven};
+    Some(match (this, other) {
+        (this, other) if this == other => this,
+        (Star(_), _) | (_, Star(_)) => return None,
+        (Unproven, _) | (_, Unproven) => Unproven,
+        (Column(these), Column(others)) => Column(&these | &others),
+        (Column(these) | From(these), Column(others) | From(others)) => From(&these | &others),
+    })
+}
+
 /// The lineage of `statements`, as `dialect`'s server would resolve their names.
 pub(crate) fn lineage(dialect: Dialect, statements: &[Statement]) -> Lineage {
     traced(Walk::new(dialect, None), statements)
@@ -129,8 +165,11 @@ struct Walk<'a> {
     /// From where to where values are put.
     flows: BTreeSet<(Column, Option<Column>)>,
     flows_lost: bool,
-    /// The tables SELECT … INTO makes.
-    made: Vec<Name>,
+    /// The tables SELECT … INTO makes; `None`: variables.
+    made: Vec<Option<Name>>,
+    /// A variable of the batch is given something of a row, or something not understood.
+    variables_hold: bool,
+    variables_read: bool,
     saw_unicode_prefix: bool,
     saw_ampersand: bool,
     _statement: std::marker::PhantomData<&'a Statement>,
@@ -155,6 +194,8 @@ impl<'a> Walk<'a> {
             flows: BTreeSet::new(),
             flows_lost: false,
             made: Vec::new(),
+            variables_hold: false,
+            variables_read: false,
             saw_unicode_prefix: false,
             saw_ampersand: false,
             _statement: std::marker::PhantomData,
@@ -180,10 +221,15 @@ impl<'a> Walk<'a> {
                 Rc::new(Shape::new(Vec::new(), Rc::default()))
             }
             Statement::CreateTable(table) => {
+                let (name, binding) = self.target(&table.name, None);
+                let here = self.scope_of([binding], &place);
+                for column in &table.columns {
+                    let options = column.options.iter().map(|option| &option.option);
+                    self.computed_column(name, &column.name, options, &here);
+                }
                 if let Some(query) = &table.query {
                     let shape = self.query(query, &place);
-                    let (table, _) = self.target(&table.name, None);
-                    self.kept(&shape.items, table);
+                    self.kept(&shape.items, Some(name));
                 }
                 Rc::new(Shape::new(Vec::new(), Rc::default()))
             }
@@ -216,10 +262,16 @@ impl<'a> Walk<'a> {
             | Statement::Analyze(_)
             | Statement::Grant(_)
             | Statement::Revoke(_) => Rc::new(Shape::unproven()),
-            Statement::Set(_) => {
-                // Elsewhere a setting is given a word; MySQL's takes any query.
-                self.flows_lost |= matches!(self.dialect, Dialect::Mysql | Dialect::Mssql);
+            Statement::Set(set) => {
+                // Elsewhere a setting is given a word.
+                if matches!(self.dialect, Dialect::Mysql | Dialect::Mssql) {
+                    self.set(set);
+                }
                 Rc::new(Shape::unproven())
+            }
+            Statement::Declare { stmts } if self.dialect == Dialect::Mssql => {
+                self.declared(stmts);
+                Rc::new(Shape::new(Vec::new(), Rc::default()))
             }
             _ => {
                 self.flows_lost = true;
@@ -303,6 +355,7 @@ impl<'a> Walk<'a> {
         self.fuel == 0
             || self.names.misread
             || self.dialect == Dialect::Postgres && self.saw_unicode_prefix && self.saw_ampersand
+            || self.variables_hold && self.variables_read
     }
 
     fn into_predicates(mut self) -> BTreeSet<ColumnRef> {

@@ -227,6 +227,10 @@ impl Parser<'_> {
             "readtext" => {
                 self.found.kind(verb);
                 self.at += 1;
+                if let Some(mut column) = self.name() {
+                    column.0.pop();
+                    self.found.reads(column.dotted());
+                }
                 self.expression(Place::Clause)
             }
             "dbcc" => {
@@ -367,7 +371,14 @@ impl Parser<'_> {
             match self.word(0) {
                 "table" => {
                     self.at += 1;
+                    let from = self.at;
                     self.skip_parens()?;
+                    let kinds = self.tokens[from..self.at].iter().map(|token| token.kind);
+                    let kinds: Vec<Kind> = kinds.collect();
+                    let calls = |of: &[Kind]| of[0] == Kind::Dot && of[2] == Kind::Open;
+                    if kinds.windows(3).any(calls) {
+                        return self.doubt("a column of a table variable calls something");
+                    }
                 }
                 "cursor" => return self.mssql_cursor(),
                 _ => {
