@@ -421,6 +421,10 @@ impl<P: Ports> Gateway<P> {
         let notice = ApprovalNotice {
             request: decided.clone(),
             approval: requested.clone(),
+            proof: self
+                .parts
+                .sealer
+                .proof(&decided.request_id.approval(), &requested.terms.digest)?,
         };
         self.parts.bus.publish(&notice).await?;
         let request_id = decided.request_id.clone();

@@ -393,7 +393,7 @@ fn no_raw_value_was_seen(world: &World, seen: &Seen) -> Kept {
         }
     }
     for notice in &state.notices[world.notices_seen..] {
-        if let Some(value) = raw(&serde_json::to_string(notice).unwrap()) {
+        if let Some(value) = raw(&format!("{notice:?}")) {
             return Err(format!("approvers were told `{value}`"));
         }
     }

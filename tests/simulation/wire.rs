@@ -33,8 +33,8 @@ use portcullis::{
         Ports,
         ports::{
             AppendError, Appended, ApprovalBus, ApprovalNotice, Batch, BoxError, CatalogError,
-            Clock, Completion, Ending, EventStore, Execution, Page, Query, ReadError, ResultSink,
-            RunError, Targets, WrappedKey,
+            Clock, Completion, Ending, EventStore, Execution, Page, Query, ReadError,
+            RefusedAnswer, ResultSink, RunError, Targets, WrappedKey,
         },
     },
     store::Memory,
@@ -495,6 +495,10 @@ impl ApprovalBus for Wire {
             return Err("simulated".into());
         }
         Ok(())
+    }
+
+    async fn set_aside(&self, refused: &RefusedAnswer) -> Result<(), BoxError> {
+        panic!("nobody sends messages here: {refused:?}");
     }
 }
 
