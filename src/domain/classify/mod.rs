@@ -8,6 +8,7 @@ use std::{collections::BTreeSet, fmt, ops::Range};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub mod command;
 pub mod http;
 pub mod name;
 pub mod server;
