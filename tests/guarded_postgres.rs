@@ -10,7 +10,7 @@ use portcullis::{
         masking::{Cell, ServerColumn},
         operation::{Operation, SqlOperation},
     },
-    gateway::ports::{Execution, ResultSink, RunError, Targets},
+    gateway::ports::{Ending, Execution, ResultSink, RunError, Targets},
     targets::{LiveTargets, SecretUrl, TargetEndpoint},
 };
 use reqwest::StatusCode;
@@ -312,6 +312,7 @@ async fn reads_of_psql_made_data_cannot_write_even_if_they_were_judged_wrongly()
                 operation: Operation::Sql(SqlOperation::new(sql.into(), vec![], None).unwrap()),
                 access: Access::Read,
                 budget: Budget::default(),
+                ending: Ending::RollBack,
             };
             let cancel = CancellationToken::new();
             let ran = targets.run(execution, &mut Nothing, &cancel).await;

@@ -30,8 +30,8 @@ use portcullis::{
     gateway::{
         Answering, ApprovalBrief, Ask, GateError, Gateway, Outcome, Parts, Ports,
         ports::{
-            AppendError, Appended, Batch, Clock, Completion, EventStore, Execution, Page, Query,
-            ReadError, ResultSink, RunError, Targets, WrappedKey,
+            AppendError, Appended, Batch, Clock, Completion, Ending, EventStore, Execution, Page,
+            Query, ReadError, ResultSink, RunError, Targets, WrappedKey,
         },
         seal::{ExportKey, Sealer},
     },
@@ -300,6 +300,7 @@ fn the_agent_never_holds_a_credential_and_a_read_gets_one_that_cannot_write() {
             operation: sql("DELETE FROM books"),
             access: Access::Read,
             budget: Budget::default(),
+            ending: Ending::Commit { at_most: None },
         };
         let never = CancellationToken::new();
         let walled = house.targets.run(delete, &mut Nowhere, &never).await;

@@ -9,7 +9,7 @@ use portcullis::{
         masking::{Cell, ServerColumn},
         operation::{Operation, Param, SqlOperation},
     },
-    gateway::ports::{Completion, Execution, ResultSink, RunError, Targets},
+    gateway::ports::{Completion, Ending, Execution, ResultSink, RunError, Targets},
     targets::{LiveTargets, SecretUrl, TargetEndpoint},
 };
 use tokio_util::sync::CancellationToken;
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::support::postgres::Database;
 
 mod effects;
+mod endings;
 mod limits;
 mod losses;
 mod origins;
@@ -151,12 +152,25 @@ impl Target {
         params: Vec<Param>,
         sink: &mut Gathered,
     ) -> Result<Completion, RunError> {
+        let ending = Ending::Commit { at_most: None };
+        self.end(access, ending, sql, params, sink).await
+    }
+
+    async fn end(
+        &self,
+        access: Access,
+        ending: Ending,
+        sql: &str,
+        params: Vec<Param>,
+        sink: &mut Gathered,
+    ) -> Result<Completion, RunError> {
         let execution = Execution {
             request: RequestId::new(&SessionId::new([1; 16]), [2; 16]),
             connection: name(),
             operation: operation(sql, params),
             access,
             budget: self.budget,
+            ending,
         };
         self.targets.run(execution, sink, &self.cancel).await
     }
@@ -165,6 +179,15 @@ impl Target {
         let mut sink = Gathered::default();
         let completion = self.run_into(access, sql, params, &mut sink).await?;
         Ok((completion, sink))
+    }
+
+    /// A change whose transaction ends as `ending` says.
+    async fn change(&self, ending: Ending, sql: &str) -> Answer {
+        let mut sink = Gathered::default();
+        let ended = self
+            .end(Access::Write, ending, sql, vec![], &mut sink)
+            .await;
+        ended.map(|completion| (completion, sink))
     }
 
     async fn read(&self, sql: &str) -> Answer {

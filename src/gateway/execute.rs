@@ -7,7 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     GateError, Gateway, Ports,
-    ports::{AppendError, Clock, Completion, EventStore, Execution, ResultSink, RunError, Targets},
+    ports::{
+        AppendError, Clock, Completion, Ending, EventStore, Execution, ResultSink, RunError,
+        Targets,
+    },
     seal::{Purpose, SealError, SessionKey},
 };
 use crate::domain::{
@@ -61,6 +64,7 @@ impl<P: Ports> Gateway<P> {
             operation: spent.operation,
             access,
             budget,
+            ending: Ending::Commit { at_most: None },
         };
         let began = self.parts.clock.now();
         let result = if spent.begin_before.is_some_and(|end| began >= end) {
@@ -257,6 +261,13 @@ fn failed(
             let message = masking.message(facts, code.as_deref(), &message, &mut masked);
             (failure, code, message.into_inner())
         }
+        RunError::TooMany { affected, at_most } => (
+            Failure::TooManyRows,
+            None,
+            format!(
+                "It would have changed {affected} rows, and at most {at_most} were agreed to: it was rolled back."
+            ),
+        ),
         RunError::Cancelled { timeout: true } => (
             Failure::Timeout,
             None,

@@ -231,6 +231,45 @@ pub struct Execution {
     pub access: Access,
     /// How much.
     pub budget: Budget,
+    /// What becomes of its transaction.
+    pub ending: Ending,
+}
+
+/// How an effect's transaction ends once its statement has succeeded. A read's is rolled back in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Committed; but where it changed more rows than `at_most`, or the target cannot say how many, rolled back.
+    Commit {
+        /// The most rows it may change; `None`: any number.
+        at_most: Option<u64>,
+    },
+    /// Rolled back whatever it did: a dry run, or a preview. Waits for locks only shortly, since nobody depends on it
+    /// and others would wait behind it. What cannot be rolled back wholly is refused before it is begun.
+    RollBack,
+}
+
+impl Ending {
+    /// Why a transaction that changed `affected` rows must not be committed. For targets to ask before they commit.
+    pub fn refuses(self, affected: Option<u64>) -> Option<RunError> {
+        let Self::Commit {
+            at_most: Some(at_most),
+        } = self
+        else {
+            return None;
+        };
+        match affected {
+            Some(affected) if affected <= at_most => None,
+            Some(affected) => Some(RunError::TooMany { affected, at_most }),
+            None => Some(RunError::Refused {
+                code: None,
+                message: format!(
+                    "it may change at most {at_most} rows, and the target does not say how many it changed: it was \
+                     rolled back"
+                ),
+                second_wall: false,
+            }),
+        }
+    }
 }
 
 /// Takes a result as it streams in. Called in order: columns, rows; notices at any time.
@@ -266,6 +305,14 @@ pub enum RunError {
         /// Whether it was the read-only wall that refused.
         second_wall: bool,
     },
+    /// It changed more rows than its [`Ending`] allows, and was rolled back: nothing changed.
+    #[error("it would change {affected} rows, and at most {at_most} were agreed to")]
+    TooMany {
+        /// How many it changed before it was rolled back.
+        affected: u64,
+        /// How many it might have.
+        at_most: u64,
+    },
     /// Cancelled at the time limit or because the caller left, and known to have changed nothing.
     #[error("cancelled")]
     Cancelled {
@@ -280,7 +327,8 @@ pub enum RunError {
 /// The things that can be reached.
 pub trait Targets: Send + Sync + 'static {
     /// Runs `execution` once, streaming into `sink`. Never retries. With [`Access::Read`] nothing can be changed, even
-    /// by a statement that tries. Stops and cancels at the target when `cancel` fires or the budget's time is up.
+    /// by a statement that tries. With [`Access::Write`] its transaction ends as `execution.ending` says. Stops and cancels
+    /// at the target when `cancel` fires or the budget's time is up.
     fn run(
         &self,
         execution: Execution,

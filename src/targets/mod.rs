@@ -201,9 +201,13 @@ impl Targets for LiveTargets {
         let Operation::Sql(operation) = &execution.operation;
         match &endpoint.target {
             Target::Postgres(target) => {
-                target.run(operation, &execution.budget, sink, cancel).await
+                let (budget, ending) = (&execution.budget, execution.ending);
+                target.run(operation, budget, ending, sink, cancel).await
             }
-            Target::Sqlite(target) => target.run(operation, &execution.budget, sink, cancel).await,
+            Target::Sqlite(target) => {
+                let (budget, ending) = (&execution.budget, execution.ending);
+                target.run(operation, budget, ending, sink, cancel).await
+            }
         }
     }
 

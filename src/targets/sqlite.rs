@@ -1,8 +1,8 @@
 //! One statement on a SQLite file.
 //!
 //! A read has a handle opened read-only, and an authorizer that lets a statement do nothing but read. An effect has a
-//! writable handle of its own, in one transaction that is committed once its statement has succeeded; neither can
-//! reach another file, load code or end that transaction. SQLite works on a thread of its own kind, which hands rows
+//! writable handle of its own, in one transaction that ends as its [`Ending`] says once its statement has succeeded;
+//! neither can reach another file, load code or end that transaction. SQLite works on a thread of its own kind, which hands rows
 //! over in small batches and stops as soon as nobody takes them.
 //!
 //! Values keep SQLite's storage class: integers and reals are numbers (an infinity is text, JSON has none), text is
@@ -35,7 +35,7 @@ use crate::{
         masking::{Cell, ServerColumn, ServerOrigin},
         operation::{Param, SqlOperation},
     },
-    gateway::ports::{Completion, ResultSink, RunError},
+    gateway::ports::{Completion, Ending, ResultSink, RunError},
 };
 
 /// Statements that run at the same time, per endpoint.
@@ -73,6 +73,8 @@ enum Failure {
     Sqlite(rusqlite::Error),
     /// The gateway's own refusal. Nothing was changed.
     Own(String),
+    /// Rolled back for what it did.
+    NotCommitted(RunError),
     Unreachable(String),
     Stopped,
     /// The commit failed in a way that may have left it done.
@@ -90,6 +92,7 @@ struct Work {
     statement: String,
     params: Vec<Param>,
     budget: Budget,
+    ending: Ending,
     stopped: Arc<AtomicBool>,
     deadline: Instant,
     out: mpsc::Sender<Said>,
@@ -135,6 +138,7 @@ impl Sqlite {
         self: &Arc<Self>,
         operation: &SqlOperation,
         budget: &Budget,
+        ending: Ending,
         sink: &mut dyn ResultSink,
         cancel: &CancellationToken,
     ) -> Result<Completion, RunError> {
@@ -160,6 +164,7 @@ impl Sqlite {
             statement: operation.statement.clone(),
             params: operation.params.clone(),
             budget: *budget,
+            ending,
             stopped: stopped.clone(),
             deadline: Instant::now() + budget.timeout,
             out,
@@ -232,6 +237,7 @@ impl Sqlite {
                 timeout: stop.unwrap_or(true),
             },
             Failure::Own(message) => own(message),
+            Failure::NotCommitted(error) => error,
             Failure::Unreachable(message) => RunError::Unreachable(message),
             Failure::Unknown(message) => RunError::Unknown(message),
             Failure::Sqlite(rusqlite::Error::MultipleStatement) => {
@@ -343,6 +349,12 @@ fn write(connection: &mut Connection, work: &Work) -> Result<Completion, Failure
         Ok(_) => return Err(Failure::Stopped),
         Err(failure) => return Err(failure),
     };
+    if let Some(error) = work.ending.refuses(completion.affected) {
+        return Err(Failure::NotCommitted(error));
+    }
+    if work.ending == Ending::RollBack {
+        return Ok(completion);
+    }
     // Once it has begun, nothing stops it half-way.
     connection.progress_handler(0, None::<fn() -> bool>)?;
     match connection.execute_batch("COMMIT") {

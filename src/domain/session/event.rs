@@ -353,6 +353,8 @@ pub enum Failure {
     Target,
     /// The read-only transaction or role refused a write that had been judged a read: the second wall held.
     SecondWall,
+    /// It changed more rows than were agreed to, and was rolled back.
+    TooManyRows,
     /// It took longer than its budget and was cancelled.
     Timeout,
     /// The caller left and it was cancelled.

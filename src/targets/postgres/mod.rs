@@ -2,8 +2,8 @@
 //!
 //! A read runs with the read credential inside `BEGIN READ ONLY … ROLLBACK`. The whole conversation is one flight of
 //! messages, so it costs one round trip; only a statement not seen lately is described first, because what its columns
-//! come from must be known before their first value is handed on. An effect runs in one transaction that is committed
-//! once its statement has succeeded.
+//! come from must be known before their first value is handed on. An effect runs in one transaction that ends as its
+//! [`Ending`] says once its statement has succeeded.
 //!
 //! The caller's text goes through the extended protocol alone, where the server refuses a second statement. What it
 //! left behind in the session is gone before the connection is lent again: a rollback undoes what a read set, its
@@ -33,7 +33,7 @@ use crate::{
         masking::{Cell, ServerColumn},
         operation::{Param, SqlOperation},
     },
-    gateway::ports::{Completion, ResultSink, RunError},
+    gateway::ports::{Completion, Ending, ResultSink, RunError},
 };
 
 use address::Address;
@@ -55,6 +55,8 @@ const SLACK: Duration = Duration::from_millis(250);
 const GRACE: Duration = Duration::from_secs(3);
 /// Nobody waits for a lock longer than this: a statement that waits makes others wait behind it.
 const LONGEST_LOCK_WAIT: Duration = Duration::from_secs(10);
+/// The same for what is rolled back anyway.
+const LONGEST_LOCK_WAIT_TO_ROLL_BACK: Duration = Duration::from_secs(2);
 /// How much of a result that is not wanted any more is read to keep its connection.
 const WORTH_READING: usize = 256 << 10;
 /// Statements remembered as described.
@@ -102,6 +104,8 @@ enum Failure {
     Wire(WireError),
     /// The gateway's own refusal: nothing was run, or what was run is rolled back.
     Own(String),
+    /// Rolled back for what it did.
+    NotCommitted(RunError),
     /// Stopped before it was committed.
     Stopped,
     /// Nobody knows.
@@ -155,6 +159,7 @@ impl Postgres {
         &self,
         operation: &SqlOperation,
         budget: &Budget,
+        ending: Ending,
         sink: &mut dyn ResultSink,
         cancel: &CancellationToken,
     ) -> Result<Completion, RunError> {
@@ -177,7 +182,7 @@ impl Postgres {
             match self.access {
                 Access::Read => self.read(&mut lease, operation, budget, sink).await,
                 Access::Write => {
-                    self.write(&mut lease, operation, budget, sink, &progress)
+                    self.write(&mut lease, operation, budget, ending, sink, &progress)
                         .await
                 }
             }
@@ -222,6 +227,7 @@ impl Postgres {
             _ if stopped && !past_return => RunError::Cancelled { timeout },
             Failure::Stopped => RunError::Cancelled { timeout },
             Failure::Own(message) => refused(None, message, false),
+            Failure::NotCommitted(error) => error,
             Failure::Server(message) if message.code == "57014" && (stopped || timeout) => {
                 RunError::Cancelled { timeout }
             }
@@ -284,14 +290,14 @@ impl Postgres {
             self.remember(statement, Known { until, params });
         }
         let mut opening = String::from("BEGIN READ ONLY; ");
-        opening.push_str(&limits(budget, "SET LOCAL"));
+        opening.push_str(&limits(budget, LONGEST_LOCK_WAIT, "SET LOCAL"));
         wire.queue_own(&opening).map_err(abandon)?;
         wire.queue_run(&operation.statement, &[], params(operation))
             .map_err(abandon)?;
         wire.queue_own(UNDO).map_err(abandon)?;
         // The three travel together. Should the first fail, the session's default still lets nothing be written.
         wire.send().await.map_err(abandon)?;
-        if let Some(refused) = opened(wire, sink).await.map_err(abandon)? {
+        if let Some(refused) = answered(wire, sink).await.map_err(abandon)? {
             return Err((Failure::Server(refused), After::Abandon));
         }
         let ran = self.consume(wire, operation, sink, Rest::Leave).await;
@@ -375,11 +381,12 @@ impl Postgres {
         lease: &mut Lease,
         operation: &SqlOperation,
         budget: &Budget,
+        ending: Ending,
         sink: &mut dyn ResultSink,
         progress: &Progress,
     ) -> Ended {
         let ended = self
-            .try_write(lease, operation, budget, sink, progress)
+            .try_write(lease, operation, budget, ending, sink, progress)
             .await;
         match ended {
             Ok(completion) => Ended {
@@ -398,10 +405,15 @@ impl Postgres {
         lease: &mut Lease,
         operation: &SqlOperation,
         budget: &Budget,
+        ending: Ending,
         sink: &mut dyn ResultSink,
         progress: &Progress,
     ) -> Result<Completion, (Failure, After)> {
         let abandon = |error: WireError| (Failure::Wire(error), After::Abandon);
+        let lock_wait = match ending {
+            Ending::Commit { .. } => LONGEST_LOCK_WAIT,
+            Ending::RollBack => LONGEST_LOCK_WAIT_TO_ROLL_BACK,
+        };
         let wire = lease.wire().map_err(abandon)?;
         wire.limit_messages(longest_message(budget));
         self.describe(wire, operation, sink).await?;
@@ -409,10 +421,10 @@ impl Postgres {
             return Err((Failure::Stopped, After::Discard));
         }
         // Awaited, unlike in a read: without its transaction the statement would be committed as it ends.
-        let opening = format!("BEGIN; {}", limits(budget, "SET LOCAL"));
+        let opening = format!("BEGIN; {}", limits(budget, lock_wait, "SET LOCAL"));
         wire.queue_own(&opening).map_err(abandon)?;
         wire.send().await.map_err(abandon)?;
-        if let Some(refused) = opened(wire, sink).await.map_err(abandon)? {
+        if let Some(refused) = answered(wire, sink).await.map_err(abandon)? {
             return Err((Failure::Server(refused), After::Discard));
         }
         if progress.stopping.load(Ordering::SeqCst) {
@@ -426,6 +438,10 @@ impl Postgres {
             Err(Failure::Server(message))
                 if message.code == "25001" && wants_no_transaction(&operation.statement) =>
             {
+                if ending != (Ending::Commit { at_most: None }) {
+                    let why = "PostgreSQL runs it outside transactions only, so it could not be rolled back: it was not run";
+                    return Err((Failure::Own(why.into()), After::Discard));
+                }
                 // The server refused before it began: this is the one case in which the statement is sent again.
                 wire.queue_own("ROLLBACK").map_err(abandon)?;
                 wire.send().await.map_err(abandon)?;
@@ -444,6 +460,13 @@ impl Postgres {
         if ran.status == TransactionStatus::Idle {
             // The statement itself ended the transaction, in which nothing else had happened.
             return Ok(completion);
+        }
+        if let Some(error) = ending.refuses(completion.affected) {
+            // Closing the connection rolls back.
+            return Err((Failure::NotCommitted(error), After::Discard));
+        }
+        if ending == Ending::RollBack {
+            return roll_back(wire, sink).await.map(|()| completion);
         }
         if progress.stopping.load(Ordering::SeqCst) {
             return Err((Failure::Stopped, After::Discard));
@@ -492,7 +515,8 @@ impl Postgres {
         if progress.stopping.load(Ordering::SeqCst) {
             return Err((Failure::Stopped, After::Discard));
         }
-        wire.queue_own(&limits(budget, "SET")).map_err(abandon)?;
+        wire.queue_own(&limits(budget, LONGEST_LOCK_WAIT, "SET"))
+            .map_err(abandon)?;
         wire.send().await.map_err(abandon)?;
         wire.settle().await.map_err(abandon)?;
         if progress.stopping.load(Ordering::SeqCst) {
@@ -744,8 +768,8 @@ fn unreadable(column: &ServerColumn) -> Failure {
 
 // ---------------------------------------------------------------------------------------------- the conversation
 
-/// Awaits the answer to what opens a transaction.
-async fn opened(
+/// Awaits the answer to a statement of the gateway's own, such as what opens a transaction.
+async fn answered(
     wire: &mut Wire,
     sink: &mut dyn ResultSink,
 ) -> Result<Option<Box<ServerMessage>>, WireError> {
@@ -758,6 +782,19 @@ async fn opened(
             _ => {}
         }
     }
+}
+
+/// Undoes what has succeeded, after what would have been checked at its commit has been.
+async fn roll_back(wire: &mut Wire, sink: &mut dyn ResultSink) -> Result<(), (Failure, After)> {
+    let abandon = |error: WireError| (Failure::Wire(error), After::Abandon);
+    for step in ["SET CONSTRAINTS ALL IMMEDIATE", "ROLLBACK"] {
+        wire.queue_own(step).map_err(abandon)?;
+        wire.send().await.map_err(abandon)?;
+        if let Some(refused) = answered(wire, sink).await.map_err(abandon)? {
+            return Err((Failure::Server(refused), After::Discard));
+        }
+    }
+    Ok(())
 }
 
 /// Reads a little further; whether that was the end of the statement.
@@ -793,9 +830,9 @@ fn longest_message(budget: &Budget) -> usize {
     usize::try_from(budget.bytes.saturating_mul(2).saturating_add(1 << 20)).unwrap_or(usize::MAX)
 }
 
-fn limits(budget: &Budget, set: &str) -> String {
+fn limits(budget: &Budget, longest_lock_wait: Duration, set: &str) -> String {
     let statement = budget.timeout.as_millis().clamp(1, 2_000_000_000);
-    let lock = statement.min(LONGEST_LOCK_WAIT.as_millis());
+    let lock = statement.min(longest_lock_wait.as_millis());
     format!("{set} statement_timeout = {statement}; {set} lock_timeout = {lock}")
 }
 

@@ -16,7 +16,7 @@ use sqlparser::{
 use crate::domain::{connection::Budget, operation::SqlOperation, session::Preview};
 
 use super::{
-    Postgres, UNDO, limits, params,
+    LONGEST_LOCK_WAIT, Postgres, UNDO, limits, params,
     wire::{Reply, Wire, WireError, cells},
     words,
 };
@@ -136,7 +136,7 @@ async fn explain(
     wire.limit_messages(16 << 20);
     wire.queue_own(&format!(
         "BEGIN READ ONLY; {}",
-        limits(&budget, "SET LOCAL")
+        limits(&budget, LONGEST_LOCK_WAIT, "SET LOCAL")
     ))?;
     wire.queue_run(
         &format!("EXPLAIN (FORMAT JSON) {statement}"),
