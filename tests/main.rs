@@ -12,6 +12,7 @@ mod classify;
 mod cli;
 mod dependencies;
 mod exfiltration;
+mod guarded_mariadb;
 mod guarded_postgres;
 mod http;
 mod kill;

@@ -14,12 +14,13 @@ use portcullis::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::support::postgres::Database;
+use crate::support::{mariadb, postgres::Database};
 
 mod effects;
 mod endings;
 mod limits;
 mod losses;
+mod mysql;
 mod origins;
 mod reads;
 mod sqlite;
@@ -138,6 +139,17 @@ impl Target {
     fn postgres_unguarded(database: &Database) -> Self {
         let admin = database.admin_url();
         Self::of(ConnectionKind::Postgres, &admin, &admin)
+    }
+
+    fn mysql(database: &mariadb::Database) -> Self {
+        let (read, write) = (database.read_url(), database.write_url());
+        Self::of(ConnectionKind::Mysql, &read, &write)
+    }
+
+    /// Reading with a credential that could do anything, so that what holds is the session alone.
+    fn mysql_unguarded(database: &mariadb::Database) -> Self {
+        let admin = database.admin_url();
+        Self::of(ConnectionKind::Mysql, &admin, &admin)
     }
 
     fn timeout(mut self, millis: u64) -> Self {

@@ -23,8 +23,10 @@ use crate::{
     gateway::ports::{Completion, Execution, ResultSink, RunError, Targets},
 };
 
+mod mysql;
 mod postgres;
 mod sqlite;
+mod trust;
 
 /// A URL with a credential in it. It can be used here and printed nowhere.
 #[derive(Clone, PartialEq, Eq)]
@@ -52,7 +54,8 @@ pub struct TargetEndpoint {
     pub kind: ConnectionKind,
     /// Which of its credentials this is.
     pub access: Access,
-    /// The address, credential included: `postgres://user:password@host/database`, or for SQLite a path, with or
+    /// The address, credential included: `postgres://user:password@host/database`,
+    /// `mysql://user:password@host/database`, or for SQLite a path, with or
     /// without `sqlite:` before it.
     pub url: SecretUrl,
 }
@@ -81,6 +84,7 @@ struct Endpoint {
 }
 
 enum Target {
+    Mysql(Arc<mysql::Mysql>),
     Postgres(Arc<postgres::Postgres>),
     Sqlite(Arc<sqlite::Sqlite>),
 }
@@ -159,6 +163,7 @@ impl Endpoint {
                 ConnectionKind::Postgres => {
                     Target::Postgres(postgres::Postgres::open(url, endpoint.access)?)
                 }
+                ConnectionKind::Mysql => Target::Mysql(mysql::Mysql::open(url, endpoint.access)?),
                 ConnectionKind::Sqlite => {
                     Target::Sqlite(sqlite::Sqlite::open(url, endpoint.access)?)
                 }
@@ -169,6 +174,7 @@ impl Endpoint {
     fn kind(&self) -> ConnectionKind {
         match self.target {
             Target::Postgres(_) => ConnectionKind::Postgres,
+            Target::Mysql(_) => ConnectionKind::Mysql,
             Target::Sqlite(_) => ConnectionKind::Sqlite,
         }
     }
@@ -176,6 +182,7 @@ impl Endpoint {
     fn close(&self) {
         match &self.target {
             Target::Postgres(postgres) => postgres.close(),
+            Target::Mysql(mysql) => mysql.close(),
             Target::Sqlite(sqlite) => sqlite.close(),
         }
     }
@@ -204,6 +211,10 @@ impl Targets for LiveTargets {
                 let (budget, ending) = (&execution.budget, execution.ending);
                 target.run(operation, budget, ending, sink, cancel).await
             }
+            Target::Mysql(target) => {
+                let (budget, ending) = (&execution.budget, execution.ending);
+                target.run(operation, budget, ending, sink, cancel).await
+            }
             Target::Sqlite(target) => {
                 let (budget, ending) = (&execution.budget, execution.ending);
                 target.run(operation, budget, ending, sink, cancel).await
@@ -221,6 +232,10 @@ impl Targets for LiveTargets {
         match self.endpoint(connection, Access::Read).as_deref() {
             Some(Endpoint {
                 target: Target::Postgres(target),
+                ..
+            }) => target.preview(operation, limit).await,
+            Some(Endpoint {
+                target: Target::Mysql(target),
                 ..
             }) => target.preview(operation, limit).await,
             Some(Endpoint {

@@ -2,6 +2,7 @@
 
 pub(crate) mod gateway;
 pub(crate) mod http;
+pub(crate) mod mariadb;
 pub(crate) mod oidc;
 pub(crate) mod openapi;
 pub(crate) mod people;

@@ -10,9 +10,16 @@ use crate::domain::classify::{Effect, Facts};
 /// SQLSTATE classes raised before any row is looked at, or without looking: what they quote is the statement's own
 /// text or a name in the schema (PostgreSQL, appendix A).
 const WITHOUT_VALUES: [&str; 9] = ["08", "0A", "25", "28", "3D", "3F", "42", "53", "57"];
+/// The same for MySQL and MariaDB, by their own numbers: their classes mix what is in the text with what is in a row
+/// (42000 is both a syntax error and `Variable … can't be set to the value of '…'`).
+const NUMBERS_WITHOUT_VALUES: [u16; 22] = [
+    1044, 1045, 1046, 1049, 1050, 1051, 1052, 1054, 1064, 1142, 1143, 1146, 1205, 1213, 1227, 1290,
+    1295, 1305, 1317, 1370, 1792, 1969,
+];
 
 impl Masking {
-    /// Masks a target's error message; `code` is its SQLSTATE, where it has one.
+    /// Masks a target's error message; `code` is its SQLSTATE, where it has one, with the server's own number after a
+    /// slash where it has that: `42S22/1054`.
     pub fn message(
         &self,
         facts: &Facts,
@@ -20,8 +27,12 @@ impl Masking {
         text: &str,
         counts: &mut MaskedCounts,
     ) -> Masked<String> {
-        let without_values =
-            code.is_some_and(|code| WITHOUT_VALUES.iter().any(|class| code.starts_with(class)));
+        let without_values = code.is_some_and(|code| match code.split_once('/') {
+            Some((_, number)) => number
+                .parse()
+                .is_ok_and(|number| NUMBERS_WITHOUT_VALUES.contains(&number)),
+            None => WITHOUT_VALUES.iter().any(|class| code.starts_with(class)),
+        });
         if without_values || !self.touches_masked_columns(facts) {
             return self.text(text, counts);
         }

@@ -338,11 +338,13 @@ pub(super) struct KindText(pub(super) ConnectionKind);
 
 impl FromNode for KindText {
     fn read(node: &Node, problems: &mut Problems<'_>) -> Option<Self> {
-        const KINDS: [(&str, ConnectionKind); 2] = [
+        const KINDS: [(&str, ConnectionKind); 4] = [
             ("postgres", ConnectionKind::Postgres),
+            ("mysql", ConnectionKind::Mysql),
+            ("mariadb", ConnectionKind::Mysql),
             ("sqlite", ConnectionKind::Sqlite),
         ];
-        const WITHOUT_A_TARGET: [&str; 4] = ["mysql", "mssql", "http", "command"];
+        const WITHOUT_A_TARGET: [&str; 3] = ["mssql", "http", "command"];
         let text = scalar(node, "a kind of connection", problems)?;
         let known = KINDS.iter().find(|(name, _)| *name == text);
         let allowed = choices(text, "allowed", KINDS.iter().map(|(name, _)| *name));

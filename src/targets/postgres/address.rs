@@ -3,13 +3,11 @@
 //! INVARIANT: nothing goes over a network unencrypted or to a server whose certificate was not verified. Without TLS
 //! only this machine's loopback is reached, whatever the URL says.
 
-use std::{fmt, net::IpAddr, path::Path, sync::Arc};
+use std::{fmt, sync::Arc};
 
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
-use rustls_platform_verifier::BuilderVerifierExt;
+use rustls::{ClientConfig, pki_types::ServerName};
+
+use crate::targets::trust::{self, decoded, is_loopback};
 
 /// A server, a database and a credential.
 pub(super) struct Address {
@@ -22,7 +20,7 @@ pub(super) struct Address {
 }
 
 /// How the server is proven to be the server.
-pub(super) enum Encryption {
+pub(in crate::targets) enum Encryption {
     /// Not at all: the connection never leaves this machine, which is checked again once it stands.
     LoopbackOnly,
     /// By a certificate for its host name.
@@ -97,7 +95,11 @@ impl Address {
 
 impl Encryption {
     /// Every mode that asks for TLS verifies chain and host name: an unverified certificate keeps nobody out.
-    fn choose(host: &str, mode: Option<&str>, root: Option<&str>) -> Result<Self, String> {
+    pub(in crate::targets) fn choose(
+        host: &str,
+        mode: Option<&str>,
+        root: Option<&str>,
+    ) -> Result<Self, String> {
         let loopback = is_loopback(host);
         match mode {
             Some("disable") if !loopback => Err(format!(
@@ -116,65 +118,13 @@ impl Encryption {
     }
 
     fn verified(host: &str, root: Option<&str>) -> Result<Self, String> {
-        let name = ServerName::try_from(host.to_owned())
-            .map_err(|_| format!("`{host}` is not a name a certificate can be for"))?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| format!("TLS cannot be set up: {error}"))?;
-        let config = match root {
-            None | Some("system") => builder
-                .with_platform_verifier()
-                .map_err(|error| {
-                    format!("the machine's certificate authorities cannot be loaded ({error}): install them, set SSL_CERT_FILE, or add sslrootcert=FILE")
-                })?
-                .with_no_client_auth(),
-            Some(file) => builder
-                .with_root_certificates(authorities(Path::new(file))?)
-                .with_no_client_auth(),
-        };
+        let name = trust::server_name(host)?;
+        let config = trust::client_config(root, rustls::ALL_VERSIONS)?;
         Ok(Self::Verified {
             config: Arc::new(config),
             name,
         })
     }
-}
-
-fn authorities(file: &Path) -> Result<RootCertStore, String> {
-    let unreadable =
-        |error: &dyn fmt::Display| format!("sslrootcert `{}`: {error}", file.display());
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| unreadable(&error))? {
-        let certificate = certificate.map_err(|error| unreadable(&error))?;
-        roots.add(certificate).map_err(|error| unreadable(&error))?;
-    }
-    if roots.is_empty() {
-        return Err(unreadable(&"it holds no PEM certificate"));
-    }
-    Ok(roots)
-}
-
-fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-/// Percent-decoding, refusing what is not UTF-8 or holds a NUL, which would end a field of the protocol.
-fn decoded(text: &str, what: &str) -> Result<String, String> {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let escaped = (byte == b'%')
-            .then(|| text.get(at + 1..at + 3))
-            .flatten()
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        out.push(escaped.unwrap_or(byte));
-        at += if escaped.is_some() { 3 } else { 1 };
-    }
-    if out.contains(&0) {
-        return Err(format!("the {what} in its url holds a NUL"));
-    }
-    String::from_utf8(out).map_err(|_| format!("the {what} in its url is not UTF-8"))
 }
 
 #[cfg(test)]
