@@ -66,7 +66,7 @@ use portcullis::{
     },
     gateway::{
         Outcome,
-        ports::{Batch, EventStore, Execution, ResultSink, Targets},
+        ports::{Batch, Ending, EventStore, Execution, ResultSink, Targets},
         seal::{Purpose, Sealer},
     },
     store::Sqlite,
@@ -417,6 +417,7 @@ impl Driver {
             operation: Operation::Sql(operation),
             access: Access::Read,
             budget: Default::default(),
+            ending: Ending::RollBack,
         };
         let mut sink = Unread;
         let ran = self.targets.run(execution, &mut sink, &self.cancel);
@@ -733,6 +734,7 @@ async fn stages(place: &Place, issuer: &Issuer, database: &postgres::Database) {
             operation: Operation::Sql(operation()),
             access: Access::Read,
             budget: connection.budget,
+            ending: Ending::RollBack,
         };
         let began = Instant::now();
         targets.run(execution, &mut masks, &cancel).await.unwrap();

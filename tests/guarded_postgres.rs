@@ -65,12 +65,16 @@ struct Guarded {
 
 impl Guarded {
     async fn new() -> Self {
+        Self::with(POLICY).await
+    }
+
+    async fn with(policy_text: &str) -> Self {
         let database = postgres::database().await;
         psql(&database.write_url(), DATA);
         let provider = Provider::shared();
         let folder = tempfile::tempdir().unwrap();
         let policy = folder.path().join("policy.yaml");
-        let text = POLICY
+        let text = policy_text
             .replace(
                 "https://login.microsoftonline.com/TENANT/v2.0",
                 provider.issuer(),
@@ -192,6 +196,216 @@ async fn psql_made_data_is_masked_and_guarded_with_a_policy_of_fifteen_lines() {
     .map(|kind| export.matches(&format!("\"type\":\"{kind}\"")).count())
     .collect();
     assert_eq!(kinds, [1, 1, 1, 1], "{export}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_approver_sees_exactly_what_would_change_and_nothing_does() {
+    let guarded = Guarded::new().await;
+    let update = "UPDATE customers SET town = town || '!', salary = salary + 1 WHERE town = 'Jena'";
+    let held = guarded.ask(update).await.body["approval"].clone();
+    let seen = guarded.dana.preview(&held).await;
+    assert_eq!(seen.status, StatusCode::OK, "{}", seen.body);
+    nothing_shows(&seen.body.to_string());
+    assert_eq!(
+        (&seen.body["status"], &seen.body["rows"]),
+        (&"finished".into(), &2.into())
+    );
+    let column = |sample: &serde_json::Value, name: &str| {
+        let columns = sample["columns"].as_array().unwrap();
+        let at = columns
+            .iter()
+            .position(|column| column["name"] == name)
+            .unwrap();
+        let rows = sample["rows"].as_array().unwrap();
+        let mut cells: Vec<_> = rows.iter().map(|row| row[at].to_string()).collect();
+        cells.sort();
+        cells
+    };
+    let (before, after) = (&seen.body["before"], &seen.body["after"]);
+    assert_eq!(column(before, "town"), ["\"Jena\"", "\"Jena\""]);
+    assert_eq!(column(after, "town"), ["\"Jena!\"", "\"Jena!\""]);
+    assert_eq!(column(before, "id"), ["1", "3"]);
+    // A pseudonym stays one, so that before and after can be compared.
+    assert_eq!(column(before, "email"), column(after, "email"));
+    assert_eq!(
+        guarded.count("customers WHERE town = 'Jena'").await,
+        2,
+        "nothing has changed"
+    );
+
+    let id = held["id"].as_str().unwrap();
+    let shown = guarded.dana.get(&format!("/v1/approvals/{id}")).await.body;
+    assert_eq!(shown["status"], "pending_approval");
+    assert_eq!(shown["digest"], held["digest"], "the question is the same");
+    assert_eq!(shown["exact_previews"][0]["after"]["rows"], after["rows"]);
+    let asker = guarded.agent.get(&format!("/v1/approvals/{id}")).await.body;
+    assert_eq!(asker["exact_previews"][0]["rows"], 2);
+    assert!(
+        asker["exact_previews"][0]["after"].is_null(),
+        "samples are for who decides: {asker}"
+    );
+    let own = guarded.agent.preview(&held).await;
+    assert_eq!(own.status, StatusCode::FORBIDDEN, "{}", own.body);
+
+    for _ in 0..4 {
+        assert_eq!(guarded.dana.preview(&held).await.status, StatusCode::OK);
+    }
+    let enough = guarded.dana.preview(&held).await;
+    assert_eq!(
+        enough.body["type"], "urn:portcullis:problem:previewed-enough",
+        "{}",
+        enough.body
+    );
+    let done = guarded.dana.approve(&shown).await;
+    assert_eq!(done.body["status"], "succeeded", "{}", done.body);
+    assert_eq!(guarded.count("customers WHERE town = 'Jena!'").await, 2);
+    let late = guarded.dana.preview(&held).await;
+    assert_eq!(late.status, StatusCode::CONFLICT, "{}", late.body);
+    nothing_shows(&guarded.agent.text(&session_of(id, "export")).await);
+}
+
+fn session_of(approval: &str, what: &str) -> String {
+    format!("/v1/sessions/ses_{}/{what}", &approval[4..36])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_kind_of_change_shows_the_rows_it_has() {
+    let guarded = Guarded::new().await;
+    for (sql, rows, before, after) in [
+        (
+            "DELETE FROM orders WHERE customer = 3 -- all of them",
+            100,
+            Some(5),
+            None,
+        ),
+        (
+            "DELETE FROM orders o USING customers c WHERE c.id = o.customer AND c.town = 'Ulm'",
+            100,
+            Some(5),
+            None,
+        ),
+        (
+            "INSERT INTO orders (id, customer, item) VALUES (900, 2, 'x'), (901, 2, 'y')",
+            2,
+            None,
+            Some(2),
+        ),
+        (
+            "UPDATE orders SET item = 'z' FROM customers c WHERE c.id = orders.customer AND c.town = 'Ulm';",
+            100,
+            Some(5),
+            Some(5),
+        ),
+        (
+            "UPDATE orders SET item = 'z' WHERE id = 7 RETURNING id",
+            1,
+            Some(1),
+            Some(1),
+        ),
+        (
+            "UPDATE orders SET item = 'z' WHERE id = -1",
+            0,
+            Some(0),
+            Some(0),
+        ),
+        (
+            "MERGE INTO orders o USING customers c ON c.id = o.customer AND o.id < 9 WHEN MATCHED THEN UPDATE SET item = 'm'",
+            8,
+            None,
+            None,
+        ),
+    ] {
+        let held = guarded.ask(sql).await;
+        assert_eq!(held.status, StatusCode::ACCEPTED, "{sql}: {}", held.body);
+        let seen = guarded.dana.preview(&held.body["approval"]).await.body;
+        nothing_shows(&seen.to_string());
+        assert_eq!(seen["rows"], rows, "{sql}: {seen}");
+        let shown = |sample: &str| seen[sample]["rows"].as_array().map(Vec::len);
+        assert_eq!(
+            (shown("before"), shown("after")),
+            (before, after),
+            "{sql}: {seen}"
+        );
+    }
+    assert_eq!(guarded.count("orders WHERE item LIKE 'item %'").await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_in_a_preview_says_so_and_quotes_nothing() {
+    let guarded = Guarded::new().await;
+    for sql in [
+        "UPDATE customers SET salary = salary * 100 WHERE id = 2",
+        "UPDATE customers SET id = 1 WHERE id = 2",
+        "UPDATE customers SET town = 'x' WHERE email::integer = 1",
+        "DELETE FROM customers WHERE id = 2",
+    ] {
+        let held = guarded.ask(sql).await;
+        assert_eq!(held.status, StatusCode::ACCEPTED, "{sql}: {}", held.body);
+        let seen = guarded.dana.preview(&held.body["approval"]).await;
+        nothing_shows(&seen.body.to_string());
+        assert_eq!(seen.body["status"], "failed", "{sql}: {}", seen.body);
+        let id = held.body["approval"]["id"].as_str().unwrap();
+        nothing_shows(&guarded.agent.text(&session_of(id, "events")).await);
+    }
+    let held = guarded
+        .ask("UPDATE orders SET id = sly(3) WHERE id = 1")
+        .await;
+    if held.status == StatusCode::ACCEPTED {
+        let refused = guarded.dana.preview(&held.body["approval"]).await;
+        assert_eq!(
+            refused.body["type"], "urn:portcullis:problem:no-exact-preview",
+            "{}",
+            refused.body
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_grew_is_asked_about_again_and_an_old_answer_is_none() {
+    let guarded = Guarded::with(
+        &POLICY.replace("groups: [db-admins]", "groups: [db-admins], rows_factor: 2"),
+    )
+    .await;
+    guarded.database.prepare("ANALYZE orders").await;
+    let held = guarded
+        .ask("DELETE FROM orders WHERE customer = 3")
+        .await
+        .body["approval"]
+        .clone();
+    let seen = guarded.dana.preview(&held).await.body;
+    assert_eq!(seen["rows"], 100);
+    let more = "INSERT INTO orders SELECT n, 3, 'more' FROM generate_series(1000, 1200) n";
+    guarded
+        .database
+        .owner()
+        .await
+        .batch_execute(more)
+        .await
+        .unwrap();
+    let asked = guarded.dana.approve(&held).await.body;
+    assert_eq!(asked["status"], "pending_approval", "{asked}");
+    assert_eq!(
+        asked["again"],
+        serde_json::json!({"question": 2, "rows": 301, "at_most": 200}),
+        "{asked}"
+    );
+    assert!(asked["answers"].as_array().unwrap().is_empty());
+    assert_ne!(asked["digest"], held["digest"]);
+    assert_eq!(
+        guarded.count("orders WHERE customer = 3").await,
+        301,
+        "it was rolled back"
+    );
+
+    let old = guarded.dana.approve(&held).await;
+    assert_eq!(
+        old.body["type"], "urn:portcullis:problem:other-digest",
+        "{}",
+        old.body
+    );
+    let done = guarded.dana.approve(&asked).await.body;
+    assert_eq!(done["status"], "succeeded", "{done}");
+    assert_eq!(guarded.count("orders WHERE customer = 3").await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -48,6 +48,7 @@ fn reads(objects: &[&str], outputs: Outputs) -> Facts {
             })
             .collect(),
         outputs,
+        runs_unjudged: false,
         ..Facts::unknown("test")
     }
 }
@@ -257,6 +258,7 @@ fn a_column_is_clear_only_where_text_and_server_both_say_so() {
         let facts = match objects {
             [] => Facts {
                 outputs,
+                runs_unjudged: false,
                 ..Facts::unknown("test")
             },
             objects => reads(objects, outputs),

@@ -309,6 +309,7 @@ fn the_agent_never_holds_a_credential_and_a_read_gets_one_that_cannot_write() {
                 walled,
                 Err(RunError::Refused {
                     second_wall: true,
+                    unread: false,
                     ..
                 })
             ),

@@ -107,6 +107,8 @@ pub(crate) mod story {
                 digest: Hash::of(b"operation"),
                 expires_at,
                 policy: Hash::of(b"policy"),
+                rows_factor: None,
+                again: None,
             },
             preview: Some(Preview {
                 estimated_rows: Some(3),
@@ -143,6 +145,7 @@ pub(crate) mod story {
             instance: "one".into(),
             lease_until,
             policy: Hash::of(b"policy"),
+            at_most: None,
         })
     }
 

@@ -20,7 +20,10 @@ mod world;
 
 use std::{collections::BTreeMap, time::Duration};
 
-use portcullis::domain::session::{Answer, Request, RequestStatus};
+use portcullis::domain::{
+    record::Hash,
+    session::{Answer, Request, RequestStatus},
+};
 
 use crate::support::people::{SOMEONE, principal};
 
@@ -73,6 +76,11 @@ fn whatever_is_lost_repeated_delayed_or_crashes_the_promises_hold() {
         "execution.finished",
         "execution.failed",
         "execution.outcome_unknown",
+        "too many rows",
+        "rehearsal",
+        "preview.started",
+        "preview.finished",
+        "preview.failed",
     ] {
         assert!(
             !enough || happened.get(what) > Some(&20),
@@ -95,8 +103,15 @@ async fn by_chance(seed: u64) -> World {
     // Some seeds have next to no trouble, so that long stories are told to their end.
     let trouble = *chance.one_of(&[0, 2, 6, 15]);
     let name = format!("PORTCULLIS_SIM_SEED={seed}");
-    let rules = *chance.one_of(&[Rules::USUAL, Rules::USUAL, TWO_OF_THEM, TWO_GROUPS]);
+    let rules = *chance.one_of(&[
+        Rules::USUAL,
+        AT_MOST_TWICE,
+        AT_MOST_TWICE,
+        TWO_OF_THEM,
+        TWO_GROUPS,
+    ]);
     let mut world = World::new(name, seed, rules);
+    world.grow(*chance.one_of(&[1, 40]));
     let mut story = Story::default();
     for _ in 0..STEPS {
         story.step(&mut world, &mut chance, trouble).await;
@@ -150,7 +165,12 @@ impl Story {
                 }
             }
             58..68 => self.ask(world, chance),
-            68..80 => self.answer(world, chance),
+            68..76 => self.answer(world, chance),
+            76 => {
+                let rows = *chance.one_of(&[1, 3, 40, 400]);
+                world.grow(rows);
+            }
+            77..80 => self.preview(world, chance),
             80..84 => {
                 let instance = *chance.one_of(&world.awake());
                 world.reconcile(instance);
@@ -265,6 +285,21 @@ impl Story {
         sessions.map(|(id, _)| id.clone()).collect()
     }
 
+    fn preview(&mut self, world: &mut World, chance: &mut Chance) {
+        let approvals = world.approvals();
+        // Mostly of what was asked last: what was asked long ago is over.
+        let last = approvals.len().saturating_sub(1 + chance.below(3));
+        if let Some((approval, ..)) = approvals.get(last) {
+            let who = if chance.percent(80) {
+                *chance.one_of(&["carla", "erik", "olga"])
+            } else {
+                chance.one_of(&SOMEONE).name
+            };
+            let instance = *chance.one_of(&world.awake());
+            world.preview(instance, who, approval);
+        }
+    }
+
     /// An answer is written, or one that was written is delivered; it may come again.
     fn answer(&mut self, world: &mut World, chance: &mut Chance) {
         let mail = if !self.mail.is_empty() && chance.percent(35) {
@@ -276,7 +311,7 @@ impl Story {
             }
         } else {
             let approvals = world.approvals();
-            let Some((approval, digest, _)) = approvals.get(chance.below(approvals.len().max(1)))
+            let Some((approval, digest, ..)) = approvals.get(chance.below(approvals.len().max(1)))
             else {
                 return;
             };
@@ -327,7 +362,7 @@ fn other(mut rules: Rules, chance: &mut Chance) -> Rules {
         Say::Ask(&["dba", "owners"]),
         Say::Ask(&["release"]),
     ];
-    match chance.below(11) {
+    match chance.below(13) {
         0..3 => rules.delete = *chance.one_of(&SAYS),
         3 => rules.update = *chance.one_of(&SAYS),
         4 => rules.salaries = *chance.one_of(&SAYS),
@@ -339,6 +374,7 @@ fn other(mut rules: Rules, chance: &mut Chance) -> Rules {
         }
         8 => rules.writable = !rules.writable,
         9 => rules.crm = !rules.crm,
+        10 | 11 => rules.dba_factor = *chance.one_of(&[None, Some(1), Some(4)]),
         _ => rules.keep_results = !rules.keep_results,
     }
     if rules == Rules::USUAL || rules.crm {
@@ -364,12 +400,10 @@ async fn comes_to_rest(world: &mut World) {
         let Some(approval) = &request.approval else {
             continue;
         };
-        let told = world
-            .hub
-            .state()
-            .notices
-            .iter()
-            .any(|notice| notice.request.request_id == id);
+        let told = world.hub.state().notices.iter().any(|notice| {
+            notice.request.request_id == id
+                && notice.approval.terms.digest == approval.requested.terms.digest
+        });
         if request.status() == RequestStatus::PendingApproval
             && approval.requested.terms.expires_at > now
             && !told
@@ -411,6 +445,10 @@ enum Act {
     Ask(usize, &'static str, Statement),
     /// Someone answers the question about the ask of this number.
     Answer(usize, &'static str, Answer),
+    /// Someone looks at what the ask of this number would change.
+    Preview(usize, &'static str),
+    /// From now on a change finds so many rows.
+    Grow(u64),
     Reconcile,
     Pass(Duration),
     Policy(Rules),
@@ -447,7 +485,36 @@ const TWO_OF_OTHERS: Rules = Rules {
     ..TWO_OF_THEM
 };
 
-const SCENARIOS: [Scenario; 9] = [
+const AT_MOST_TWICE: Rules = Rules {
+    dba_factor: Some(2),
+    ..Rules::USUAL
+};
+
+const SCENARIOS: [Scenario; 11] = [
+    Scenario {
+        name: "an approver looks before they say yes",
+        rules: Rules::USUAL,
+        acts: &[
+            Act::Ask(1, "bot", Statement::Delete),
+            Act::Preview(1, "bot"),
+            Act::Preview(1, "carla"),
+            Act::Answer(1, "carla", Answer::Approve),
+            Act::Preview(1, "erik"),
+        ],
+        ends: &[(1, RequestStatus::Succeeded)],
+    },
+    Scenario {
+        name: "a table grows while an approver thinks, and they are asked again",
+        rules: AT_MOST_TWICE,
+        acts: &[
+            Act::Ask(1, "bot", Statement::Delete),
+            Act::Grow(7),
+            Act::Answer(1, "carla", Answer::Approve),
+            Act::Reconcile,
+            Act::Answer(1, "carla", Answer::Approve),
+        ],
+        ends: &[(1, RequestStatus::Succeeded)],
+    },
     Scenario {
         name: "who said yes is no longer asked, and then is again",
         rules: TWO_OF_THEM,
@@ -568,17 +635,25 @@ impl Scenario {
                 let digest = world.asked.iter().find(|(_, asked)| asked.number == number);
                 let digest = *digest.unwrap().0;
                 let approvals = world.approvals();
-                let approval = approvals.iter().find(|(_, of, _)| *of == digest);
-                if let Some((approval, ..)) = approval {
+                let approval = approvals.iter().find(|(.., of)| *of == digest);
+                if let Some((approval, digest, ..)) = approval {
                     let mail = Mail {
                         who,
                         approval: approval.clone(),
                         answer,
-                        digest,
+                        digest: *digest,
                     };
                     world.answer(instance, &mail);
                 }
             }
+            Act::Preview(number, who) => {
+                let of = |asked: &Hash| world.asked[asked].number == number;
+                let approvals = world.approvals();
+                if let Some((approval, ..)) = approvals.iter().find(|(.., asked)| of(asked)) {
+                    world.preview(instance, who, approval);
+                }
+            }
+            Act::Grow(rows) => world.grow(rows),
             Act::Reconcile => world.reconcile(instance),
             Act::Pass(time) => world.advance(time),
             Act::Policy(rules) => world.set_rules(rules),
@@ -727,14 +802,16 @@ fn every_step_may_be_repeated_at_once_or_later() {
                         if number == repeated {
                             for _ in 0..times {
                                 // At once, in the same process and in another.
-                                if !matches!(act, Act::Pass(_)) {
+                                if !matches!(act, Act::Pass(_) | Act::Grow(_)) {
                                     Scenario::begin(&mut world, act);
                                 }
                             }
                         }
                         world.drain_well().await;
                         let again = &scenario.acts[repeated];
-                        if number >= repeated && !matches!(again, Act::Pass(_) | Act::Policy(_)) {
+                        if number >= repeated
+                            && !matches!(again, Act::Pass(_) | Act::Policy(_) | Act::Grow(_))
+                        {
                             // And once more after everything else.
                             Scenario::begin(&mut world, again);
                             world.drain_well().await;
@@ -857,6 +934,43 @@ fn what_cannot_be_done_keeps_nothing_else_from_being_done() {
             the_request(&world, 200).1.status(),
             RequestStatus::OutcomeUnknown
         );
+        comes_to_rest(&mut world).await;
+    });
+}
+
+#[test]
+fn approvers_are_asked_about_a_growing_table_three_times_at_most() {
+    simulate(async {
+        let mut world = World::new("growing".into(), 1, AT_MOST_TWICE);
+        let first = world.awake()[0];
+        world.ask(first, &the_ask(1, "bot", Statement::Delete));
+        world.drain_well().await;
+        let mut digests = Vec::new();
+        for (rows, then) in [
+            (7, RequestStatus::PendingApproval),
+            (70, RequestStatus::PendingApproval),
+            (700, RequestStatus::Failed),
+        ] {
+            world.grow(rows);
+            let (approval, digest, ..) = world.approvals().remove(0);
+            digests.push(digest);
+            // Whatever was said to an earlier question is delivered once more.
+            for digest in &digests {
+                let mail = Mail {
+                    who: "carla",
+                    approval: approval.clone(),
+                    answer: Answer::Approve,
+                    digest: *digest,
+                };
+                world.answer(first, &mail);
+                world.drain_well().await;
+            }
+            let (id, request) = the_request(&world, 1);
+            assert_eq!(request.status(), then);
+            assert_eq!(world.effects_of(&id), 0);
+        }
+        digests.dedup();
+        assert_eq!(digests.len(), 3, "each question has a digest of its own");
         comes_to_rest(&mut world).await;
     });
 }

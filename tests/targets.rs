@@ -243,6 +243,7 @@ fn refusal<T: std::fmt::Debug>(answer: Result<T, RunError>) -> (String, String, 
             code,
             message,
             second_wall,
+            ..
         }) => (code.unwrap_or_default(), message, second_wall),
         other => panic!("not refused: {other:?}"),
     }

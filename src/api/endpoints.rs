@@ -6,7 +6,7 @@ use axum::routing::{MethodRouter, get, post};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::{Api, query, record};
-use crate::gateway::{ApprovalView, Found, Outcome, Ports, SessionView};
+use crate::gateway::{ApprovalView, ExactPreview, Found, Outcome, Ports, SessionView};
 
 /// Makes the schema of one type.
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
@@ -123,6 +123,18 @@ pub(super) fn all<P: Ports>() -> Vec<Endpoint<P>> {
             answer: schema::<ApprovalView>,
             media_type: "application/json",
             handler: post(record::decide::<P>),
+        },
+        Endpoint {
+            method: "post",
+            path: "/v1/approvals/{id}/preview",
+            summary: "Run what an approval is about, to be rolled back, and see exactly what it would change: for people who \
+                      may decide, a few times, and only for what a rollback undoes wholly",
+            parameters: None,
+            body: None,
+            answers: OK,
+            answer: schema::<ExactPreview>,
+            media_type: "application/json",
+            handler: post(record::preview::<P>),
         },
         Endpoint {
             method: "get",

@@ -258,6 +258,14 @@ fn refused(refusal: &Refusal, detail: String) -> Problem {
     let (status, name, title) = match refusal {
         Refusal::Closed(_) => (StatusCode::CONFLICT, "approval-closed", "Already decided"),
         Refusal::Expired(_) => (StatusCode::CONFLICT, "approval-expired", "Too late"),
+        Refusal::NoPreview(_) => (StatusCode::CONFLICT, "no-exact-preview", "No exact preview"),
+        Refusal::PreviewRunning => (StatusCode::CONFLICT, "preview-running", "Under way"),
+        Refusal::PreviewedEnough => (
+            StatusCode::CONFLICT,
+            "previewed-enough",
+            "Seen often enough",
+        ),
+        Refusal::PreviewForPeople(_) => (StatusCode::FORBIDDEN, "preview-for-people", "For people"),
         Refusal::OtherDigest => (StatusCode::CONFLICT, "other-digest", "Not what is asked"),
         Refusal::AnsweredBefore(_) => (StatusCode::CONFLICT, "answered-before", "Answered before"),
         Refusal::NotEligible(NotEligible::Agent(_)) => (

@@ -28,7 +28,7 @@ use crate::{
         session::{Action, Answer, Event},
     },
     gateway::{
-        Answering, ApprovalView, Found, Ports, SessionView,
+        Answering, ApprovalView, ExactPreview, Found, Ports, SessionView,
         ports::{Cursor, Query as Search},
     },
 };
@@ -105,6 +105,17 @@ pub(super) async fn decide<P: Ports>(
         comment: request.comment,
     };
     Ok(Json(api.gateway.resume(answering).await?))
+}
+
+/// What an approved statement would change, exactly.
+pub(super) async fn preview<P: Ports>(
+    State(api): ApiState<P>,
+    Caller(approver): Caller,
+    path: Result<Path<ApprovalId>, PathRejection>,
+) -> Result<Json<ExactPreview>, Problem> {
+    Ok(Json(
+        api.gateway.preview(approver, body::path(path)?).await?,
+    ))
 }
 
 /// Query parameters of `GET /v1/sessions`.

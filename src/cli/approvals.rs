@@ -9,6 +9,7 @@ use super::{
     Exit, Failure, Format,
     client::{Client, Gateway, block_on},
     output::{print_json, text, visible},
+    table,
 };
 use crate::domain::{id::ApprovalId, record::Hash};
 
@@ -32,6 +33,11 @@ enum Command {
     },
     /// Show one: the statement, who asks and why, what it would touch, and its digest
     Show {
+        /// Its id, `apr_…`, as `list` prints it
+        id: ApprovalId,
+    },
+    /// Run one, to be rolled back, and see exactly what it would change; it locks those rows for a moment
+    Preview {
         /// Its id, `apr_…`, as `list` prints it
         id: ApprovalId,
     },
@@ -62,6 +68,7 @@ pub(super) fn run(args: Args, format: Format) -> Result<Exit, Failure> {
         match args.command {
             Command::List { all } => list(&client, all, format).await,
             Command::Show { id } => show(&client, &id, format).await,
+            Command::Preview { id } => preview(&client, &id, format).await,
             Command::Approve(decision) => decide(&client, decision, "approve", format).await,
             Command::Deny(decision) => decide(&client, decision, "deny", format).await,
         }
@@ -173,6 +180,18 @@ pub(super) fn print(approval: &Value, out: &mut impl Write) -> io::Result<()> {
             &format!("{rows}{}", text(&approval["preview"]["note"])),
         )?;
     }
+    if let Some(again) = approval["again"].as_object() {
+        line(
+            "asked again",
+            &format!(
+                "it changed {} rows, at most {} were agreed to",
+                again["rows"], again["at_most"]
+            ),
+        )?;
+    }
+    for preview in approval["exact_previews"].as_array().into_iter().flatten() {
+        line("exact", &said_of(preview))?;
+    }
     let from: Vec<_> = approval["from"]
         .as_array()
         .into_iter()
@@ -194,6 +213,38 @@ pub(super) fn print(approval: &Value, out: &mut impl Write) -> io::Result<()> {
     }
     line("expires at", &text(&approval["expires_at"]))?;
     line("digest", &text(&approval["digest"]))
+}
+
+async fn preview(client: &Client, id: &ApprovalId, format: Format) -> Result<Exit, Failure> {
+    let path = format!("/v1/approvals/{id}/preview");
+    let body = client.post(&path, &json!({}), None).await?.ok()?;
+    let exit = match body["status"].as_str() {
+        Some("finished") => Exit::Done,
+        _ => Exit::Code(1),
+    };
+    if format == Format::Json {
+        print_json(&body)?;
+        return Ok(exit);
+    }
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", said_of(&body))?;
+    for (when, sample) in [("before", &body["before"]), ("after", &body["after"])] {
+        if sample.is_object() {
+            writeln!(out, "\n{when}:")?;
+            table::print(sample, 5, "  ", &mut out)?;
+        }
+    }
+    Ok(exit)
+}
+
+/// What an exact preview says, in a line.
+fn said_of(preview: &Value) -> String {
+    let by = text(&preview["approver"]);
+    match (preview["rows"].as_u64(), &preview["error"]["message"]) {
+        (Some(rows), _) => format!("{rows} rows would change; it was rolled back (seen by {by})"),
+        (None, Value::String(message)) => format!("not to be seen: {}", visible(message)),
+        (None, _) => format!("{} (asked for by {by})", text(&preview["status"])),
+    }
 }
 
 async fn decide(

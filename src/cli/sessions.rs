@@ -262,8 +262,24 @@ pub(super) fn print_event(
                 groups.join(" and "),
                 text(&terms["expires_at"])
             ))?;
+            if let Some(rows) = terms["again"]["rows"].as_u64() {
+                line(format!(
+                    "again: it changed {rows} rows, at most {} were agreed to",
+                    terms["again"]["at_most"]
+                ))?;
+            }
             line(format!("digest {}", text(&terms["digest"])))
         }
+        "preview.started" => line(format!("for {}", text(&data["approver"]["id"]))),
+        "preview.finished" => line(format!(
+            "{} rows would change, {} values masked; rolled back",
+            data["rows"], data["masked"]["cells"]
+        )),
+        "preview.failed" => line(format!(
+            "{}: {}",
+            text(&data["failure"]),
+            text(&data["message"])
+        )),
         "approval.decided" => line(format!(
             "{} by {} {}",
             text(&data["answer"]),

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     policy::{ApproverGroup, ApproverGroupName, ApproverKind, Policy},
     principal::{DescribedPrincipal, Person, PrincipalKind},
-    record::Hash,
+    record::{Hash, hash_of},
 };
 
 /// What an approval needs, fixed when it is asked for.
@@ -20,13 +20,31 @@ use super::{
 pub struct ApprovalTerms {
     /// Every group that must agree, each by its own people.
     pub from: Vec<Quorum>,
-    /// What is approved: operation, parameters, connection and principal.
+    /// What is approved: operation, parameters, connection and principal. When it is asked again, the question too: so
+    /// that an answer to one question is none to the next.
     pub digest: Hash,
     /// After this it is too late.
     #[schemars(with = "String")]
     pub expires_at: Timestamp,
     /// The policy version it was asked under.
     pub policy: Hash,
+    /// How many times the rows that were shown it may change; absent: ten times, where they were counted exactly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows_factor: Option<u32>,
+    /// Why the same is asked again; absent: it is asked for the first time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<AskedAgain>,
+}
+
+/// Why an approved request is asked again: it was run, changed more rows than were agreed to, and was rolled back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AskedAgain {
+    /// Which question this is: 2 for the first repetition.
+    pub question: u32,
+    /// How many rows it changed before it was rolled back.
+    pub rows: u64,
+    /// How many were agreed to.
+    pub at_most: u64,
 }
 
 /// One group and how many of its members must agree.
@@ -68,6 +86,23 @@ impl ApprovalTerms {
             .map(|quorum| format!("`{}`", quorum.group))
             .collect();
         names.join(" and ")
+    }
+
+    /// Which question this is, from 1.
+    pub fn question(&self) -> u32 {
+        self.again.map_or(1, |again| again.question)
+    }
+
+    /// What an answer to a question must name: the operation's own digest, and, when it is asked again, what it is
+    /// asked again for.
+    pub fn asks(operation: Hash, again: Option<&AskedAgain>) -> Hash {
+        match again {
+            None => operation,
+            Some(again) => hash_of(
+                "portcullis-question-v1",
+                &serde_json::json!({"operation": operation, "again": again}),
+            ),
+        }
     }
 
     /// The groups asked in which `approver` may decide under today's `policy`; at least one.

@@ -123,3 +123,16 @@ pub enum Access {
     /// The write credential.
     Write,
 }
+
+/// How an effect's transaction ends once its statement has succeeded. A read's is rolled back in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Committed; but where it changed more rows than `at_most`, or the target cannot say how many, rolled back.
+    Commit {
+        /// The most rows it may change; `None`: any number.
+        at_most: Option<u64>,
+    },
+    /// Rolled back whatever it did: a dry run, or a preview. Waits for locks only shortly, since nobody depends on it
+    /// and others would wait behind it. What cannot be rolled back wholly is refused before it is begun.
+    RollBack,
+}

@@ -7,10 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     GateError, Gateway, Ports,
-    ports::{
-        AppendError, Clock, Completion, Ending, EventStore, Execution, ResultSink, RunError,
-        Targets,
-    },
+    ports::{AppendError, Clock, Completion, EventStore, Execution, ResultSink, RunError, Targets},
     seal::{Purpose, SealError, SessionKey},
 };
 use crate::domain::{
@@ -23,7 +20,7 @@ use crate::domain::{
     record::Head,
     session::{
         EventBody, ExecutionFailed, ExecutionFinished, Failure, LEASE_GRACE, OutcomeUnknown,
-        Permit, Request, RequestStatus, Sealed,
+        Permit, Request, RequestStatus, Sealed, Spent, ask_again,
     },
 };
 
@@ -39,6 +36,8 @@ pub(super) struct Ran {
     pub(super) rows: Option<Box<RawValue>>,
     /// Why nothing was sent, if nothing was.
     pub(super) unreachable: Option<String>,
+    /// How many rows it changed before it was rolled back, and how many were agreed to, if that is why.
+    pub(super) exceeded: Option<(u64, u64)>,
 }
 
 impl<P: Ports> Gateway<P> {
@@ -58,13 +57,28 @@ impl<P: Ports> Gateway<P> {
             .max_rows
             .map_or(budget.rows, |asked| asked.min(budget.rows));
         let mut sink = Sink::new(&policy.masking, facts, max_rows, budget.bytes);
+        let (result, took_us) = self.dispatch(spent, &mut sink, left).await;
+        match result {
+            Ok(completion) => self.finished(request, policy, key, sink, completion, took_us),
+            Err(error) => failed(request, access, sink, error, budget.timeout),
+        }
+    }
+
+    /// Runs what was permitted into `sink`, and says how long it took, in microseconds.
+    pub(super) async fn dispatch(
+        &self,
+        spent: Spent,
+        sink: &mut Sink<'_>,
+        left: &CancellationToken,
+    ) -> (Result<Completion, RunError>, u64) {
+        let (access, budget) = (spent.access, spent.budget);
         let execution = Execution {
             request: spent.request,
             connection: spent.connection,
             operation: spent.operation,
             access,
             budget,
-            ending: Ending::Commit { at_most: None },
+            ending: spent.ending,
         };
         let began = self.parts.clock.now();
         let result = if spent.begin_before.is_some_and(|end| began >= end) {
@@ -73,7 +87,7 @@ impl<P: Ports> Gateway<P> {
             ))
         } else {
             tokio::select! {
-                result = self.parts.targets.run(execution, &mut sink, left) => result,
+                result = self.parts.targets.run(execution, sink, left) => result,
                 () = self.parts.clock.sleep(budget.timeout.saturating_add(CONFIRM)) => {
                     Err(match access {
                         Access::Read => RunError::Cancelled { timeout: true },
@@ -83,11 +97,7 @@ impl<P: Ports> Gateway<P> {
             }
         };
         let took = self.parts.clock.now().as_microsecond() - began.as_microsecond();
-        let took_us = u64::try_from(took).unwrap_or(0);
-        match result {
-            Ok(completion) => self.finished(request, policy, key, sink, completion, took_us),
-            Err(error) => failed(request, access, sink, error, budget.timeout),
-        }
+        (result, u64::try_from(took).unwrap_or(0))
     }
 
     fn finished(
@@ -131,6 +141,7 @@ impl<P: Ports> Gateway<P> {
             event,
             rows: RawValue::from_string(rows).ok(),
             unreachable: None,
+            exceeded: None,
         }
     }
 
@@ -149,28 +160,56 @@ impl<P: Ports> Gateway<P> {
         let Some(request) = ran.event.request().cloned() else {
             return Err(GateError::Internal);
         };
-        self.record_outcome(&request, ran.event.clone()).await?;
+        self.record_outcome(&request, &ran, policy).await?;
+        if ran.exceeded.is_some() {
+            // Its approvers are asked again; if telling them fails, `reconcile` does it.
+            if let Err(error) = self.settle(&request).await {
+                tracing::warn!(%request, %error, "approvers not told yet");
+            }
+        }
         Ok(ran)
     }
 
     /// Puts an outcome on record, trying for as long as its lease would have lasted: it is the one thing that cannot
     /// be found out again.
-    async fn record_outcome(&self, request: &RequestId, event: EventBody) -> Result<(), GateError> {
+    async fn record_outcome(
+        &self,
+        request: &RequestId,
+        ran: &Ran,
+        policy: &Policy,
+    ) -> Result<(), GateError> {
+        let now = self.parts.clock.now();
+        let unfinished = |request: &Request| {
+            let news = match request.status() {
+                RequestStatus::Executing => true,
+                // `reconcile` was first; only someone who knows better has something to add.
+                RequestStatus::OutcomeUnknown => {
+                    !matches!(ran.event, EventBody::ExecutionOutcomeUnknown(_))
+                }
+                _ => false,
+            };
+            if !news {
+                return Vec::new();
+            }
+            let again = ran
+                .exceeded
+                .and_then(|rows| ask_again(request, rows, policy, now));
+            let again = again.map(|again| EventBody::ApprovalRequested(Box::new(again)));
+            std::iter::once(ran.event.clone()).chain(again).collect()
+        };
+        self.note_surely(request, unfinished).await
+    }
+
+    /// Notes what cannot be found out again, trying for as long as a lease lasts beyond its execution.
+    pub(super) async fn note_surely(
+        &self,
+        request: &RequestId,
+        what: impl Fn(&Request) -> Vec<EventBody>,
+    ) -> Result<(), GateError> {
         let mut pause = Duration::from_millis(20);
         let mut waited = Duration::ZERO;
         loop {
-            let unfinished = |request: &Request| {
-                let news = match request.status() {
-                    RequestStatus::Executing => true,
-                    // `reconcile` was first; only someone who knows better has something to add.
-                    RequestStatus::OutcomeUnknown => {
-                        !matches!(event, EventBody::ExecutionOutcomeUnknown(_))
-                    }
-                    _ => false,
-                };
-                news.then(|| event.clone())
-            };
-            match self.note(request, unfinished).await {
+            match self.note(request, &what).await {
                 Ok(()) => return Ok(()),
                 Err(error @ (GateError::RecordUnavailable(_) | GateError::Busy(_)))
                     if waited < LEASE_GRACE =>
@@ -188,12 +227,12 @@ impl<P: Ports> Gateway<P> {
         }
     }
 
-    /// Appends the event that `what` finds right for the request as it stands, if any, after whatever others append
+    /// Appends the events that `what` finds right for the request as it stands, if any, after whatever others append
     /// meanwhile.
     pub(super) async fn note(
         &self,
         request: &RequestId,
-        what: impl Fn(&Request) -> Option<EventBody>,
+        what: impl Fn(&Request) -> Vec<EventBody>,
     ) -> Result<(), GateError> {
         let session = request.session();
         for _ in 0..32 {
@@ -202,10 +241,11 @@ impl<P: Ports> Gateway<P> {
             let (Some(head), Some(folded)) = (head, Request::fold(&events)?) else {
                 return Err(GateError::UnknownRequest(request.clone()));
             };
-            let Some(event) = what(&folded) else {
+            let events = what(&folded);
+            if events.is_empty() {
                 return Ok(());
-            };
-            match self.append(&session, head, vec![event], None).await {
+            }
+            match self.append(&session, head, events, None).await {
                 Ok(_) => return Ok(()),
                 Err(AppendError::Conflict(_)) => {}
                 Err(error) => return Err(error.into()),
@@ -235,89 +275,62 @@ fn failed(
     error: RunError,
     limit: Duration,
 ) -> Ran {
-    let (masking, facts) = (sink.masking, sink.facts);
-    let Taken {
-        notices,
-        mut masked,
-        ..
-    } = sink.finish();
-    let mut unreachable = None;
-    let (failure, code, message) = match error {
-        RunError::Unreachable(why) => {
-            let why = masking.text(&why, &mut masked).into_inner();
-            unreachable = Some(why.clone());
-            (Failure::Unreachable, None, why)
-        }
-        RunError::Refused {
-            code,
-            message,
-            second_wall,
-        } => {
-            let failure = if second_wall {
-                Failure::SecondWall
-            } else {
-                Failure::Target
-            };
-            let message = masking.message(facts, code.as_deref(), &message, &mut masked);
-            (failure, code, message.into_inner())
-        }
-        RunError::TooMany { affected, at_most } => (
-            Failure::TooManyRows,
-            None,
-            format!(
-                "It would have changed {affected} rows, and at most {at_most} were agreed to: it was rolled back."
-            ),
-        ),
-        RunError::Cancelled { timeout: true } => (
-            Failure::Timeout,
-            None,
-            format!(
-                "It took longer than this connection's budget of {} s and was cancelled; narrow \
-                 it down.",
-                limit.as_secs()
-            ),
-        ),
-        RunError::Cancelled { timeout: false } => (
-            Failure::Cancelled,
-            None,
-            "The caller left, and it was cancelled.".into(),
-        ),
-        // A read that was lost on the way has changed nothing.
-        RunError::Unknown(why) if access == Access::Read => (
-            Failure::Target,
-            None,
-            masking.text(&why, &mut masked).into_inner(),
-        ),
-        RunError::Unknown(why) => {
-            let why = masking.text(&why, &mut masked).into_inner();
-            let event = OutcomeUnknown {
-                request_id: request,
-                why,
-            };
-            return Ran {
-                event: EventBody::ExecutionOutcomeUnknown(event),
-                rows: None,
-                unreachable,
-            };
-        }
+    let (unreachable, exceeded) = match &error {
+        RunError::Unreachable(_) => (true, None),
+        RunError::TooMany { affected, at_most } => (false, Some((*affected, *at_most))),
+        _ => (false, None),
     };
-    let event = EventBody::ExecutionFailed(Box::new(ExecutionFailed {
-        request_id: request,
+    if let RunError::Unknown(why) = &error
+        && access == Access::Write
+    {
+        let why = sink
+            .masking
+            .text(why, &mut MaskedCounts::default())
+            .into_inner();
+        let event = OutcomeUnknown {
+            request_id: request,
+            why,
+        };
+        return Ran {
+            event: EventBody::ExecutionOutcomeUnknown(event),
+            rows: None,
+            unreachable: None,
+            exceeded,
+        };
+    }
+    let Unfinished {
         failure,
         code,
         message,
         notices,
         masked,
-    }));
+    } = sink.unfinished(error, limit);
     Ran {
-        event,
+        unreachable: unreachable.then(|| message.clone()),
+        event: EventBody::ExecutionFailed(Box::new(ExecutionFailed {
+            request_id: request,
+            failure,
+            code,
+            message,
+            notices,
+            masked,
+        })),
         rows: None,
-        unreachable,
+        exceeded,
     }
 }
 
+/// Why something has no completion, masked.
+pub(super) struct Unfinished {
+    pub(super) failure: Failure,
+    pub(super) code: Option<String>,
+    pub(super) message: String,
+    notices: Vec<String>,
+    pub(super) masked: MaskedCounts,
+}
+
 /// Masks what streams in, within the budget.
-struct Sink<'a> {
+pub(super) struct Sink<'a> {
     masking: &'a Masking,
     facts: &'a Facts,
     masker: Option<RowMasker<'a>>,
@@ -333,17 +346,23 @@ struct Sink<'a> {
 /// The most notices kept of one statement.
 const MAX_NOTICES: usize = 50;
 
-struct Taken {
-    columns: Vec<MaskedColumn>,
-    rows: String,
+/// What has come, masked.
+pub(super) struct Taken {
+    pub(super) columns: Vec<MaskedColumn>,
+    pub(super) rows: String,
     row_count: u64,
     truncated: bool,
     notices: Vec<String>,
-    masked: MaskedCounts,
+    pub(super) masked: MaskedCounts,
 }
 
 impl<'a> Sink<'a> {
-    fn new(masking: &'a Masking, facts: &'a Facts, max_rows: u64, max_bytes: u64) -> Self {
+    pub(super) fn new(
+        masking: &'a Masking,
+        facts: &'a Facts,
+        max_rows: u64,
+        max_bytes: u64,
+    ) -> Self {
         Self {
             masking,
             facts,
@@ -358,7 +377,7 @@ impl<'a> Sink<'a> {
         }
     }
 
-    fn finish(self) -> Taken {
+    pub(super) fn finish(self) -> Taken {
         let Self {
             masker,
             rows: row_count,
@@ -381,6 +400,71 @@ impl<'a> Sink<'a> {
             rows,
             row_count,
             truncated,
+            notices,
+            masked,
+        }
+    }
+}
+
+impl Sink<'_> {
+    /// What is to be said of an execution that changed nothing.
+    pub(super) fn unfinished(self, error: RunError, limit: Duration) -> Unfinished {
+        let (masking, facts) = (self.masking, self.facts);
+        let Taken {
+            notices,
+            mut masked,
+            ..
+        } = self.finish();
+        let (failure, code, message) = match error {
+            RunError::Unreachable(why) => {
+                let why = masking.text(&why, &mut masked);
+                (Failure::Unreachable, None, why.into_inner())
+            }
+            RunError::Refused {
+                code,
+                message,
+                second_wall,
+                unread,
+            } => {
+                let failure = if second_wall {
+                    Failure::SecondWall
+                } else {
+                    Failure::Target
+                };
+                let message = masking.message(facts, unread, &message, &mut masked);
+                (failure, code, message.into_inner())
+            }
+            RunError::TooMany { affected, at_most } => (
+                Failure::TooManyRows,
+                None,
+                format!(
+                    "It would have changed {affected} rows, and at most {at_most} were agreed to: it was rolled back."
+                ),
+            ),
+            RunError::Cancelled { timeout: true } => (
+                Failure::Timeout,
+                None,
+                format!(
+                    "It took longer than this connection's budget of {} s and was cancelled; narrow \
+                     it down.",
+                    limit.as_secs()
+                ),
+            ),
+            RunError::Cancelled { timeout: false } => (
+                Failure::Cancelled,
+                None,
+                "The caller left, and it was cancelled.".into(),
+            ),
+            // What is rolled back in any case has changed nothing, even if it was lost on the way.
+            RunError::Unknown(why) => {
+                let why = masking.text(&why, &mut masked);
+                (Failure::Target, None, why.into_inner())
+            }
+        };
+        Unfinished {
+            failure,
+            code,
+            message,
             notices,
             masked,
         }

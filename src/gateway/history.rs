@@ -159,9 +159,10 @@ impl<P: Ports> Gateway<P> {
             .request(&summary.decided.request_id)
             .await?;
         let request = Request::fold(&events)?;
-        Ok(request
-            .filter(|request| self.may_see(principal, request))
-            .and_then(|request| ApprovalView::of(&request)))
+        match request.filter(|request| self.may_see(principal, request)) {
+            Some(request) => self.approval_view(principal, &request).await,
+            None => Ok(None),
+        }
     }
 
     /// One approval.
@@ -171,11 +172,23 @@ impl<P: Ports> Gateway<P> {
         id: &ApprovalId,
     ) -> Result<ApprovalView, GateError> {
         let events = self.parts.store.request(&id.request()).await?;
-        let request = Request::fold(&events)?;
-        request
+        let unknown = || GateError::UnknownApproval(id.clone());
+        let request = Request::fold(&events)?
             .filter(|request| self.may_see(principal, request))
-            .and_then(|request| ApprovalView::of(&request))
-            .ok_or_else(|| GateError::UnknownApproval(id.clone()))
+            .ok_or_else(unknown)?;
+        let view = self.approval_view(principal, &request).await?;
+        view.ok_or_else(unknown)
+    }
+
+    /// The approval of `request` as `principal` may see it; `None`: nobody was asked.
+    pub(super) async fn approval_view(
+        &self,
+        principal: &Principal,
+        request: &Request,
+    ) -> Result<Option<ApprovalView>, GateError> {
+        let may_decide = self.may_decide(principal, request);
+        let previews = self.exact_previews(request, may_decide).await?;
+        Ok(ApprovalView::of(request, previews))
     }
 
     /// Searches the record. Who may not read all of it searches their own.
@@ -292,13 +305,17 @@ impl<P: Ports> Gateway<P> {
         let policy = self.policy();
         let asker = &request.decided.principal;
         let own = asker.id == *principal.id() && asker.person() == principal.person();
-        let asked = request.approval.as_ref().is_some_and(|approval| {
+        own || self.may_decide(principal, request) || reads_all(principal, &policy)
+    }
+
+    fn may_decide(&self, principal: &Principal, request: &Request) -> bool {
+        let (policy, asker) = (self.policy(), &request.decided.principal);
+        request.approval.as_ref().is_some_and(|approval| {
             let terms = &approval.requested.terms;
             terms
                 .eligible(&policy, asker, &principal.described())
                 .is_ok()
-        });
-        own || asked || reads_all(principal, &policy)
+        })
     }
 }
 

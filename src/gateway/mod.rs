@@ -9,6 +9,7 @@ mod history;
 mod judge;
 mod outcome;
 pub mod ports;
+mod preview;
 mod reconcile;
 mod resume;
 pub mod seal;
@@ -39,6 +40,7 @@ pub use history::{Found, SessionRequests, SessionView};
 pub use outcome::{
     AnswerView, ApprovalBrief, ApprovalView, Outcome, RequestView, ResultBody, TargetError,
 };
+pub use preview::{ExactPreview, PreviewStatus, Sample, Samples};
 pub use resume::Answering;
 pub use submit::Ask;
 

@@ -5,7 +5,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::preview::ExactPreview;
 use crate::domain::{
+    approval::AskedAgain,
     classify::{Effect, Object},
     connection::ConnectionName,
     id::{ApprovalId, RequestId, SessionId},
@@ -221,6 +223,15 @@ pub struct ApprovalView {
     pub expires_at: Timestamp,
     /// Who has to agree, and how many of them.
     pub from: Vec<crate::domain::approval::Quorum>,
+    /// How many times the rows that were shown it may change; absent: ten times, where they were counted exactly.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows_factor: Option<u32>,
+    /// Why the same is asked again; absent: it is asked for the first time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub again: Option<AskedAgain>,
+    /// The exact previews that were asked for, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exact_previews: Vec<ExactPreview>,
     /// What has been said so far.
     pub answers: Vec<AnswerView>,
 }
@@ -260,7 +271,7 @@ impl RequestView {
 
 impl ApprovalView {
     /// The approval of `request`; `None`: nobody was asked.
-    pub(super) fn of(request: &Request) -> Option<Self> {
+    pub(super) fn of(request: &Request, exact_previews: Vec<ExactPreview>) -> Option<Self> {
         let approval = request.approval.as_ref()?;
         let decided = &request.decided;
         let terms = &approval.requested.terms;
@@ -274,6 +285,9 @@ impl ApprovalView {
             digest: terms.digest,
             expires_at: terms.expires_at,
             from: terms.from.clone(),
+            rows_factor: terms.rows_factor,
+            again: terms.again,
+            exact_previews,
             answers: approval
                 .answers
                 .iter()

@@ -196,7 +196,7 @@ pub struct RequestSummary {
     pub status: RequestStatus,
 }
 
-pub use crate::domain::session::RequestStatus;
+pub use crate::domain::{connection::Ending, session::RequestStatus};
 
 // ---------------------------------------------------------------------------------------------- approvals
 
@@ -235,19 +235,6 @@ pub struct Execution {
     pub ending: Ending,
 }
 
-/// How an effect's transaction ends once its statement has succeeded. A read's is rolled back in any case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    /// Committed; but where it changed more rows than `at_most`, or the target cannot say how many, rolled back.
-    Commit {
-        /// The most rows it may change; `None`: any number.
-        at_most: Option<u64>,
-    },
-    /// Rolled back whatever it did: a dry run, or a preview. Waits for locks only shortly, since nobody depends on it
-    /// and others would wait behind it. What cannot be rolled back wholly is refused before it is begun.
-    RollBack,
-}
-
 impl Ending {
     /// Why a transaction that changed `affected` rows must not be committed. For targets to ask before they commit.
     pub fn refuses(self, affected: Option<u64>) -> Option<RunError> {
@@ -267,6 +254,7 @@ impl Ending {
                      rolled back"
                 ),
                 second_wall: false,
+                unread: false,
             }),
         }
     }
@@ -304,6 +292,8 @@ pub enum RunError {
         message: String,
         /// Whether it was the read-only wall that refused.
         second_wall: bool,
+        /// Whether it refused before it looked at any row, so that its words cannot quote one.
+        unread: bool,
     },
     /// It changed more rows than its [`Ending`] allows, and was rolled back: nothing changed.
     #[error("it would change {affected} rows, and at most {at_most} were agreed to")]

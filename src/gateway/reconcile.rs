@@ -76,8 +76,8 @@ impl<P: Ports> Gateway<P> {
                 // Decided anew at each attempt: an outcome may arrive at this very moment.
                 let now = self.parts.clock.now();
                 let note = |request: &Request| match due(request, now) {
-                    Due::Note(event) => Some(event),
-                    Due::Nothing | Due::Publish(_) => None,
+                    Due::Note(event) => vec![event],
+                    Due::Nothing | Due::Publish(_) => Vec::new(),
                 };
                 self.note(request, note).await
             }

@@ -9,9 +9,11 @@ use super::{
 };
 use crate::domain::{
     approval::NotEligible,
+    classify::Facts,
     id::ApprovalId,
     masking::MaskedCounts,
     operation::{BadOperation, MAX_REASON, Operation},
+    policy::Policy,
     principal::Principal,
     record::{self, Hash},
     session::{AfterAnswer, Answer, Answered, Event, Refusal, Request, answer},
@@ -35,6 +37,22 @@ pub struct Answering {
     pub comment: Option<String>,
 }
 
+/// What someone is asked to decide on, as it stands.
+pub(super) struct Considered {
+    /// Folded from the session's verified chain.
+    pub(super) request: Request,
+    /// That chain.
+    pub(super) events: Vec<Event>,
+    /// Today's.
+    pub(super) policy: Arc<Policy>,
+    /// The session's.
+    pub(super) key: Arc<SessionKey>,
+    /// Unsealed.
+    pub(super) operation: Operation,
+    /// Judged anew.
+    pub(super) facts: Arc<Facts>,
+}
+
 impl<P: Ports> Gateway<P> {
     /// Takes an answer: checks it against the verified record and today's policy, puts it on record, and runs what
     /// everyone needed has agreed to. Returns the approval as it then stands. Answering twice changes nothing.
@@ -49,7 +67,7 @@ impl<P: Ports> Gateway<P> {
         {
             return Err(BadOperation::ReasonTooLong(comment.len()).into());
         }
-        let approval = answering.approval.clone();
+        let (approver, approval) = (answering.approver.clone(), answering.approval.clone());
         let gateway = Arc::clone(self);
         // What was approved runs to its end, whether or not the approver stays.
         let work = self
@@ -60,7 +78,8 @@ impl<P: Ports> Gateway<P> {
             () = self.parts.clock.sleep(SEE_IT_RUN) => {}
         }
         let (request, _) = self.verified(&approval).await?;
-        ApprovalView::of(&request).ok_or(GateError::UnknownApproval(approval))
+        let view = self.approval_view(&approver, &request).await?;
+        view.ok_or(GateError::UnknownApproval(approval))
     }
 
     async fn take(self: &Arc<Self>, answering: Answering) -> Result<(), GateError> {
@@ -73,31 +92,14 @@ impl<P: Ports> Gateway<P> {
         } = &answering;
         let session = approval.request().session();
         for _ in 0..32 {
-            let (request, events) = self.verified(approval).await?;
-            let policy = self.policy();
-            let described = approver.described();
-            let terms = request
-                .approval
-                .as_ref()
-                .map(|approval| &approval.requested.terms);
-            let eligible =
-                terms.map(|terms| terms.eligible(&policy, &request.decided.principal, &described));
-            match eligible {
-                // Whether an approval exists is not for everyone to know.
-                None | Some(Err(NotEligible::NotAsked { .. })) => {
-                    return Err(GateError::UnknownApproval(approval.clone()));
-                }
-                Some(Err(refused)) => return Err(refused.into()),
-                Some(Ok(_)) => {}
-            }
-            let connection = policy.connections.get(&request.decided.connection);
-            let connection = connection
-                .ok_or_else(|| GateError::UnknownConnection(request.decided.connection.clone()))?;
-            let key = self.session_key(&session).await?.ok_or_else(|| {
-                GateError::Damaged(format!("the key of session `{session}` was erased"))
-            })?;
-            let operation = self.unsealed(&request, &key)?;
-            let facts = self.judge.facts(connection.kind, &operation).await;
+            let Considered {
+                request,
+                events,
+                policy,
+                key,
+                operation,
+                facts,
+            } = self.consider(approver, approval).await?;
             // What an approver writes may quote a value.
             let mut counts = MaskedCounts::default();
             let comment = comment.as_deref();
@@ -143,8 +145,53 @@ impl<P: Ports> Gateway<P> {
         Err(GateError::Busy(session))
     }
 
+    /// What `approver` is asked to decide on, judged anew; only for those who may.
+    pub(super) async fn consider(
+        &self,
+        approver: &Principal,
+        approval: &ApprovalId,
+    ) -> Result<Considered, GateError> {
+        let session = approval.request().session();
+        let (request, events) = self.verified(approval).await?;
+        let policy = self.policy();
+        let described = approver.described();
+        let terms = request
+            .approval
+            .as_ref()
+            .map(|approval| &approval.requested.terms);
+        let eligible =
+            terms.map(|terms| terms.eligible(&policy, &request.decided.principal, &described));
+        match eligible {
+            // Whether an approval exists is not for everyone to know.
+            None | Some(Err(NotEligible::NotAsked { .. })) => {
+                return Err(GateError::UnknownApproval(approval.clone()));
+            }
+            Some(Err(refused)) => return Err(refused.into()),
+            Some(Ok(_)) => {}
+        }
+        let connection = policy.connections.get(&request.decided.connection);
+        let connection = connection
+            .ok_or_else(|| GateError::UnknownConnection(request.decided.connection.clone()))?;
+        let key = self.session_key(&session).await?.ok_or_else(|| {
+            GateError::Damaged(format!("the key of session `{session}` was erased"))
+        })?;
+        let operation = self.unsealed(&request, &key)?;
+        let facts = self.judge.facts(connection.kind, &operation).await;
+        Ok(Considered {
+            request,
+            events,
+            policy,
+            key,
+            operation,
+            facts,
+        })
+    }
+
     /// The request behind an approval, folded from its session's verified chain, and that chain.
-    async fn verified(&self, approval: &ApprovalId) -> Result<(Request, Vec<Event>), GateError> {
+    pub(super) async fn verified(
+        &self,
+        approval: &ApprovalId,
+    ) -> Result<(Request, Vec<Event>), GateError> {
         let id = approval.request();
         let session = id.session();
         let events = self.parts.store.session(&session).await?;

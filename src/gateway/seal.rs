@@ -38,6 +38,8 @@ pub enum Purpose {
     Operation,
     /// The masked rows of a result.
     Rows,
+    /// The masked rows that an exact preview shows.
+    Samples,
 }
 
 impl Purpose {
@@ -45,6 +47,7 @@ impl Purpose {
         match self {
             Self::Operation => "operation",
             Self::Rows => "rows",
+            Self::Samples => "samples",
         }
     }
 }

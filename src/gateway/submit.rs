@@ -315,7 +315,8 @@ impl<P: Ports> Gateway<P> {
                 .is_none_or(|approval| approval.published);
             // Whoever was told may have been faster than this note: nothing is left to say about the telling.
             let open = request.status() == RequestStatus::PendingApproval;
-            (open && !told).then(|| published.clone())
+            let news = open && !told;
+            news.then(|| published.clone()).into_iter().collect()
         })
         .await?;
         Ok(())

@@ -52,7 +52,10 @@ impl Standing {
         match &event.body {
             EventBody::SessionOpened(_)
             | EventBody::SessionClosed(_)
-            | EventBody::RequestDecided(_) => self,
+            | EventBody::RequestDecided(_)
+            | EventBody::PreviewStarted(_)
+            | EventBody::PreviewFinished(_)
+            | EventBody::PreviewFailed(_) => self,
             EventBody::ApprovalRequested(asked) => Self {
                 status: RequestStatus::PendingApproval,
                 expires_at: Some(asked.terms.expires_at),

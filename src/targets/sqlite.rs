@@ -230,6 +230,7 @@ impl Sqlite {
             code: None,
             message,
             second_wall: false,
+            unread: true,
         };
         match failure {
             // The thread watches the clock as well, and may be first.
@@ -259,6 +260,8 @@ impl Sqlite {
                     code: native.map(|error| format!("SQLITE {}", error.extended_code)),
                     message,
                     second_wall: denied && self.access == Access::Read,
+                    // The text could not be compiled.
+                    unread: matches!(error, rusqlite::Error::SqlInputError { .. }),
                 }
             }
         }

@@ -116,6 +116,51 @@ fn a_decision_for_another_digest_decides_nothing() {
 }
 
 #[test]
+fn people_who_may_decide_see_exactly_what_would_change() {
+    let gateway = shared();
+    let row = gateway.row();
+    let sql = format!("UPDATE customers SET note = 'after' WHERE id = {row}");
+    let held = gateway.agent().held(&sql);
+    let path = format!("/v1/approvals/{}/preview", word(&held["approval"]["id"]));
+    gateway
+        .agent()
+        .post(&path, &json!({}))
+        .problem(403, "agents-approve-nothing");
+    let stranger = gateway.person("sam", &["sales"]);
+    stranger
+        .post(&path, &json!({}))
+        .problem(404, "unknown-approval");
+    let seen = dana(gateway).post(&path, &json!({})).expect(200);
+    assert_eq!(seen["rows"], 1, "{seen}");
+    assert_eq!(seen["before"]["rows"][0][2], "before", "{seen}");
+    assert_eq!(seen["after"]["rows"][0][2], "after", "{seen}");
+    for sample in ["before", "after"] {
+        let email = word(&seen[sample]["rows"][0][1]);
+        assert_ne!(email, format!("person{row}@example.org"), "{seen}");
+    }
+    assert_eq!(gateway.note("customers", row).as_deref(), Some("before"));
+    dana(gateway).decide(&held, "approve").expect(200);
+    assert_eq!(gateway.note("customers", row).as_deref(), Some("after"));
+    dana(gateway)
+        .post(&path, &json!({}))
+        .problem(409, "approval-closed");
+}
+
+#[test]
+fn a_pipeline_that_may_decide_is_shown_no_rows() {
+    let gateway = shared();
+    let row = gateway.row();
+    let held = gateway
+        .agent()
+        .held(&format!("DELETE FROM releases WHERE id = {row}"));
+    let path = format!("/v1/approvals/{}/preview", word(&held["approval"]["id"]));
+    let pipeline = gateway.service("release-pipeline");
+    pipeline
+        .post(&path, &json!({}))
+        .problem(403, "preview-for-people");
+}
+
+#[test]
 fn only_those_who_are_asked_may_decide() {
     let gateway = shared();
     let (row, sql) = deletion(gateway, "customers");

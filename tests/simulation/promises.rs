@@ -7,7 +7,7 @@ use portcullis::domain::{
     connection::Access,
     id::{RequestId, SessionId},
     principal::PrincipalKind,
-    record::verify_chain,
+    record::{Hash, verify_chain},
     session::{Action, Answer, ApprovalDecided, Event, EventBody, Request, RequestStatus},
 };
 
@@ -22,7 +22,7 @@ use super::{
 type Kept = Result<(), String>;
 type Promise = (&'static str, fn(&World, &Seen) -> Kept);
 
-const PROMISES: [Promise; 13] = [
+const PROMISES: [Promise; 14] = [
     (
         "every effect's intent was on record before it",
         every_effects_intent_was_on_record_before_it,
@@ -43,6 +43,10 @@ const PROMISES: [Promise; 13] = [
     (
         "what ran was agreed to by those needed",
         what_ran_was_agreed_to_by_those_needed,
+    ),
+    (
+        "no more rows changed than were agreed to",
+        no_more_rows_changed_than_were_agreed_to,
     ),
     ("no raw value was seen", no_raw_value_was_seen),
     (
@@ -169,8 +173,11 @@ fn what_was_refused_has_no_effect(world: &World, seen: &Seen) -> Kept {
             if world.effects_of(id) > 0 {
                 return Err(format!("{id} is {} and took effect", status.as_str()));
             }
+            let since = events
+                .iter()
+                .rposition(|event| event.body.kind() == "approval.requested");
             let started = |event: &Event| event.body.kind() == "execution.started";
-            if events.iter().any(started) {
+            if events[since.unwrap_or(0)..].iter().any(started) {
                 return Err(format!("{id} is {} and was started", status.as_str()));
             }
         }
@@ -219,10 +226,16 @@ fn todays_policy_had_the_last_word(world: &World, seen: &Seen) -> Kept {
 fn what_ran_was_agreed_to_by_those_needed(world: &World, seen: &Seen) -> Kept {
     for (id, (request, events)) in &seen.requests {
         let mut answers: Vec<&ApprovalDecided> = Vec::new();
+        let mut asking = None;
         for event in events {
             match &event.body {
+                // What was said to an earlier question says nothing to this one.
+                EventBody::ApprovalRequested(asked) => {
+                    answers.clear();
+                    asking = Some(&asked.terms);
+                }
                 EventBody::ApprovalDecided(answer) => {
-                    let Some(approval) = &request.approval else {
+                    let Some(terms) = asking else {
                         return Err(format!("{id}: an answer that nobody asked for"));
                     };
                     let given = world.sent.iter().any(|mail| {
@@ -234,10 +247,10 @@ fn what_ran_was_agreed_to_by_those_needed(world: &World, seen: &Seen) -> Kept {
                     if !given {
                         return Err(format!("{id}: {} never said that", answer.approver.id));
                     }
-                    if answer.digest != request.decided.digest {
+                    if answer.digest != terms.digest {
                         return Err(format!("{id}: an answer to something else"));
                     }
-                    if event.time >= approval.requested.terms.expires_at {
+                    if event.time >= terms.expires_at {
                         return Err(format!("{id}: an answer after its time"));
                     }
                     if answer.approver.kind == PrincipalKind::Agent {
@@ -249,22 +262,17 @@ fn what_ran_was_agreed_to_by_those_needed(world: &World, seen: &Seen) -> Kept {
                     answers.push(answer);
                 }
                 EventBody::ExecutionStarted(started) => {
-                    let Some(approval) = &request.approval else {
+                    let Some(terms) = asking else {
                         continue;
                     };
-                    if event.time >= approval.requested.terms.expires_at {
+                    if event.time >= terms.expires_at {
                         return Err(format!("{id}: started after its time"));
                     }
-                    let asked = &world.rules_of[&request.decided.decision.policy];
+                    let asked = &world.rules_of[&terms.policy];
                     let today = &world.rules_of[&started.policy];
                     let mut seats = Vec::new();
-                    let groups: Vec<&str> = approval
-                        .requested
-                        .terms
-                        .from
-                        .iter()
-                        .map(|quorum| &*quorum.group.0)
-                        .collect();
+                    let groups: Vec<&str> =
+                        terms.from.iter().map(|quorum| &*quorum.group.0).collect();
                     for group in &groups {
                         for _ in 0..asked.count(group).max(today.count(group)) {
                             seats.push(*group);
@@ -290,6 +298,63 @@ fn what_ran_was_agreed_to_by_those_needed(world: &World, seen: &Seen) -> Kept {
                     }
                 }
                 _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What was shown, counted or estimated, times what policy said when it was asked and says today.
+fn no_more_rows_changed_than_were_agreed_to(world: &World, seen: &Seen) -> Kept {
+    for (id, (request, events)) in &seen.requests {
+        let (mut terms, mut exact, mut estimated) = (None, None, None);
+        let mut questions = 0;
+        let mut of_question = BTreeMap::new();
+        let mut agreed = None;
+        for event in events {
+            match &event.body {
+                EventBody::ApprovalRequested(asked) => {
+                    questions += 1;
+                    terms = Some(&asked.terms);
+                    exact = asked.terms.again.map(|again| again.rows);
+                    estimated = asked
+                        .preview
+                        .as_ref()
+                        .and_then(|shown| shown.estimated_rows);
+                }
+                EventBody::PreviewStarted(started) => {
+                    of_question.insert(started.number, questions);
+                }
+                EventBody::PreviewFinished(finished)
+                    if of_question[&finished.number] == questions =>
+                {
+                    exact = Some(finished.rows);
+                }
+                EventBody::ExecutionStarted(started) => {
+                    let factor = terms.and_then(|terms| {
+                        let of = |rules: Hash| {
+                            let groups = terms.from.iter();
+                            groups
+                                .filter_map(move |one| world.rules_of[&rules].factor(&one.group.0))
+                        };
+                        of(terms.policy).chain(of(started.policy)).min()
+                    });
+                    agreed = match (exact, factor) {
+                        (Some(rows), factor) => Some(rows * u64::from(factor.unwrap_or(10))),
+                        (None, Some(factor)) => estimated.map(|rows: u64| rows * u64::from(factor)),
+                        (None, None) => None,
+                    };
+                    agreed = agreed.filter(|_| request.decided.effect.changes_something());
+                    if started.at_most != agreed {
+                        return Err(format!("{id}: {agreed:?} were agreed to: {started:?}"));
+                    }
+                }
+                _ => {}
+            }
+        }
+        for effect in &world.hub.state().effects {
+            if effect.request == *id && agreed.is_some_and(|most| effect.rows > most) {
+                return Err(format!("{id}: {} rows, {agreed:?} agreed", effect.rows));
             }
         }
     }

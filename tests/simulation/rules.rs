@@ -90,6 +90,8 @@ pub(super) struct Rules {
     pub(super) delete: Say,
     pub(super) predicates: Predicates,
     pub(super) dba_count: u32,
+    /// How many times the rows they were shown what they approve may change.
+    pub(super) dba_factor: Option<u32>,
     /// Whom the group of database administrators is made of.
     pub(super) dba: &'static str,
     pub(super) crm: bool,
@@ -105,6 +107,7 @@ impl Rules {
         delete: Say::Ask(&["dba"]),
         predicates: Predicates::Ask,
         dba_count: 1,
+        dba_factor: None,
         dba: "db-admins",
         crm: true,
         writable: true,
@@ -167,7 +170,7 @@ impl Rules {
         format!(
             "version: 1
 approvers:
-  dba: {{ groups: [{dba}], count: {count}, expires_in: 30m }}
+  dba: {{ groups: [{dba}], count: {count}, expires_in: 30m{factor} }}
   owners: {{ groups: [owners], expires_in: 10m }}
   release: {{ principals: [\"app:release\"], kind: pipeline }}
 connections:
@@ -185,6 +188,9 @@ record: {{ results: {results} }}
 ",
             dba = self.dba,
             count = self.dba_count,
+            factor = self
+                .dba_factor
+                .map_or(String::new(), |factor| format!(", rows_factor: {factor}")),
         )
     }
 
@@ -225,6 +231,11 @@ record: {{ results: {results} }}
     /// How many members of a group must agree.
     pub(super) fn count(&self, group: &str) -> u32 {
         if group == "dba" { self.dba_count } else { 1 }
+    }
+
+    /// How many times the rows it showed a group what it approves may change.
+    pub(super) fn factor(&self, group: &str) -> Option<u32> {
+        self.dba_factor.filter(|_| group == "dba")
     }
 
     /// Whether `approver` may decide for `group` on what `requester` asked.

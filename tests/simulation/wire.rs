@@ -28,7 +28,7 @@ use portcullis::{
         Ports,
         ports::{
             AppendError, Appended, ApprovalBus, ApprovalNotice, Batch, BoxError, Clock, Completion,
-            EventStore, Execution, Page, Query, ReadError, ResultSink, RunError, Targets,
+            Ending, EventStore, Execution, Page, Query, ReadError, ResultSink, RunError, Targets,
             WrappedKey,
         },
     },
@@ -117,6 +117,8 @@ pub(super) struct Effect {
     pub(super) request: RequestId,
     pub(super) operation: Operation,
     pub(super) access: Access,
+    /// How many rows it changed.
+    pub(super) rows: u64,
     /// Whether `execution.started` of this request was on record at that moment.
     pub(super) intent_on_record: bool,
 }
@@ -150,6 +152,10 @@ pub(super) struct State {
     pub(super) grown: BTreeSet<SessionId>,
     pub(super) notices: Vec<ApprovalNotice>,
     pub(super) effects: Vec<Effect>,
+    /// How many rows a change finds these days.
+    pub(super) rows: u64,
+    /// How often each request was run to be rolled back.
+    rehearsed: BTreeMap<RequestId, usize>,
     pub(super) told: Vec<Told>,
     /// What the wire itself saw that must not be.
     pub(super) seen: Vec<String>,
@@ -173,6 +179,8 @@ impl Hub {
                 grown: BTreeSet::new(),
                 notices: Vec::new(),
                 effects: Vec::new(),
+                rows: 1,
+                rehearsed: BTreeMap::new(),
                 told: Vec::new(),
                 seen: Vec::new(),
                 happened: BTreeMap::new(),
@@ -213,7 +221,7 @@ impl Hub {
         });
     }
 
-    fn took_effect(&self, execution: Execution) {
+    fn took_effect(&self, execution: Execution, rows: u64) {
         let intent_on_record = self.on_record(&execution.request, "execution.started");
         let mut state = self.state();
         state.count("effect");
@@ -221,6 +229,7 @@ impl Hub {
             request: execution.request,
             operation: execution.operation,
             access: execution.access,
+            rows,
             intent_on_record,
         });
     }
@@ -229,6 +238,34 @@ impl Hub {
     fn dispatched(&self, request: &RequestId) {
         if self.on_record(request, "execution.outcome_unknown") {
             let what = format!("`{request}` was begun after it had been given up");
+            self.state().seen.push(what);
+        }
+    }
+
+    /// What is run to be rolled back locks rows as well: its intent comes first, and once each.
+    fn rehearsed(&self, request: &RequestId) {
+        let events = self.request(request);
+        let intents = events
+            .iter()
+            .filter(|event| event.body.kind() == "preview.started");
+        let intents = intents.count();
+        let mut state = self.state();
+        state.count("rehearsal");
+        let times = state.rehearsed.entry(request.clone()).or_default();
+        *times += 1;
+        if *times > intents {
+            let what = format!("`{request}` was rehearsed {times} times on {intents} intents");
+            state.seen.push(what);
+        }
+    }
+
+    /// Whoever is shown an exact preview sees what is on record.
+    pub(super) fn previewed(&self, request: &RequestId, number: u32) {
+        let shown = self.request(request).iter().any(|event| {
+            matches!(&event.body, EventBody::PreviewFinished(finished) if finished.number == number)
+        });
+        if !shown {
+            let what = format!("a preview of `{request}` was disclosed before its record");
             self.state().seen.push(what);
         }
     }
@@ -461,10 +498,18 @@ impl Targets for Wire {
         cancel: &CancellationToken,
     ) -> Result<Completion, RunError> {
         let changes = changes_something(&execution.operation);
-        if changes {
-            self.hub.dispatched(&execution.request);
-        }
-        let about = if changes { "effect" } else { "read" };
+        let ending = execution.ending;
+        let about = match (changes, ending) {
+            (false, _) => "read",
+            (true, Ending::Commit { .. }) => {
+                self.hub.dispatched(&execution.request);
+                "effect"
+            }
+            (true, Ending::RollBack) => {
+                self.hub.rehearsed(&execution.request);
+                "rehearsal"
+            }
+        };
         let fate = tokio::select! {
             biased;
             () = cancel.cancelled() => return Err(RunError::Cancelled { timeout: false }),
@@ -484,6 +529,7 @@ impl Targets for Wire {
                     code: Some("23505".into()),
                     message: format!("duplicate key: ({}) already exists", PLANTED[2]),
                     second_wall: false,
+                    unread: false,
                 });
             }
         }
@@ -493,10 +539,16 @@ impl Targets for Wire {
                 code: None,
                 message: "attempt to write a readonly database".into(),
                 second_wall: true,
+                unread: false,
             });
         }
-        if changes {
-            self.hub.took_effect(execution);
+        let rows = self.hub.state().rows;
+        if changes && let Some(refused) = ending.refuses(Some(rows)) {
+            self.hub.state().count("too many rows");
+            return Err(refused);
+        }
+        if changes && ending != Ending::RollBack {
+            self.hub.took_effect(execution, rows);
         }
         let fate = tokio::select! {
             biased;
@@ -508,8 +560,9 @@ impl Targets for Wire {
             return Err(RunError::Unknown(format!("lost {}", PLANTED[4])));
         }
         sink.notice(&format!("NOTICE: look at {}", PLANTED[3]));
-        if changes {
-            return Ok(Completion { affected: Some(1) });
+        let affected = changes.then_some(rows);
+        if changes && ending != Ending::RollBack {
+            return Ok(Completion { affected });
         }
         sink.columns(&columns());
         let note = format!("mail {} about it", PLANTED[1]);
@@ -517,7 +570,7 @@ impl Targets for Wire {
         let ControlFlow::Continue(()) = sink.row(&cells) else {
             return Err(RunError::Unknown("one row is within every budget".into()));
         };
-        Ok(Completion::default())
+        Ok(Completion { affected })
     }
 
     async fn preview(&self, _: &ConnectionName, _: &Operation, _: Duration) -> Preview {

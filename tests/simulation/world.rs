@@ -17,7 +17,7 @@ use portcullis::{
         session::{Answer, Event, EventBody},
     },
     gateway::{
-        Answering, Ask, GateError, Gateway, Outcome, Parts,
+        Answering, Ask, GateError, Gateway, Outcome, Parts, PreviewStatus,
         seal::{ExportKey, Sealer},
     },
 };
@@ -290,6 +290,32 @@ impl World {
         });
     }
 
+    /// Someone wants to see exactly what a request would change.
+    pub(super) fn preview(&mut self, instance: Instance, who: &'static str, approval: &ApprovalId) {
+        let gateway = Arc::clone(&self.gateways[&instance]);
+        let hub = Arc::clone(&self.hub);
+        let (approver, approval) = (principal(who), approval.clone());
+        let what = format!("{who} looks at what {approval} would change");
+        self.begin(instance, what, async move {
+            let text = match gateway.preview(approver, approval.clone()).await {
+                Ok(view) => {
+                    if view.status == PreviewStatus::Finished {
+                        hub.previewed(&approval.request(), view.number);
+                    }
+                    serde_json::to_string(&view).unwrap()
+                }
+                Err(error) => described(&error),
+            };
+            hub.tell(None, text, false);
+        });
+    }
+
+    /// From now on a change finds so many rows.
+    pub(super) fn grow(&mut self, rows: u64) {
+        self.note(format!("a change now finds {rows} rows"));
+        self.hub.state().rows = rows;
+    }
+
     /// The timer of one process rings.
     pub(super) fn reconcile(&mut self, instance: Instance) {
         let gateway = Arc::clone(&self.gateways[&instance]);
@@ -489,8 +515,8 @@ impl World {
 
     // ------------------------------------------------------------------------------------------ what is on record
 
-    /// The approvals on record, with who asked.
-    pub(super) fn approvals(&self) -> Vec<(ApprovalId, Hash, DescribedPrincipal)> {
+    /// The approvals on record: the digest of the question that was asked last, who asked, and the operation's digest.
+    pub(super) fn approvals(&self) -> Vec<(ApprovalId, Hash, DescribedPrincipal, Hash)> {
         let sessions = self.hub.state().sessions.clone();
         let mut found = Vec::new();
         for session in &sessions {
@@ -499,15 +525,20 @@ impl World {
                 let EventBody::RequestDecided(decided) = &event.body else {
                     continue;
                 };
-                let requested = events.iter().any(|event| {
-                    matches!(&event.body, EventBody::ApprovalRequested(requested)
-                        if requested.request_id == decided.request_id)
+                let asked = events.iter().rev().find_map(|event| match &event.body {
+                    EventBody::ApprovalRequested(asked)
+                        if asked.request_id == decided.request_id =>
+                    {
+                        Some(asked.terms.digest)
+                    }
+                    _ => None,
                 });
-                if requested {
+                if let Some(question) = asked {
                     found.push((
                         decided.request_id.approval(),
-                        decided.digest,
+                        question,
                         decided.principal.clone(),
+                        decided.digest,
                     ));
                 }
             }

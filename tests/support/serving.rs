@@ -163,6 +163,14 @@ impl Caller {
         answer(request.json(&decision)).await
     }
 
+    /// Asks to see exactly what an approval would change.
+    pub(crate) async fn preview(&self, approval: &Value) -> Answer {
+        let id = approval["id"].as_str().unwrap();
+        let path = format!("{}/v1/approvals/{id}/preview", self.url);
+        let request = self.client.post(path).bearer_auth(&self.token);
+        answer(request).await.unwrap()
+    }
+
     /// Reads something.
     pub(crate) async fn get(&self, path: &str) -> Answer {
         let request = self.client.get(format!("{}{path}", self.url));

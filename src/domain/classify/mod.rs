@@ -177,6 +177,8 @@ pub struct Facts {
     pub predicates: BTreeSet<ColumnRef>,
     /// Where each output column comes from.
     pub outputs: Outputs,
+    /// It runs code that was not judged, such as a function of the users' own: what that reads, and prints, is not known.
+    pub runs_unjudged: bool,
     /// Where it puts values it reads, beside its answer. Empty for what changes nothing, and for what is `unknown`.
     pub flows: BTreeSet<Flow>,
     /// One sentence a person understands.
@@ -195,6 +197,7 @@ impl Facts {
             unbounded: true,
             predicates: BTreeSet::new(),
             outputs: Outputs::Unproven,
+            runs_unjudged: true,
             flows: BTreeSet::new(),
             why: why.into(),
         }

@@ -96,7 +96,8 @@ impl<'a> Scope<'a> {
     fn new(masking: &'a Masking, facts: &'a Facts) -> Self {
         // Settings, and what a PRAGMA or SHOW tells: proven to read, from no table and by no function.
         let reads_no_table = facts.class == Effect::Read && facts.functions.is_empty();
-        let sensitive = facts.objects.is_empty() && !reads_no_table
+        let sensitive = facts.runs_unjudged
+            || facts.objects.is_empty() && !reads_no_table
             || facts
                 .objects
                 .iter()

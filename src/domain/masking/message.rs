@@ -5,38 +5,27 @@
 //! touches a relation with masked columns, whatever a message quotes is left out of it.
 
 use super::{Masked, MaskedCounts, Masking};
-use crate::domain::classify::{Effect, Facts};
-
-/// SQLSTATE classes raised before any row is looked at, or without looking: what they quote is the statement's own
-/// text or a name in the schema (PostgreSQL, appendix A).
-const WITHOUT_VALUES: [&str; 9] = ["08", "0A", "25", "28", "3D", "3F", "42", "53", "57"];
-/// The same for MySQL and MariaDB, by their own numbers: their classes mix what is in the text with what is in a row
-/// (42000 is both a syntax error and `Variable … can't be set to the value of '…'`).
-const NUMBERS_WITHOUT_VALUES: [u16; 22] = [
-    1044, 1045, 1046, 1049, 1050, 1051, 1052, 1054, 1064, 1142, 1143, 1146, 1205, 1213, 1227, 1290,
-    1295, 1305, 1317, 1370, 1792, 1969,
-];
+use crate::domain::classify::Facts;
 
 impl Masking {
-    /// Masks a target's error message; `code` is its SQLSTATE, where it has one, with the server's own number after a
-    /// slash where it has that: `42S22/1054`.
+    /// Masks a target's error message. `unread`: it was raised before any row was looked at, so that all it can quote
+    /// is the statement's own text and the names of the schema.
     pub fn message(
         &self,
         facts: &Facts,
-        code: Option<&str>,
+        unread: bool,
         text: &str,
         counts: &mut MaskedCounts,
     ) -> Masked<String> {
-        let without_values = code.is_some_and(|code| match code.split_once('/') {
-            Some((_, number)) => number
-                .parse()
-                .is_ok_and(|number| NUMBERS_WITHOUT_VALUES.contains(&number)),
-            None => WITHOUT_VALUES.iter().any(|class| code.starts_with(class)),
-        });
-        if without_values || !self.touches_masked_columns(facts) {
+        if unread || !self.touches_masked_columns(facts) {
             return self.text(text, counts);
         }
-        let shown = before_quotes(text);
+        // Code of the users' own says what it likes, in any words.
+        let shown = if facts.runs_unjudged {
+            ""
+        } else {
+            before_values(text)
+        };
         if shown.len() == text.len() {
             return self.text(text, counts);
         }
@@ -59,7 +48,7 @@ impl Masking {
 
     fn touches_masked_columns(&self, facts: &Facts) -> bool {
         self.has_column_rules()
-            && (facts.class == Effect::Unknown
+            && (facts.runs_unjudged
                 || facts
                     .objects
                     .iter()
@@ -82,11 +71,12 @@ impl MaskedCounts {
     }
 }
 
-/// `text` up to the first quotation mark, parenthesis or line break. What a value holds can look like the end of its
-/// quotation, so nothing after the beginning of one is trusted. A type's length, as in `varchar(5)`, quotes nothing.
-fn before_quotes(text: &str) -> &str {
+/// `text` up to the first quotation mark, parenthesis, colon, digit or line break. What a value holds can look like the
+/// end of its quotation, so nothing after the beginning of one is trusted. A type's length, as in `varchar(5)`, quotes
+/// nothing.
+fn before_values(text: &str) -> &str {
     let mut from = 0;
-    while let Some(found) = text[from..].find(['"', '\'', '`', '(', '\n', '«', '„', '“']) {
+    while let Some(found) = text[from..].find(begins_a_value) {
         let at = from + found;
         let length = text[at..]
             .strip_prefix('(')
@@ -103,6 +93,13 @@ fn before_quotes(text: &str) -> &str {
     text
 }
 
+fn begins_a_value(c: char) -> bool {
+    matches!(
+        c,
+        '"' | '\'' | '`' | '(' | '\n' | ':' | '«' | '„' | '“' | '‘'
+    ) || c.is_numeric()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,22 +109,24 @@ mod tests {
         let cases = [
             (
                 r#"invalid input syntax for type integer: "Bob""#,
-                "invalid input syntax for type integer: ",
+                "invalid input syntax for type integer",
             ),
-            (r#"invalid input: "x" Bob"#, "invalid input: "),
+            (r#"invalid input: "x" Bob"#, "invalid input"),
             ("Key (name)=(Bob (senior)) already exists.", "Key "),
             (
                 "value too long for type character varying(5)",
                 "value too long for type character varying(5)",
             ),
-            ("bad JSON path: 'Bob", "bad JSON path: "),
+            ("bad JSON path: 'Bob", "bad JSON path"),
             ("Failing row contains (1, Bob", "Failing row contains "),
             ("something (12) and (Bob)", "something (12) and "),
             ("one line\nDETAIL: Bob", "one line"),
+            ("date out of range: 1731-01-01", "date out of range"),
+            ("character 1731 is too large", "character "),
             ("division by zero", "division by zero"),
         ];
         for (text, expected) in cases {
-            assert_eq!(before_quotes(text), expected);
+            assert_eq!(before_values(text), expected);
         }
     }
 }

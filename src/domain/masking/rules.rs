@@ -392,8 +392,8 @@ impl Masking {
         }
         match &from.relation {
             Some(relation) => rule.matches_relation(Some(relation)),
-            // What names no relation could reach any.
-            None if facts.objects.is_empty() => true,
+            // What names no relation, or runs code nobody has judged, could reach any.
+            None if facts.objects.is_empty() || facts.runs_unjudged => true,
             None => facts
                 .objects
                 .iter()

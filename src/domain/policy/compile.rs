@@ -303,6 +303,7 @@ impl Compiler<'_> {
                 .expires_in
                 .as_ref()
                 .map_or(DEFAULT_EXPIRY, |at| at.value.0),
+            rows_factor: value.rows_factor.as_ref().map(|factor| factor.0),
         }
     }
 

@@ -83,6 +83,10 @@ mapping! {
         count: Option<At<Positive>>,
         /// How long after asking an approval is too late. `30m` if not given.
         expires_in: Option<At<DurationText>>,
+        /// What they approve may change this many times the rows they were shown, counted exactly or estimated by the
+        /// planner; with more it is rolled back and asked again. 10 if not given, and only where they asked for an
+        /// exact count.
+        rows_factor: Option<Positive>,
     }
 
     /// Something that can be reached.

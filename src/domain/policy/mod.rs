@@ -130,6 +130,8 @@ pub struct ApproverGroup {
     pub count: u32,
     /// How long after asking an approval is too late.
     pub expires_in: Duration,
+    /// How many times the rows they were shown an execution may change, at least 1; `None`: not said.
+    pub rows_factor: Option<u32>,
 }
 
 /// What kind of principal a group's members are.

@@ -10,19 +10,19 @@ use jiff::Timestamp;
 use super::{
     event::{
         Action, Answer, ApprovalDecided, ApprovalRequested, DecisionRecord, EventBody,
-        ExecutionStarted, Preview, RequestDecided, RequestRef, RequestRefused,
+        ExecutionStarted, Preview, PreviewStarted, RequestDecided, RequestRef, RequestRefused,
     },
-    state::{Request, RequestStatus, Stage},
+    state::{Previewed, Request, RequestStatus, Stage},
 };
 use crate::domain::{
-    approval::{ApprovalTerms, NotEligible, Quorum},
+    approval::{ApprovalTerms, AskedAgain, NotEligible, Quorum},
     classify::{ColumnRef, Effect, Facts},
-    connection::{Access, Budget, ConnectionName},
+    connection::{Access, Budget, ConnectionName, Ending},
     id::RequestId,
     masking::InPredicates,
     operation::Operation,
     policy::{ApproverGroupName, ConnectionRules, Decision, Policy, Question, RuleName, evaluate},
-    principal::Principal,
+    principal::{Principal, PrincipalKind},
     record::{Hash, Head},
 };
 
@@ -34,6 +34,21 @@ pub const LEASE_GRACE: Duration = Duration::from_secs(15);
 /// given it up, and someone who looked at the target since would have found that nothing happened.
 pub const BEGIN_WITHIN: Duration = Duration::from_secs(5);
 
+/// How many times the rows that an approver has seen counted exactly an execution may change, where policy does not say.
+pub const DEFAULT_ROWS_FACTOR: u32 = 10;
+
+/// How often approvers are asked about one request: a table that grows faster than they answer is not for them.
+pub const MOST_QUESTIONS: u32 = 3;
+
+/// How many exact previews one request can have: each of them locks what it changes.
+pub const MOST_PREVIEWS: u32 = 5;
+
+/// How long an exact preview may take at the target.
+pub const PREVIEW_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The rows an exact preview shows, at most, and their bytes.
+pub const PREVIEW_SAMPLE: (u64, u64) = (5, 64 << 10);
+
 /// Leave to run one operation once. Neither `Clone` nor `Deserialize`: executing spends it.
 #[derive(Debug)]
 pub struct Permit {
@@ -42,6 +57,7 @@ pub struct Permit {
     operation: Operation,
     access: Access,
     budget: Budget,
+    ending: Ending,
     begin_before: Option<Timestamp>,
 }
 
@@ -58,6 +74,8 @@ pub struct Spent {
     pub access: Access,
     /// How much.
     pub budget: Budget,
+    /// What becomes of its transaction.
+    pub ending: Ending,
     /// From when on it is too late to begin; `None`: nobody waits for it.
     pub begin_before: Option<Timestamp>,
 }
@@ -71,6 +89,7 @@ impl Permit {
             operation,
             access,
             budget,
+            ending,
             begin_before,
         } = self;
         Spent {
@@ -79,6 +98,7 @@ impl Permit {
             operation,
             access,
             budget,
+            ending,
             begin_before,
         }
     }
@@ -268,6 +288,7 @@ pub fn ask(asked: Asked<'_>) -> Next {
         operation,
         access,
         budget: connection.budget,
+        ending: Ending::Commit { at_most: None },
         begin_before,
     };
     match action {
@@ -277,12 +298,13 @@ pub fn ask(asked: Asked<'_>) -> Next {
             Next::Read(events, permit)
         }
         Action::Allow => {
-            events.push(started(&request, access, connection, policy, instance, now));
+            let started = started(&request, access, connection, policy, instance, now);
+            events.push(EventBody::ExecutionStarted(started));
             let permit = permit(&request, Some(begin_before(now)));
             Next::Act(events, OnceRecorded(permit))
         }
         Action::RequireApproval => {
-            let terms = terms(policy, from, digest, now);
+            let terms = terms(policy, from, digest, None, now);
             let requested = ApprovalRequested {
                 request_id: request,
                 terms,
@@ -297,7 +319,8 @@ pub fn ask(asked: Asked<'_>) -> Next {
 fn terms(
     policy: &Policy,
     from: &[ApproverGroupName],
-    digest: Hash,
+    operation: Hash,
+    again: Option<AskedAgain>,
     now: Timestamp,
 ) -> ApprovalTerms {
     let groups = || {
@@ -316,9 +339,11 @@ fn terms(
                 count: group.count,
             })
             .collect(),
-        digest,
+        digest: ApprovalTerms::asks(operation, again.as_ref()),
         expires_at: now.checked_add(patience).unwrap_or(Timestamp::MAX),
         policy: policy.version,
+        rows_factor: groups().filter_map(|(_, group)| group.rows_factor).min(),
+        again,
     }
 }
 
@@ -329,15 +354,16 @@ fn started(
     policy: &Policy,
     instance: &str,
     now: Timestamp,
-) -> EventBody {
+) -> ExecutionStarted {
     let lease = connection.budget.timeout.saturating_add(LEASE_GRACE);
-    EventBody::ExecutionStarted(ExecutionStarted {
+    ExecutionStarted {
         request_id: request.clone(),
         access,
         instance: instance.into(),
         lease_until: now.checked_add(lease).unwrap_or(Timestamp::MAX),
         policy: policy.version,
-    })
+        at_most: None,
+    }
 }
 
 fn begin_before(now: Timestamp) -> Timestamp {
@@ -396,6 +422,20 @@ pub enum Refusal {
     /// They may not.
     #[error(transparent)]
     NotEligible(#[from] NotEligible),
+    /// It cannot be rolled back wholly, so it is not run to be seen.
+    #[error("there is no exact preview of this: {0}")]
+    NoPreview(String),
+    /// One is under way.
+    #[error("an exact preview of this is under way; fetch the approval again in a moment")]
+    PreviewRunning,
+    /// Enough is enough.
+    #[error(
+        "this was previewed {MOST_PREVIEWS} times, which is the most: each of them locks what it changes"
+    )]
+    PreviewedEnough,
+    /// A program needs no sample.
+    #[error("an exact preview is for people who are to decide; `{0}` is none")]
+    PreviewForPeople(String),
     /// They have answered already.
     #[error("you have answered this already; someone else in {0} has to answer")]
     AnsweredBefore(String),
@@ -432,7 +472,8 @@ pub fn answer(answered: Answered<'_>) -> Result<AfterAnswer, Refusal> {
         return Err(Refusal::OtherDigest);
     }
     let actual = operation.digest(&decided.connection, &decided.principal.id);
-    if actual != terms.digest || actual != decided.digest {
+    if actual != decided.digest || terms.digest != ApprovalTerms::asks(actual, terms.again.as_ref())
+    {
         return Err(Refusal::Damaged);
     }
     if approval
@@ -472,14 +513,22 @@ pub fn answer(answered: Answered<'_>) -> Result<AfterAnswer, Refusal> {
     let access = access_for(facts.class);
     match still_agreed(request, facts, policy, now) {
         Ok(connection) => {
-            let request = &decided.request_id;
-            events.push(started(request, access, connection, policy, instance, now));
+            let at_most = match access {
+                Access::Read => None,
+                Access::Write => agreed_rows(request, terms, policy),
+            };
+            let id = &decided.request_id;
+            events.push(EventBody::ExecutionStarted(ExecutionStarted {
+                at_most,
+                ..started(id, access, connection, policy, instance, now)
+            }));
             let permit = Permit {
-                request: request.clone(),
+                request: id.clone(),
                 connection: connection.name.clone(),
                 operation,
                 access,
                 budget: connection.budget,
+                ending: Ending::Commit { at_most },
                 begin_before: Some(begin_before(now)),
             };
             Ok(AfterAnswer::Act(events, OnceRecorded(permit)))
@@ -493,6 +542,191 @@ pub fn answer(answered: Answered<'_>) -> Result<AfterAnswer, Refusal> {
             Ok(AfterAnswer::Noted(events))
         }
     }
+}
+
+/// The most rows that those who said yes have agreed to: what they were shown, times the factor of the group that is
+/// strictest, when it was asked or today. An estimate of the planner's binds only where policy names a factor.
+fn agreed_rows(request: &Request, terms: &ApprovalTerms, policy: &Policy) -> Option<u64> {
+    let groups = terms.from.iter();
+    let today = groups.filter_map(|quorum| policy.approvers.get(&quorum.group)?.rows_factor);
+    let named = today.chain(terms.rows_factor).min();
+    let estimated = || {
+        request
+            .approval
+            .as_ref()?
+            .requested
+            .preview
+            .as_ref()?
+            .estimated_rows
+    };
+    let (rows, factor) = match (request.exact_rows(), named) {
+        (Some(rows), factor) => (rows, factor.unwrap_or(DEFAULT_ROWS_FACTOR)),
+        (None, Some(factor)) => (estimated()?, factor),
+        (None, None) => return None,
+    };
+    Some(rows.saturating_mul(factor.into()))
+}
+
+/// The question that follows from an execution that changed `rows` rows, where at most `at_most` were agreed to. `None`:
+/// it was asked often enough, or policy does not know all of those groups any more.
+pub fn ask_again(
+    request: &Request,
+    (rows, at_most): (u64, u64),
+    policy: &Policy,
+    now: Timestamp,
+) -> Option<ApprovalRequested> {
+    let before = &request.approval.as_ref()?.requested.terms;
+    let question = before.question() + 1;
+    let groups = before.from.iter().map(|quorum| &quorum.group);
+    let from: Vec<_> = groups
+        .filter(|group| policy.approvers.contains_key(*group))
+        .cloned()
+        .collect();
+    if question > MOST_QUESTIONS || from.len() < before.from.len() {
+        return None;
+    }
+    let again = AskedAgain {
+        question,
+        rows,
+        at_most,
+    };
+    let decided = &request.decided;
+    Some(ApprovalRequested {
+        request_id: decided.request_id.clone(),
+        terms: terms(policy, &from, decided.digest, Some(again), now),
+        preview: Some(Preview {
+            estimated_rows: None,
+            note: format!(
+                "it was approved and run, changed {rows} rows where at most {at_most} were agreed to, and was rolled back"
+            ),
+        }),
+    })
+}
+
+/// An approver's wish to see exactly what a request would change.
+#[derive(Debug)]
+pub struct PreviewAsked<'a> {
+    /// The request as it stands.
+    pub request: &'a Request,
+    /// Its operation, unsealed.
+    pub operation: &'a Operation,
+    /// What it would do, judged again.
+    pub facts: &'a Facts,
+    /// How it is run to be seen; or why it cannot be rolled back wholly.
+    pub rehearsal: Result<Rehearsed, String>,
+    /// Today's policy.
+    pub policy: &'a Policy,
+    /// Who wants to see it.
+    pub approver: &'a Principal,
+    /// The process that would run it.
+    pub instance: &'a str,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// What is run so that a change can be seen.
+#[derive(Debug)]
+pub struct Rehearsed {
+    /// Reads rows that the change will find.
+    pub before: Option<Operation>,
+    /// The change, showing rows where its dialect can.
+    pub change: Operation,
+}
+
+/// Leave to run a change once, to be rolled back. It is never leave to run it for good.
+#[derive(Debug)]
+pub struct Rehearsal {
+    /// Reads rows that the change will find: with the read credential, as any read.
+    pub before: Option<Permit>,
+    /// The change, to be rolled back.
+    pub change: Permit,
+    /// Which of the request's exact previews.
+    pub number: u32,
+}
+
+/// What follows from the wish to see exactly what a request would change. It answers nothing and uses nothing up but one
+/// of [`MOST_PREVIEWS`].
+pub fn preview(
+    asked: PreviewAsked<'_>,
+) -> Result<(PreviewStarted, OnceRecorded<Rehearsal>), Refusal> {
+    let PreviewAsked {
+        request,
+        operation,
+        facts,
+        rehearsal,
+        policy,
+        approver,
+        instance,
+        now,
+    } = asked;
+    let (Stage::Pending, Some(approval)) = (&request.stage, &request.approval) else {
+        return Err(Refusal::Closed(request.status()));
+    };
+    let terms = &approval.requested.terms;
+    let decided = &request.decided;
+    let described = approver.described();
+    let _groups = terms.eligible(policy, &decided.principal, &described)?;
+    if described.kind != PrincipalKind::Human {
+        return Err(Refusal::PreviewForPeople(described.id.to_string()));
+    }
+    if now >= terms.expires_at {
+        return Err(Refusal::Expired(terms.expires_at));
+    }
+    if operation.digest(&decided.connection, &decided.principal.id) != decided.digest {
+        return Err(Refusal::Damaged);
+    }
+    let running =
+        |preview: &Previewed| preview.ended.is_none() && now < preview.started.lease_until;
+    if request.previews.iter().any(running) {
+        return Err(Refusal::PreviewRunning);
+    }
+    let number = u32::try_from(request.previews.len())
+        .unwrap_or(u32::MAX)
+        .saturating_add(1);
+    if number > MOST_PREVIEWS {
+        return Err(Refusal::PreviewedEnough);
+    }
+    // What today's policy would not run is not run to be seen either.
+    let connection = still_agreed(request, facts, policy, now).map_err(|denied| {
+        Refusal::NoPreview(
+            denied
+                .message
+                .unwrap_or_else(|| "policy now denies it".into()),
+        )
+    })?;
+    let Rehearsed { before, change } = rehearsal.map_err(Refusal::NoPreview)?;
+    let (rows, bytes) = PREVIEW_SAMPLE;
+    let budget = Budget {
+        rows,
+        bytes,
+        timeout: connection.budget.timeout.min(PREVIEW_TIMEOUT),
+        ..connection.budget
+    };
+    let lease = budget.timeout.saturating_mul(2).saturating_add(LEASE_GRACE);
+    let started = PreviewStarted {
+        request_id: decided.request_id.clone(),
+        number,
+        question: terms.question(),
+        approver: described,
+        instance: instance.into(),
+        lease_until: now.checked_add(lease).unwrap_or(Timestamp::MAX),
+        policy: policy.version,
+    };
+    let permit = |operation, access| Permit {
+        request: decided.request_id.clone(),
+        connection: connection.name.clone(),
+        operation,
+        access,
+        budget,
+        ending: Ending::RollBack,
+        begin_before: Some(begin_before(now)),
+    };
+    let rehearsal = Rehearsal {
+        before: before.map(|operation| permit(operation, Access::Read)),
+        change: permit(change, Access::Write),
+        number,
+    };
+    Ok((started, OnceRecorded(rehearsal)))
 }
 
 /// Whether today's policy still agrees to run what was approved: it must not deny it, and must not ask for a group

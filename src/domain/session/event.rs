@@ -72,6 +72,15 @@ pub enum EventBody {
     /// Nobody answered in time.
     #[serde(rename = "approval.expired")]
     ApprovalExpired(RequestRef),
+    /// An approver asked to see what it would change: it is about to be run and rolled back.
+    #[serde(rename = "preview.started")]
+    PreviewStarted(Box<PreviewStarted>),
+    /// What it would have changed at that moment.
+    #[serde(rename = "preview.finished")]
+    PreviewFinished(Box<PreviewFinished>),
+    /// That could not be seen.
+    #[serde(rename = "preview.failed")]
+    PreviewFailed(Box<PreviewFailed>),
     /// An approved request was judged again before its execution, and today's policy refuses it.
     #[serde(rename = "request.refused")]
     RequestRefused(RequestRefused),
@@ -102,6 +111,9 @@ impl EventBody {
             Self::ApprovalPublished(_) => "approval.published",
             Self::ApprovalDecided(_) => "approval.decided",
             Self::ApprovalExpired(_) => "approval.expired",
+            Self::PreviewStarted(_) => "preview.started",
+            Self::PreviewFinished(_) => "preview.finished",
+            Self::PreviewFailed(_) => "preview.failed",
             Self::RequestRefused(_) => "request.refused",
             Self::ExecutionStarted(_) => "execution.started",
             Self::ExecutionFinished(_) => "execution.finished",
@@ -121,6 +133,9 @@ impl EventBody {
                 Some(&event.request_id)
             }
             Self::ApprovalDecided(event) => Some(&event.request_id),
+            Self::PreviewStarted(event) => Some(&event.request_id),
+            Self::PreviewFinished(event) => Some(&event.request_id),
+            Self::PreviewFailed(event) => Some(&event.request_id),
             Self::RequestRefused(event) => Some(&event.request_id),
             Self::ExecutionStarted(event) => Some(&event.request_id),
             Self::ExecutionFinished(event) => Some(&event.request_id),
@@ -274,6 +289,62 @@ pub enum Answer {
     Deny,
 }
 
+/// `preview.started`: intent, as for any other run. It is rolled back whatever happens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PreviewStarted {
+    /// The request.
+    pub request_id: RequestId,
+    /// Which of the request's exact previews, from 1.
+    pub number: u32,
+    /// Which question it was asked for, from 1.
+    pub question: u32,
+    /// Who wanted to see it.
+    pub approver: DescribedPrincipal,
+    /// The process that runs it.
+    pub instance: String,
+    /// When it cannot be running any more: without an end by then, it was interrupted.
+    #[schemars(with = "String")]
+    pub lease_until: Timestamp,
+    /// The policy version it was judged under.
+    pub policy: Hash,
+}
+
+/// `preview.finished`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PreviewFinished {
+    /// The request.
+    pub request_id: RequestId,
+    /// Which of its exact previews.
+    pub number: u32,
+    /// How many rows it changed before it was rolled back.
+    pub rows: u64,
+    /// What was masked in the samples.
+    pub masked: MaskedCounts,
+    /// A few rows before and after, masked and sealed; absent when policy keeps no results.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub samples: Option<Sealed>,
+    /// How long the target took, in microseconds.
+    pub took_us: u64,
+}
+
+/// `preview.failed`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PreviewFailed {
+    /// The request.
+    pub request_id: RequestId,
+    /// Which of its exact previews.
+    pub number: u32,
+    /// What kind of failure.
+    pub failure: Failure,
+    /// The target's code, such as a SQLSTATE.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// What was seen, masked.
+    pub message: String,
+    /// What was masked in it.
+    pub masked: MaskedCounts,
+}
+
 /// `request.refused`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RequestRefused {
@@ -297,6 +368,9 @@ pub struct ExecutionStarted {
     pub lease_until: Timestamp,
     /// The policy version it was judged under at execution.
     pub policy: Hash,
+    /// The most rows it may change: with more it is rolled back, and its approvers are asked again. Absent: any number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<u64>,
 }
 
 /// `execution.finished`

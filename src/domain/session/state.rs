@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::event::{
     Action, Answer, ApprovalDecided, ApprovalRequested, DecisionRecord, Event, EventBody,
-    ExecutionFailed, ExecutionFinished, ExecutionStarted, RequestDecided,
+    ExecutionFailed, ExecutionFinished, ExecutionStarted, Failure, PreviewFailed, PreviewFinished,
+    PreviewStarted, RequestDecided,
 };
 use crate::domain::{policy::ApproverGroupName, principal::Person};
 
@@ -76,8 +77,28 @@ pub struct Request {
     pub asked_at: Timestamp,
     /// What humans were asked, if they were, and what they have said.
     pub approval: Option<Approval>,
+    /// The exact previews its approvers asked for, in order.
+    pub previews: Vec<Previewed>,
     /// How far it has come.
     pub stage: Stage,
+}
+
+/// One exact preview.
+#[derive(Clone, Debug)]
+pub struct Previewed {
+    /// Who wanted it, and when.
+    pub started: PreviewStarted,
+    /// How it ended; `None`: it has not yet, or was interrupted.
+    pub ended: Option<PreviewEnd>,
+}
+
+/// How an exact preview ended.
+#[derive(Clone, Debug)]
+pub enum PreviewEnd {
+    /// With a count.
+    Finished(Box<PreviewFinished>),
+    /// Without.
+    Failed(Box<PreviewFailed>),
 }
 
 /// What humans were asked and what they have said.
@@ -92,6 +113,14 @@ pub struct Approval {
 }
 
 impl Approval {
+    fn asked(requested: &ApprovalRequested) -> Self {
+        Self {
+            requested: requested.clone(),
+            published: false,
+            answers: Vec::new(),
+        }
+    }
+
     /// Everyone who said yes, each once, with the groups they said it for.
     pub fn yes(&self) -> BTreeMap<Person, Vec<ApproverGroupName>> {
         self.answers
@@ -211,11 +240,7 @@ impl Folding {
                 let action = decided.decision.action;
                 match (body, action) {
                     (EventBody::ApprovalRequested(requested), Action::RequireApproval) => {
-                        let approval = Approval {
-                            requested: requested.as_ref().clone(),
-                            published: false,
-                            answers: Vec::new(),
-                        };
+                        let approval = Approval::asked(requested);
                         Some(Self::request(
                             decided,
                             asked_at,
@@ -252,6 +277,7 @@ impl Folding {
             decided,
             asked_at,
             approval,
+            previews: Vec::new(),
             stage,
         }))
     }
@@ -260,6 +286,40 @@ impl Folding {
 impl Request {
     fn next(&mut self, body: &EventBody) -> Option<Stage> {
         match (&self.stage, body) {
+            (Stage::Pending, EventBody::PreviewStarted(started)) => {
+                let asked = self.approval.as_ref()?.requested.terms.question();
+                let fits =
+                    started.number as usize == self.previews.len() + 1 && started.question == asked;
+                fits.then(|| {
+                    self.previews.push(Previewed {
+                        started: started.as_ref().clone(),
+                        ended: None,
+                    });
+                    Stage::Pending
+                })
+            }
+            // What was seen is worth recording whatever has become of the request meanwhile.
+            (stage, EventBody::PreviewFinished(finished)) => {
+                let stage = stage.clone();
+                self.preview_ends(finished.number, PreviewEnd::Finished(finished.clone()))?;
+                Some(stage)
+            }
+            (stage, EventBody::PreviewFailed(failed)) => {
+                let stage = stage.clone();
+                self.preview_ends(failed.number, PreviewEnd::Failed(failed.clone()))?;
+                Some(stage)
+            }
+            // It would have changed more than was agreed to: the same is asked again, and earlier answers are void.
+            (Stage::Failed(failed), EventBody::ApprovalRequested(again))
+                if failed.failure == Failure::TooManyRows =>
+            {
+                let approval = self.approval.as_mut()?;
+                let follows = again.terms.question() == approval.requested.terms.question() + 1;
+                follows.then(|| {
+                    *approval = Approval::asked(again);
+                    Stage::Pending
+                })
+            }
             (Stage::Pending, EventBody::ApprovalPublished(_)) => {
                 self.approval.as_mut()?.published = true;
                 Some(Stage::Pending)
@@ -303,6 +363,28 @@ impl Request {
             (Stage::Executing(_) | Stage::OutcomeUnknown { .. }, body) => Stage::outcome(body),
             _ => None,
         }
+    }
+}
+
+impl Request {
+    fn preview_ends(&mut self, number: u32, end: PreviewEnd) -> Option<()> {
+        let index = (number as usize).checked_sub(1)?;
+        let preview = self.previews.get_mut(index)?;
+        preview.ended.is_none().then(|| preview.ended = Some(end))
+    }
+
+    /// How many rows it would change as far as its approvers have seen exactly: by the latest preview of the question
+    /// they are asked now, or by the execution that made it be asked again.
+    pub fn exact_rows(&self) -> Option<u64> {
+        let terms = &self.approval.as_ref()?.requested.terms;
+        let seen = self.previews.iter().rev().find_map(|preview| {
+            let of_this = preview.started.question == terms.question();
+            match &preview.ended {
+                Some(PreviewEnd::Finished(finished)) if of_this => Some(finished.rows),
+                _ => None,
+            }
+        });
+        seen.or(terms.again.as_ref().map(|again| again.rows))
     }
 }
 

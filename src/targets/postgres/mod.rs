@@ -105,6 +105,8 @@ enum After {
 
 enum Failure {
     Server(Box<ServerMessage>),
+    /// Refused while the statement was parsed.
+    Unread(Box<ServerMessage>),
     Wire(WireError),
     /// The gateway's own refusal: nothing was run, or what was run is rolled back.
     Own(String),
@@ -219,10 +221,11 @@ impl Postgres {
         timeout: bool,
         progress: &Progress,
     ) -> RunError {
-        let refused = |code: Option<&str>, message: String, second_wall: bool| RunError::Refused {
+        let refused = |code: Option<&str>, message: String| RunError::Refused {
             code: code.map(Into::into),
             message,
-            second_wall,
+            second_wall: false,
+            unread: true,
         };
         let reading = self.access == Access::Read;
         let past_return = progress.past_return.load(Ordering::SeqCst);
@@ -230,20 +233,22 @@ impl Postgres {
             Failure::Unknown(what) => RunError::Unknown(what),
             _ if stopped && !past_return => RunError::Cancelled { timeout },
             Failure::Stopped => RunError::Cancelled { timeout },
-            Failure::Own(message) => refused(None, message, false),
+            Failure::Own(message) => refused(None, message),
             Failure::NotCommitted(error) => error,
             Failure::Server(message) if message.code == "57014" && (stopped || timeout) => {
                 RunError::Cancelled { timeout }
             }
-            Failure::Server(message) => {
-                let wall = reading && matches!(&*message.code, "25006" | "42501");
-                refused(Some(&message.code), message.raw(), wall)
-            }
+            Failure::Server(ref message) | Failure::Unread(ref message) => RunError::Refused {
+                code: Some(message.code.clone()),
+                message: message.raw(),
+                second_wall: reading && matches!(&*message.code, "25006" | "42501"),
+                unread: matches!(failure, Failure::Unread(_)),
+            },
             Failure::Wire(error) if past_return => {
                 RunError::Unknown(format!("{error} after the statement could take effect"))
             }
             Failure::Wire(error @ (WireError::TooLong(_) | WireError::Encoding)) => {
-                refused(None, error.to_string(), false)
+                refused(None, error.to_string())
             }
             Failure::Wire(error) => {
                 let why = if reading {
@@ -251,7 +256,7 @@ impl Postgres {
                 } else {
                     "its transaction was not committed, so nothing was changed"
                 };
-                refused(Some("08006"), format!("{error}; {why}"), false)
+                refused(Some("08006"), format!("{error}; {why}"))
             }
         }
     }
@@ -363,7 +368,7 @@ impl Postgres {
             match wire.next().await.map_err(abandon)? {
                 Reply::Parameters(count) => failure = wrong_count(operation, count),
                 Reply::Columns(found) => fields = found,
-                Reply::Refused(message) => failure = Some(Failure::Server(message)),
+                Reply::Refused(message) => failure = Some(Failure::Unread(message)),
                 Reply::Notice(notice) => sink.notice(&notice.raw_notice()),
                 Reply::Ready(_) => break,
                 _ => {}

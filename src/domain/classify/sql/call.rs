@@ -15,6 +15,7 @@ impl Parser<'_> {
             return;
         }
         self.found.unbounded = true;
+        self.found.runs_unjudged = true;
         self.found.effect_at_planning(
             Effect::Write,
             format!("it calls {name}, which is no built-in function known to be harmless; it could do anything"),
@@ -105,6 +106,7 @@ impl Parser<'_> {
                 (None, String::new())
             }
         };
+        self.found.runs_unjudged |= matches!(verdict, Call::Files | Call::RunsText | Call::Remote);
         if let Some(effect) = effect {
             // MySQL runs constant expressions and subqueries while it plans; PostgreSQL only what is not volatile,
             // which no listed function with an effect is, but for those that run text.

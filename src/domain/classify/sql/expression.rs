@@ -276,6 +276,7 @@ impl Parser<'_> {
                     && !self.only_known_calls
                     && !functions::is_postgres_operator(operator)
                 {
+                    self.found.runs_unjudged = true;
                     self.found.effect_at_planning(
                         Effect::Write,
                         format!(
@@ -452,6 +453,7 @@ impl Parser<'_> {
         let builtin = schema.iter().all(|schema| schema == "pg_catalog")
             && functions::is_postgres_operator(operator);
         if !builtin {
+            self.found.runs_unjudged = true;
             self.found.effect_at_planning(
                 Effect::Write,
                 format!("the operator {operator} of another schema could do anything"),

@@ -12,6 +12,8 @@ pub(super) struct Findings {
     pub(super) objects: BTreeSet<Object>,
     pub(super) functions: BTreeSet<String>,
     pub(super) unbounded: bool,
+    /// It runs code that was not judged.
+    pub(super) runs_unjudged: bool,
     /// Effects that planning alone could have: functions and operators nobody vouches for.
     pub(super) at_planning: Vec<(Effect, String)>,
     worst: Option<(Effect, String)>,
@@ -65,6 +67,7 @@ impl Findings {
                 })
                 .collect(),
             functions: self.functions,
+            runs_unjudged: self.runs_unjudged,
             ..Self::default()
         };
         for (effect, why) in self.at_planning {
@@ -82,6 +85,7 @@ impl Findings {
         self.objects.extend(other.objects);
         self.functions.extend(other.functions);
         self.unbounded |= other.unbounded;
+        self.runs_unjudged |= other.runs_unjudged;
         self.at_planning.extend(other.at_planning);
         if let Some((effect, why)) = other.worst
             && self.worst.as_ref().is_none_or(|(worst, _)| effect > *worst)
@@ -96,6 +100,8 @@ impl Findings {
         if self.effects.is_empty() {
             self.effects.insert(Effect::Read);
         }
+        let runs = |kind: &String| matches!(kind.as_str(), "call" | "do" | "execute");
+        let runs_unjudged = self.runs_unjudged || self.kinds.iter().any(runs);
         let why = match self.worst {
             Some((_, why)) => why,
             None => reading(&self.objects),
@@ -109,6 +115,7 @@ impl Findings {
             unbounded: self.unbounded || class == Effect::Unknown,
             predicates: BTreeSet::new(),
             outputs: Outputs::Unproven,
+            runs_unjudged,
             flows: BTreeSet::new(),
             why,
         }

@@ -21,6 +21,7 @@ mod mysql;
 mod parser;
 mod postgres;
 mod query;
+mod rehearse;
 mod sqlite;
 mod tree;
 mod words;
@@ -31,6 +32,8 @@ use parser::{DEEPEST, Doubt, Parser};
 use tree::syntax_tree;
 
 use lineage::{Lineage, lineage};
+
+pub use rehearse::{Rehearsal, Returned, rehearse};
 
 use super::{ColumnRef, Dialect, Effect, Facts, Object};
 

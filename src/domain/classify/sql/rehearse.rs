@@ -1,0 +1,379 @@
+//! Whether a change can be rolled back wholly, and how it is run so that some of its rows can be seen.
+//!
+//! What is run is the statement as it stands, with at most `RETURNING` behind it: so what is counted is what it does. Rows
+//! as they were are read by a SELECT of their own with the statement's own condition. Both are text again, to be judged
+//! and masked as any other statement is.
+
+use sqlparser::ast::{
+    Delete, FromTable, ObjectName, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Statement,
+    TableFactor, TableWithJoins, Update, UpdateTableFromKind, WildcardAdditionalOptions,
+};
+
+use super::{
+    super::{Effect, Facts, ObjectAccess, server::ServerCatalog},
+    Dialect,
+    functions::{self, Call},
+    lex::{self, Kind, Reading},
+    syntax_tree,
+};
+
+/// Kinds of statement that change rows, and nothing that a rollback does not give back.
+const CHANGES: [&str; 5] = ["insert", "update", "delete", "merge", "replace"];
+/// Kinds that may be part of one.
+const PARTS: [&str; 3] = ["select", "values", "table"];
+
+/// How a change is run so that it can be seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rehearsal {
+    /// Reads rows that the change will find; `None`: its text does not say how.
+    pub before: Option<Sample>,
+    /// The change.
+    pub change: String,
+    /// What the rows are that the change itself returns.
+    pub returned: Returned,
+}
+
+/// A statement that reads some rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// Its text.
+    pub statement: String,
+    /// Which of the change's parameters it takes, from 0, in order.
+    pub params: Vec<usize>,
+}
+
+/// What the rows are that a change returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Returned {
+    /// As they were.
+    Before,
+    /// As they are then.
+    After,
+}
+
+/// How to run `statement` to see what it would change, or why it cannot be rolled back wholly.
+pub fn rehearse(
+    dialect: Dialect,
+    statement: &str,
+    facts: &Facts,
+    catalog: Option<&ServerCatalog>,
+) -> Result<Rehearsal, String> {
+    is_undone_by_rollback(dialect, facts, catalog)?;
+    let tree = syntax_tree(dialect, statement).and_then(|mut tree| match tree.len() {
+        1 => tree.pop(),
+        _ => None,
+    });
+    let plain = || Rehearsal {
+        before: None,
+        change: statement.to_owned(),
+        returned: Returned::After,
+    };
+    let Some(mut tree) = tree else {
+        return Ok(plain());
+    };
+    let (target, returned, before) = match &tree {
+        Statement::Delete(delete) => (
+            deleted(delete).and_then(target),
+            Returned::Before,
+            before_delete(dialect, delete),
+        ),
+        Statement::Update(update) => (
+            target(&update.table),
+            Returned::After,
+            before_update(dialect, update),
+        ),
+        _ => (None, Returned::After, None),
+    };
+    // Where it returns the rows as they were, they need not be read first.
+    let before_if_needed = before.clone().filter(|_| returned == Returned::After);
+    let added = match returning(&mut tree) {
+        Some(returning) if returning.is_none() => returning,
+        Some(_) => {
+            return Ok(Rehearsal {
+                before: before_if_needed,
+                returned,
+                ..plain()
+            });
+        }
+        None => return Ok(plain()),
+    };
+    // SQLite knows `*` alone there, and means the changed table by it.
+    let everything = match target {
+        Some(table) if dialect == Dialect::Postgres => {
+            let kind = SelectItemQualifiedWildcardKind::ObjectName(table);
+            SelectItem::QualifiedWildcard(kind, WildcardAdditionalOptions::default())
+        }
+        _ => SelectItem::Wildcard(WildcardAdditionalOptions::default()),
+    };
+    let words = format!("\nRETURNING {everything}");
+    *added = Some(vec![everything]);
+    let text = without_end(dialect, statement).map(|statement| format!("{statement}{words}"));
+    // Only if it reads as the same statement with that one clause behind it.
+    let change = text.filter(|text| {
+        syntax_tree(dialect, text).is_some_and(|again| again == std::slice::from_ref(&tree))
+    });
+    Ok(match change {
+        Some(change) => Rehearsal {
+            before: before_if_needed,
+            change,
+            returned,
+        },
+        None => Rehearsal { before, ..plain() },
+    })
+}
+
+fn is_undone_by_rollback(
+    dialect: Dialect,
+    facts: &Facts,
+    catalog: Option<&ServerCatalog>,
+) -> Result<(), String> {
+    if !matches!(dialect, Dialect::Postgres | Dialect::Sqlite) {
+        return Err(
+            "on this kind of server it is not certain that a rollback undoes a change".into(),
+        );
+    }
+    let is = |kinds: &[&str], kind: &String| kinds.contains(&kind.as_str());
+    let allowed = |kind: &String| is(&CHANGES, kind) || is(&PARTS, kind);
+    let changes = facts.kinds.iter().any(|kind| is(&CHANGES, kind));
+    if !changes || !facts.kinds.iter().all(allowed) {
+        return Err(format!(
+            "only INSERT, UPDATE, DELETE and MERGE are undone wholly by a rollback, and this is {}",
+            if facts.kinds.is_empty() {
+                "not understood".into()
+            } else {
+                facts.kinds.join(", ")
+            }
+        ));
+    }
+    let mild = [Effect::Read, Effect::Write, Effect::Destructive];
+    if let Some(other) = facts.effects.iter().find(|effect| !mild.contains(effect)) {
+        return Err(format!(
+            "it does more than change rows: {other} ({})",
+            facts.why
+        ));
+    }
+    for function in &facts.functions {
+        let (schema, name) = function.rsplit_once('.').unwrap_or(("", function));
+        let known = matches!(schema, "" | "pg_catalog")
+            && functions::builtin(dialect, name) == Call::Harmless;
+        if !known {
+            return Err(format!(
+                "it calls `{function}`, and what that does may outlast a rollback"
+            ));
+        }
+    }
+    let written = facts
+        .objects
+        .iter()
+        .filter(|object| object.access == ObjectAccess::Write);
+    for object in written {
+        let parts: Vec<&str> = object.name.split('.').collect();
+        let Some((_, relation)) = catalog.and_then(|catalog| catalog.relation(&parts)) else {
+            continue;
+        };
+        if let Some(trigger) = relation.triggers.first() {
+            return Err(format!(
+                "`{}` has a trigger, `{trigger}`, and what that does may outlast a rollback",
+                object.name
+            ));
+        }
+        if relation.opaque || !relation.rules.is_empty() {
+            return Err(format!(
+                "writing to `{}` does something else as well (a rule, or another server), which may outlast a rollback",
+                object.name
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The RETURNING clause of the change that a statement is, if it is one that can have it.
+fn returning(statement: &mut Statement) -> Option<&mut Option<Vec<SelectItem>>> {
+    match statement {
+        Statement::Insert(insert) => Some(&mut insert.returning),
+        Statement::Update(update) => Some(&mut update.returning),
+        Statement::Delete(delete) => Some(&mut delete.returning),
+        // WITH … INSERT, UPDATE or DELETE.
+        Statement::Query(query) => match query.body.as_mut() {
+            SetExpr::Insert(change) | SetExpr::Update(change) | SetExpr::Delete(change) => {
+                returning(change)
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The text up to its last token, without the semicolons that end it and what comments stand there.
+fn without_end(dialect: Dialect, text: &str) -> Option<&str> {
+    let lexed = lex::lex(dialect, Reading::usual(dialect), text).ok()?;
+    let last = lexed
+        .tokens
+        .iter()
+        .rev()
+        .find(|token| token.kind != Kind::Semicolon)?;
+    text.get(..last.end as usize)
+}
+
+/// What the changed table is called in its statement.
+fn target(table: &TableWithJoins) -> Option<ObjectName> {
+    match &table.relation {
+        TableFactor::Table {
+            alias: Some(alias), ..
+        } if alias.columns.is_empty() => Some(vec![alias.name.clone()].into()),
+        TableFactor::Table {
+            name, alias: None, ..
+        } => Some(name.clone()),
+        _ => None,
+    }
+}
+
+fn before_delete(dialect: Dialect, delete: &Delete) -> Option<Sample> {
+    if !delete.tables.is_empty() || !delete.order_by.is_empty() || delete.limit.is_some() {
+        return None;
+    }
+    let others = delete.using.iter().flatten();
+    rows_found(dialect, deleted(delete)?, others, delete.selection.as_ref())
+}
+
+fn deleted(delete: &Delete) -> Option<&TableWithJoins> {
+    let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
+    match from.as_slice() {
+        [table] => Some(table),
+        _ => None,
+    }
+}
+
+fn before_update(dialect: Dialect, update: &Update) -> Option<Sample> {
+    if !update.order_by.is_empty() || update.limit.is_some() {
+        return None;
+    }
+    let others = match &update.from {
+        Some(UpdateTableFromKind::AfterSet(from)) => from.as_slice(),
+        Some(UpdateTableFromKind::BeforeSet(_)) => return None,
+        None => &[],
+    };
+    rows_found(
+        dialect,
+        &update.table,
+        others.iter(),
+        update.selection.as_ref(),
+    )
+}
+
+/// The SELECT that finds the rows of `table` that a change with this condition finds.
+fn rows_found<'a>(
+    dialect: Dialect,
+    table: &TableWithJoins,
+    others: impl Iterator<Item = &'a TableWithJoins>,
+    condition: Option<&sqlparser::ast::Expr>,
+) -> Option<Sample> {
+    if !table.joins.is_empty() {
+        return None;
+    }
+    let name = target(table)?;
+    let mut query = format!("SELECT {name}.* FROM {table}");
+    for other in others {
+        query.push_str(&format!(", {other}"));
+    }
+    if let Some(condition) = condition {
+        query.push_str(&format!(" WHERE {condition}"));
+    }
+    let (statement, params) = renumbered(dialect, &query)?;
+    Some(Sample { statement, params })
+}
+
+/// `query` with the parameters it has numbered from 1, and which they were. Only numbered ones say which they are.
+fn renumbered(dialect: Dialect, query: &str) -> Option<(String, Vec<usize>)> {
+    let lexed = lex::lex(dialect, Reading::usual(dialect), query).ok()?;
+    let (mut text, mut params, mut copied) = (String::new(), Vec::new(), 0);
+    for token in lexed
+        .tokens
+        .iter()
+        .filter(|token| token.kind == Kind::Parameter)
+    {
+        let (start, end) = (token.start as usize, token.end as usize);
+        let (sign, digits) = query.get(start..end)?.split_at_checked(1)?;
+        let index = digits.parse::<usize>().ok()?.checked_sub(1)?;
+        let known = params.iter().position(|param| *param == index);
+        let place = known.unwrap_or(params.len());
+        if known.is_none() {
+            params.push(index);
+        }
+        text.push_str(query.get(copied..start)?);
+        text.push_str(&format!("{sign}{}", place + 1));
+        copied = end;
+    }
+    text.push_str(query.get(copied..)?);
+    Some((text, params))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::classify, *};
+
+    fn rehearsed(dialect: Dialect, statement: &str) -> Result<Rehearsal, String> {
+        rehearse(dialect, statement, &classify(dialect, statement), None)
+    }
+
+    #[test]
+    fn a_change_is_rehearsed_as_it_stands_with_its_rows_behind_it() {
+        let mut shown = String::new();
+        for (dialect, statement) in [
+            (
+                Dialect::Postgres,
+                "UPDATE public.t AS x SET a = $1 WHERE b = $2; -- so",
+            ),
+            (
+                Dialect::Postgres,
+                "update t set a = u.a from u where u.id = t.id and u.n = $1",
+            ),
+            (Dialect::Postgres, "DELETE FROM t USING u WHERE t.id = u.id"),
+            (
+                Dialect::Postgres,
+                "DELETE FROM t WHERE id = $1 RETURNING id",
+            ),
+            (Dialect::Postgres, "INSERT INTO t (a) SELECT a FROM u"),
+            (
+                Dialect::Postgres,
+                "WITH x AS (SELECT 1 AS n) UPDATE t SET a = n FROM x",
+            ),
+            (
+                Dialect::Postgres,
+                "MERGE INTO t USING u ON t.i = u.i WHEN MATCHED THEN DELETE",
+            ),
+            (Dialect::Sqlite, "UPDATE t SET a = ?1 WHERE b = ?2"),
+            (Dialect::Sqlite, "UPDATE t SET a = ? WHERE b = ?"),
+        ] {
+            shown.push_str(&format!(
+                "{statement}\n  {:?}\n",
+                rehearsed(dialect, statement)
+            ));
+        }
+        insta::assert_snapshot!(shown);
+    }
+
+    #[test]
+    fn what_a_rollback_would_not_undo_is_not_rehearsed() {
+        let mut shown = String::new();
+        for statement in [
+            "UPDATE t SET a = nextval('s')",
+            "UPDATE t SET a = mine(b)",
+            "UPDATE t SET a = other.now()",
+            "SELECT pg_notify('a', 'b')",
+            "DROP TABLE t",
+            "TRUNCATE t",
+            "CALL p()",
+            "WITH a AS (DELETE FROM t RETURNING id) SELECT id FROM a FOR UPDATE",
+            "COPY t FROM PROGRAM 'x'",
+            "DELEET",
+        ] {
+            let refused = rehearsed(Dialect::Postgres, statement).unwrap_err();
+            shown.push_str(&format!("{statement}\n  {refused}\n"));
+        }
+        for dialect in [Dialect::Mysql, Dialect::Mssql] {
+            assert!(rehearsed(dialect, "DELETE FROM t WHERE id = 1").is_err());
+        }
+        insta::assert_snapshot!(shown);
+    }
+}
