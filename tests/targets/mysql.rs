@@ -542,7 +542,7 @@ async fn a_column_is_traced_to_what_it_shows_and_no_name_made_up_is_believed() {
         ),
         (
             "SELECT l FROM by_way_of",
-            "by_way_of.l customers.email customers.id customers.town directory.label",
+            "by_way_of.l customers.email customers.id customers.town directory.contact directory.id directory.label",
         ),
         ("SELECT e FROM stored", "stored.e customers.email"),
         ("SELECT e FROM stored AS orders", "stored.e customers.email"),

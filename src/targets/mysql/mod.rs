@@ -115,6 +115,8 @@ enum After {
 
 enum Failure {
     Server(Box<ServerMessage>),
+    /// Refused while the statement was parsed.
+    Unread(Box<ServerMessage>),
     Wire(WireError),
     /// The gateway's own refusal: nothing was run, or what was run is rolled back.
     Own(String),
@@ -146,7 +148,7 @@ impl Failure {
     fn after(&self) -> After {
         match self {
             Self::Wire(_) => After::Abandon,
-            Self::Server(_) | Self::Own(_) => After::Reset,
+            Self::Server(_) | Self::Unread(_) | Self::Own(_) => After::Reset,
             Self::NotCommitted(_) | Self::Stopped | Self::Unknown(_) => After::Discard,
         }
     }
@@ -266,38 +268,42 @@ impl Mysql {
         timeout: bool,
         progress: &Progress,
     ) -> RunError {
-        let refused =
-            |code: Option<String>, message: String, second_wall: bool| RunError::Refused {
-                code,
-                message,
-                second_wall,
-            };
+        let refused = |code: Option<String>, message: String| RunError::Refused {
+            code,
+            message,
+            second_wall: false,
+            unread: true,
+        };
         let reading = self.access == Access::Read;
         let past_return = progress.past_return.load(Ordering::SeqCst);
         match failure {
             Failure::Unknown(what) => RunError::Unknown(what),
             _ if stopped && !past_return => RunError::Cancelled { timeout },
             Failure::Stopped => RunError::Cancelled { timeout },
-            Failure::Own(message) => refused(None, message, false),
+            Failure::Own(message) => refused(None, message),
             Failure::NotCommitted(error) => error,
-            Failure::Server(message) if is_interruption(&message) && (stopped || timeout) => {
+            Failure::Server(message) | Failure::Unread(message)
+                if is_interruption(&message) && (stopped || timeout) =>
+            {
                 RunError::Cancelled { timeout }
             }
-            Failure::Server(message) => {
-                let wall = reading && is_wall(&message);
-                refused(Some(message.code()), message.message, wall)
-            }
+            Failure::Server(ref message) | Failure::Unread(ref message) => RunError::Refused {
+                code: Some(message.code()),
+                message: message.message.clone(),
+                second_wall: reading && is_wall(message),
+                unread: matches!(failure, Failure::Unread(_)),
+            },
             Failure::Wire(error) if past_return => {
                 RunError::Unknown(format!("{error} after the statement could take effect"))
             }
-            Failure::Wire(error @ WireError::TooLong(_)) => refused(None, error.to_string(), false),
+            Failure::Wire(error @ WireError::TooLong(_)) => refused(None, error.to_string()),
             Failure::Wire(error) => {
                 let why = if reading {
                     "a read changes nothing"
                 } else {
                     "its transaction was not committed, so nothing was changed"
                 };
-                refused(Some("08S01".into()), format!("{error}; {why}"), false)
+                refused(Some("08S01".into()), format!("{error}; {why}"))
             }
         }
     }
@@ -348,7 +354,7 @@ impl Mysql {
             Err(message) if message.number == NOT_PREPARABLE && operation.params.is_empty() => {
                 return Ok(Ready::Text);
             }
-            Err(message) => return Err(Failure::Server(message)),
+            Err(message) => return Err(Failure::Unread(message)),
         };
         let given = operation.params.len();
         if given != params {
