@@ -516,7 +516,8 @@ async fn a_column_is_traced_to_what_it_shows_and_no_name_made_up_is_believed() {
          CREATE VIEW directory AS SELECT id, email AS contact, CONCAT(email, town) AS label FROM customers;
          CREATE VIEW by_way_of AS SELECT contact AS c, label AS l, id FROM directory;
          CREATE ALGORITHM = TEMPTABLE VIEW stored AS SELECT email AS e, id FROM customers;
-         CREATE VIEW united AS SELECT id AS x FROM orders UNION SELECT email FROM customers;",
+         CREATE VIEW united AS SELECT id AS x FROM orders UNION SELECT email FROM customers;
+         CREATE VIEW every AS SELECT town AS x FROM orders UNION ALL SELECT email FROM customers;",
     );
     let target = Target::mysql(&database);
     for (sql, expected) in [
@@ -550,6 +551,18 @@ async fn a_column_is_traced_to_what_it_shows_and_no_name_made_up_is_believed() {
             "SELECT x FROM united",
             "united.x customers.email customers.id orders.id",
         ),
+        (
+            "SELECT x FROM every",
+            "every.x customers.email customers.town orders.town",
+        ),
+        (
+            "SELECT town FROM orders UNION ALL SELECT email FROM customers",
+            "none",
+        ),
+        (
+            "SELECT * FROM (SELECT town FROM orders UNION ALL SELECT email FROM customers) AS orders",
+            "none",
+        ),
         // What the server says of these is a lie the statement made up.
         (
             "SELECT town FROM (SELECT email AS town FROM customers) AS orders",
@@ -575,6 +588,48 @@ async fn a_column_is_traced_to_what_it_shows_and_no_name_made_up_is_believed() {
             .unwrap_or_else(|e| panic!("{sql}: {e:?}"));
         let column = gathered.columns.last().unwrap();
         assert_eq!(origin(column.origin.clone()), expected, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_server_tells_while_parsing_and_while_running_may_differ_for_honest_queries() {
+    let database = with_accounts();
+    database
+        .prepare("CREATE VIEW seen AS SELECT id, UPPER(name) AS loud FROM accounts ORDER BY name");
+    let target = Target::mysql(&database);
+    for sql in [
+        "SELECT DISTINCT name FROM accounts ORDER BY name DESC",
+        "SELECT name, COUNT(*) AS n FROM accounts GROUP BY name WITH ROLLUP HAVING n > 0",
+        "SELECT a.name, b.* FROM accounts a LEFT JOIN accounts b ON b.id = a.id + 1 ORDER BY RAND()",
+        "SELECT q.name FROM (SELECT * FROM accounts ORDER BY id LIMIT 1) q JOIN accounts USING (id)",
+        "WITH RECURSIVE n AS (SELECT 1 AS a UNION SELECT a + 1 FROM n WHERE a < 3) SELECT a, name FROM n JOIN accounts ON id = a",
+        "SELECT name, ROW_NUMBER() OVER (ORDER BY id), LAG(name) OVER (ORDER BY id) FROM accounts",
+        "SELECT loud FROM seen WHERE id IN (SELECT id FROM accounts UNION SELECT 7)",
+        "SELECT name FROM accounts WHERE id = 1 UNION SELECT loud FROM seen ORDER BY 1 LIMIT 3",
+        "SELECT (SELECT name FROM accounts WHERE id = s.id) AS x FROM seen s GROUP BY s.id",
+        "SELECT * FROM accounts INTERSECT SELECT * FROM seen",
+        "SELECT CASE WHEN id = 1 THEN name END AS c, IFNULL(NULL, name) FROM accounts",
+        "SELECT table_name FROM information_schema.tables LIMIT 1",
+        "SHOW TABLES",
+        "SHOW COLUMNS FROM accounts",
+        "SHOW CREATE TABLE accounts",
+        "SHOW VARIABLES LIKE 'sql_mode'",
+        "EXPLAIN SELECT * FROM accounts",
+        "DESCRIBE accounts",
+        "VALUES (1, 2)",
+        "TABLE accounts",
+    ] {
+        match target.read(sql).await {
+            Ok((_, gathered)) => assert!(!gathered.columns.is_empty(), "{sql}"),
+            // MySQL has statements that MariaDB has not.
+            Err(RunError::Refused { code, unread, .. }) => {
+                assert!(
+                    unread && code.as_deref() == Some("42000/1064"),
+                    "{sql}: {code:?}"
+                );
+            }
+            Err(error) => panic!("{sql}: {error:?}"),
+        }
     }
 }
 

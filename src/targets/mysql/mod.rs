@@ -608,14 +608,11 @@ async fn run_it(
         let mut reader = None;
         if is_first {
             let columns = match described {
-                Some(described) if same_columns(&described.fields, &fields) => {
-                    described.columns.clone()
-                }
-                Some(_) => {
-                    return Err(Failure::Own(
+                Some(described) => described.as_executed(&fields).ok_or_else(|| {
+                    Failure::Own(
                         "the tables it reads were changed at this moment: ask again".into(),
-                    ));
-                }
+                    )
+                })?,
                 // A procedure's, or of a statement that cannot be prepared: the server says what they are only now.
                 None => names::undescribed(&fields),
             };
@@ -656,6 +653,31 @@ async fn run_it(
                 finished: true,
             });
         }
+    }
+}
+
+impl Described {
+    /// The columns, now that the statement runs; `None`: they are others. What is of a table while it is parsed may be of
+    /// none then: a union's.
+    fn as_executed(&self, fields: &[Field]) -> Option<Vec<ServerColumn>> {
+        let described = self.fields.iter().zip(&self.columns);
+        let columns = fields
+            .iter()
+            .zip(described)
+            .map(|(field, (before, column))| {
+                if field.is_same_column(before) {
+                    Some(column.clone())
+                } else if !names::is_of_a_table(field) && field.name == before.name {
+                    let origin = None;
+                    Some(ServerColumn {
+                        origin,
+                        ..column.clone()
+                    })
+                } else {
+                    None
+                }
+            });
+        (fields.len() == self.fields.len()).then(|| columns.collect())?
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 };
 
 use sqlparser::{
-    ast::{Query, TableAlias, TableFactor, Visit, Visitor},
+    ast::{Query, SetExpr, TableAlias, TableFactor, Visit, Visitor},
     dialect::MySqlDialect,
     parser::Parser,
 };
@@ -85,7 +85,7 @@ fn shown(field: &Field, origin: Option<ServerOrigin>) -> ServerColumn {
     }
 }
 
-fn is_of_a_table(field: &Field) -> bool {
+pub(super) fn is_of_a_table(field: &Field) -> bool {
     !field.table.is_empty() || !field.org_table.is_empty()
 }
 
@@ -98,8 +98,9 @@ fn named<'f>(field: &'f Field, made_up: Option<&HashSet<String>>) -> Option<(&'f
 
 // ---------------------------------------------------------------------------------------------- names made up
 
-/// Every name the statement gives to a table or to what it uses as one, lowercase; `None`: they cannot be told. Text with
-/// comments is not tried: which of them the server executes, and where it takes them to end, is not the parser's business.
+/// Every name the statement gives to a table or to what it uses as one, lowercase; `None`: they cannot be told, or a union
+/// is among it, of whose columns the server may name the first half's. Text with comments is not tried: which of them the
+/// server executes, and where it takes them to end, is not the parser's business.
 fn made_up(statement: &str) -> Option<HashSet<String>> {
     if ["--", "/*", "#"]
         .iter()
@@ -132,7 +133,10 @@ impl Visitor for Names {
         for table in query.with.iter().flat_map(|with| &with.cte_tables) {
             self.add(Some(&table.alias));
         }
-        ControlFlow::Continue(())
+        match &*query.body {
+            SetExpr::SetOperation { .. } => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
     }
 
     fn pre_visit_table_factor(&mut self, table: &TableFactor) -> ControlFlow<()> {
@@ -422,6 +426,7 @@ mod tests {
             "SELECT town FROM /*!(SELECT email town FROM c)*/ c",
             "SELECT 1--1, town FROM (SELECT email town FROM c) c",
             "SELECT 1 # x",
+            "SELECT town FROM c UNION ALL SELECT email FROM c",
             "NOT A STATEMENT",
         ] {
             assert_eq!(names(hidden), None, "{hidden}");
