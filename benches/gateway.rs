@@ -813,6 +813,7 @@ async fn stages(place: &Place, issuer: &Issuer, database: &postgres::Database) {
                 unbounded: facts.unbounded,
                 why: facts.why.clone(),
                 decision: verdict,
+                rewritten: None,
                 traceparent: None,
             })),
             EventBody::ExecutionFinished(Box::new(ExecutionFinished {

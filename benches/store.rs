@@ -125,6 +125,7 @@ fn bodies(session: &SessionId) -> Vec<EventBody> {
                 policy: Hash::of(b"policy"),
                 message: None,
             },
+            rewritten: None,
             traceparent: None,
         })),
         EventBody::ExecutionFinished(Box::new(ExecutionFinished {

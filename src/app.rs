@@ -39,6 +39,10 @@ use crate::{
     targets::{BadEndpoint, LiveTargets, SecretUrl, TargetEndpoint},
 };
 
+mod privileges;
+
+pub use privileges::Finding;
+
 /// How often the timer looks for what is due.
 const RECONCILE_EVERY: Duration = Duration::from_secs(1);
 /// How long what was begun may take to end when the gateway stops.
@@ -172,6 +176,15 @@ pub async fn dev(listen: SocketAddr, data: &Path, policy: &Path) -> Result<Runni
         (JWKS_PATH.to_owned(), issuer.jwks()),
     ];
     parts.start(front, auth, documents, "dev")
+}
+
+/// Asks the servers of the policy at `path` what its read credentials could do beyond reading, and whether they can be
+/// reached at all. Empty: nothing is to be mended.
+pub async fn check_credentials(path: &Path) -> Result<Vec<Finding>, StartError> {
+    let snapshot = Catalog::load(path)?.snapshot();
+    let targets = LiveTargets::new();
+    targets.configure(endpoints(&snapshot))?;
+    Ok(privileges::findings(&targets, &snapshot.policy).await)
 }
 
 /// The listening port, and what answers on it before and after everything is ready.
@@ -310,14 +323,27 @@ impl Assembly {
     }
 }
 
-/// Gives identity and targets what a new policy says about them.
+/// Gives identity and targets what a new policy says about them, and says in the log which read credential could do
+/// more than read.
 async fn follow_policy(
     catalog: Arc<Catalog>,
     auth: Arc<Authenticator>,
     gateway: Arc<Gateway<Live>>,
 ) {
     let mut changes = catalog.changes();
-    while changes.changed().await.is_ok() {
+    let mut policy = Arc::clone(&catalog.snapshot().policy);
+    loop {
+        let asking = async {
+            privileges::warn(gateway.targets(), &policy).await;
+            std::future::pending().await
+        };
+        // Another policy is not kept waiting by a server that takes its time.
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() {
+                return;
+            },
+            () = asking => {}
+        }
         let snapshot = Arc::clone(&changes.borrow_and_update());
         if let Err(error) = auth.reload(snapshot.policy.issuers.clone()) {
             tracing::error!(%error, "the new policy's issuers are not used, the former ones stay");
@@ -325,6 +351,7 @@ async fn follow_policy(
         if let Err(error) = gateway.targets().configure(endpoints(&snapshot)) {
             tracing::error!(%error, "the new policy's addresses are not used, the former ones stay");
         }
+        policy = Arc::clone(&snapshot.policy);
     }
 }
 

@@ -5,6 +5,8 @@
     reason = "a helper that cannot help fails its test"
 )]
 
+mod views;
+
 use std::{
     io::Write,
     process::{Command, Output, Stdio},

@@ -409,6 +409,45 @@ async fn a_table_that_grew_is_asked_about_again_and_an_old_answer_is_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rewritten_statement_is_what_the_server_gets() {
+    let policy = POLICY
+        .replace(
+            "when: { effect: read }, then: allow",
+            "when: { effect: read }, then: { rewrite: { limit: 2 } }",
+        )
+        .replace("rules:  ", "rules: # ");
+    let policy = policy.replace(
+        "  - { name: changes,",
+        "  - { name: tried, when: { effect: [write, destructive], tables: [public.orders] }, then: { rewrite: dry_run } }\n  \
+         - { name: planned, when: { effect: write, tables: [public.customers] }, then: { rewrite: explain } }\n  \
+         - { name: changes,",
+    );
+    let policy = policy.replace(
+        "effect: [write, destructive], unbounded: false }, then: { require_approval: dba }",
+        "effect: [schema] }, then: { require_approval: dba }",
+    );
+    let guarded = Guarded::with(&policy).await;
+    let read = guarded
+        .ask("SELECT * FROM customers ORDER BY id; -- all")
+        .await;
+    assert_eq!(read.rows().as_array().unwrap().len(), 2, "{}", read.body);
+    let tried = guarded
+        .ask("DELETE FROM public.orders WHERE customer = 3 RETURNING id")
+        .await;
+    assert_eq!(tried.body["result"]["affected"], 100, "{}", tried.body);
+    assert_eq!(guarded.count("orders").await, 200);
+    let plan = guarded
+        .ask("UPDATE public.customers SET town = 'x' WHERE id = 1")
+        .await;
+    assert!(
+        plan.rows().to_string().contains("Update on customers"),
+        "{}",
+        plan.body
+    );
+    assert_eq!(guarded.count("customers WHERE town = 'x'").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn views_and_computed_columns_of_psql_made_data_stay_masked() {
     let guarded = Guarded::new().await;
     for sql in [

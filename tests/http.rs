@@ -6,6 +6,7 @@ mod identity;
 mod lifecycle;
 mod outcomes;
 mod refusals;
+mod rewriting;
 mod sessions;
 
 use crate::support::{

@@ -16,6 +16,7 @@ mod guarded_mariadb;
 mod guarded_postgres;
 mod http;
 mod kill;
+mod live_catalog;
 mod masking;
 mod policy;
 mod promises;

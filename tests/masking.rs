@@ -7,7 +7,10 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use portcullis::domain::{
-    classify::{ColumnRef, Effect, Facts, Object, ObjectAccess, OutputSource, Outputs},
+    classify::{
+        ColumnRef, Dialect, Effect, Facts, Object, ObjectAccess, OutputSource, Outputs,
+        sql::classify,
+    },
     masking::{
         Cell, ColumnRule, DetectorSet, How, InPredicates, MaskedCounts, MaskedRows, Masking,
         MaskingError, MaskingRules, Pattern, ServerColumn, ServerOrigin, TextFinding,
@@ -40,6 +43,7 @@ fn masking(columns: &[(&str, How)]) -> Masking {
 fn reads(objects: &[&str], outputs: Outputs) -> Facts {
     Facts {
         class: Effect::Read,
+        unbounded: false,
         objects: objects
             .iter()
             .map(|name| Object {
@@ -520,6 +524,106 @@ fn of_several_rules_for_a_column_the_strictest_counts() {
 }
 
 /// Secrets as they are planted: a template and the part that must not survive.
+/// Which columns of a statement's result are masked whole, where the server names no origin.
+fn masked_columns(
+    masking: &Masking,
+    dialect: Dialect,
+    statement: &str,
+    columns: usize,
+) -> Vec<bool> {
+    let facts = classify(dialect, statement);
+    let columns = vec![column("x", None); columns];
+    let (rows, _) = run(masking, &facts, &columns, &[]);
+    rows.columns
+        .iter()
+        .map(|column| column.masked.is_some())
+        .collect()
+}
+
+#[test]
+fn what_servers_keep_of_other_tables_values_and_others_statements_is_masked() {
+    let masking = masking(&[("*.customers.email", How::Redact)]);
+    for (dialect, statement, masked) in [
+        (
+            Dialect::Postgres,
+            "SELECT attname, most_common_vals::text FROM pg_stats",
+            vec![false, true],
+        ),
+        (
+            Dialect::Postgres,
+            "SELECT s.starelid, array_to_string(stavalues1, ',') FROM pg_catalog.pg_statistic s",
+            vec![false, true],
+        ),
+        (
+            Dialect::Postgres,
+            "SELECT pid, left(query, 10) FROM pg_stat_activity",
+            vec![false, true],
+        ),
+        (
+            Dialect::Postgres,
+            "SELECT c.relname, a.query FROM pg_class c, pg_stat_get_activity(NULL) a",
+            vec![false, true],
+        ),
+        (Dialect::Postgres, "TABLE pg_stats", vec![true, true]),
+        (
+            Dialect::Postgres,
+            "SELECT relname FROM pg_class",
+            vec![false],
+        ),
+        (
+            Dialect::Sqlite,
+            "SELECT tbl, sample FROM sqlite_stat4",
+            vec![false, true],
+        ),
+        (Dialect::Mysql, "SHOW FULL PROCESSLIST", vec![true, true]),
+        (
+            Dialect::Mysql,
+            "SELECT info FROM information_schema.processlist",
+            vec![true],
+        ),
+        (
+            Dialect::Mysql,
+            "SELECT min_value FROM mysql.column_stats",
+            vec![true],
+        ),
+        (
+            Dialect::Mssql,
+            "SELECT t.text FROM sys.dm_exec_requests r CROSS APPLY sys.dm_exec_sql_text(r.sql_handle) t",
+            vec![true],
+        ),
+    ] {
+        assert_eq!(
+            masked_columns(&masking, dialect, statement, masked.len()),
+            masked,
+            "{statement}"
+        );
+    }
+}
+
+#[test]
+fn a_quoted_name_with_a_dot_is_no_qualified_name() {
+    let masking = masking(&[("secret.notes.body", How::Redact)]);
+    let masked = |statement| masked_columns(&masking, Dialect::Postgres, statement, 1);
+    assert_eq!(masked(r#"SELECT body FROM secret.notes"#), [true]);
+    assert_eq!(masked(r#"SELECT body FROM "secret"."notes""#), [true]);
+    assert_eq!(masked(r#"SELECT body FROM "secret.notes""#), [false]);
+    assert_eq!(masked(r#"SELECT body FROM "x.secret"."notes""#), [false]);
+    assert_eq!(
+        masked(r#"WITH "a.b" AS (SELECT body FROM secret.notes) SELECT body FROM "a.b""#),
+        [true]
+    );
+}
+
+#[test]
+fn a_value_of_a_call_that_could_do_anything_is_masked_beside_any_table() {
+    let masking = masking(&[("*.customers.email", How::Redact)]);
+    let masked = |statement| masked_columns(&masking, Dialect::Postgres, statement, 2);
+    assert_eq!(
+        masked("SELECT relname, somebodys(oid) FROM pg_class"),
+        [false, true]
+    );
+}
+
 fn planted(seed: u64) -> Vec<(String, String)> {
     let mut state = seed | 1;
     let mut random = |count: usize| -> String {

@@ -19,7 +19,7 @@ use portcullis::{
     bus::InProcess,
     catalog::Catalog,
     domain::{
-        classify::Effect,
+        classify::{Effect, sql::JudgedCatalog},
         connection::{Access, Budget, ConnectionKind, ConnectionName},
         id::{Entropy, RequestId, SessionId},
         operation::{Operation, SqlOperation},
@@ -30,8 +30,8 @@ use portcullis::{
     gateway::{
         Answering, ApprovalBrief, Ask, GateError, Gateway, Outcome, Parts, Ports,
         ports::{
-            AppendError, Appended, Batch, Clock, Completion, Ending, EventStore, Execution, Page,
-            Query, ReadError, ResultSink, RunError, Targets, WrappedKey,
+            AppendError, Appended, Batch, CatalogError, Clock, Completion, Ending, EventStore,
+            Execution, Page, Query, ReadError, ResultSink, RunError, Targets, WrappedKey,
         },
         seal::{ExportKey, Sealer},
     },
@@ -58,6 +58,19 @@ fn nothing_with_an_effect_runs_before_its_intent_is_on_record() {
         let seen = house.seen.lock().unwrap().pop().unwrap();
         assert_eq!(seen.on_record, ["request.decided", "execution.started"]);
         assert_eq!(house.stock(), 9);
+
+        // What is run only to be seen locks rows too.
+        let held = house.ask("bot", "DELETE FROM books WHERE id = 1").await;
+        let approval = held.unwrap().approval.unwrap().id;
+        let carla = || principal("carla");
+        let shown = house.gateway.preview(carla(), approval.clone()).await;
+        assert_eq!(shown.unwrap().rows, Some(1));
+        let seen = house.seen.lock().unwrap().drain(..).next_back().unwrap();
+        assert!(seen.on_record.contains(&"preview.started"), "{seen:?}");
+        assert_eq!(house.books(), 3);
+        house.record_is_down.store(true, Ordering::SeqCst);
+        let refused = house.gateway.preview(carla(), approval).await;
+        assert!(matches!(refused, Err(GateError::RecordUnavailable(_))));
 
         house.record_is_down.store(true, Ordering::SeqCst);
         let refused = house
@@ -216,6 +229,29 @@ fn an_approval_is_for_one_thing() {
             say("carla", &second).await,
             Err(GateError::Refused(Refusal::Expired(_)))
         ));
+
+        // Not of more than was shown.
+        let held = house
+            .ask("bot", "DELETE FROM books WHERE id > 100")
+            .await
+            .unwrap();
+        let asked = held.approval.unwrap();
+        let shown = house.gateway.preview(principal("carla"), asked.id.clone());
+        assert_eq!(shown.await.unwrap().rows, Some(0));
+        house
+            .ask("bot", "INSERT INTO books VALUES (101, 'Nana')")
+            .await
+            .unwrap();
+        say("carla", &asked).await.unwrap();
+        assert_eq!(house.books(), 3, "it was rolled back");
+        assert!(matches!(
+            say("carla", &asked).await,
+            Err(GateError::Refused(Refusal::OtherDigest))
+        ));
+        let again = house.look_up("bot", &asked.id.request()).await;
+        assert_eq!(again.status, RequestStatus::PendingApproval);
+        say("carla", &again.approval.unwrap()).await.unwrap();
+        assert_eq!(house.books(), 2);
 
         // And not if policy says no by then.
         let third = hold("bot", 3).await;
@@ -774,6 +810,17 @@ impl Targets for Watched {
         limit: Duration,
     ) -> Preview {
         self.live.preview(connection, operation, limit).await
+    }
+
+    async fn catalog(
+        &self,
+        connection: &ConnectionName,
+    ) -> Result<Option<Arc<JudgedCatalog>>, CatalogError> {
+        self.live.catalog(connection).await
+    }
+
+    fn catalog_changed(&self, connection: &ConnectionName) {
+        self.live.catalog_changed(connection);
     }
 }
 

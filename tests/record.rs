@@ -88,6 +88,7 @@ pub(crate) mod story {
                 policy: Hash::of(b"policy"),
                 message: None,
             },
+            rewritten: None,
             traceparent: None,
         }
     }

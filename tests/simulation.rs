@@ -150,6 +150,7 @@ impl Story {
                             (Port::Run, Side::Before) => {
                                 *chance.one_of(&[Fate::Fail, Fate::Refuse, Fate::Lose])
                             }
+                            (Port::Catalog, _) => *chance.one_of(&[Fate::Fail, Fate::Refuse]),
                             _ => Fate::Fail,
                         }
                     } else {
@@ -758,6 +759,11 @@ fn the_target_may_refuse_or_be_lost() {
 }
 
 #[test]
+fn the_target_may_not_show_its_catalog() {
+    sweep(Fault::Refuse, |call| call.port == Port::Catalog);
+}
+
+#[test]
 fn a_process_may_crash_before_and_after_every_call() {
     sweep(Fault::Crash, |_| true);
 }
@@ -777,7 +783,10 @@ fn every_call_may_fail_from_some_call_on_until_the_record_is_back() {
             simulate(async {
                 let mut world = scenario.world(&format!("calls {at} and {length} more fail"));
                 let store = |call: &wire::Call| {
-                    !matches!(call.port, Port::Run | Port::Publish | Port::Preview)
+                    !matches!(
+                        call.port,
+                        Port::Run | Port::Publish | Port::Preview | Port::Catalog
+                    )
                 };
                 let mut pick = |number, call: &wire::Call| {
                     ((at..at + length).contains(&number) && store(call)).then_some(Fault::Fail)

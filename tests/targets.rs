@@ -16,12 +16,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::support::{mariadb, postgres::Database};
 
+mod catalog;
 mod effects;
 mod endings;
 mod limits;
 mod losses;
 mod mysql;
 mod origins;
+mod overreach;
 mod reads;
 mod sqlite;
 mod tls;

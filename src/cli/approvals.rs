@@ -148,6 +148,13 @@ pub(super) fn print(approval: &Value, out: &mut impl Write) -> io::Result<()> {
     line("because", &text(&approval["reason"]))?;
     line("on", &text(&approval["connection"]))?;
     line("statement", &text(&approval["statement"]))?;
+    if let Some(asked) = approval["rewritten"]["asked"].as_str() {
+        let rule = text(&approval["rewritten"]["rule"]);
+        line(
+            "rewritten",
+            &format!("by {rule}, asked was: {}", visible(asked)),
+        )?;
+    }
     for (index, param) in approval["params"]
         .as_array()
         .into_iter()

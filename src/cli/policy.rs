@@ -10,18 +10,21 @@ use clap::Subcommand;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Exit, Failure, Format};
+use super::{Exit, Failure, Format, client::block_on, output::visible};
 use crate::{
+    app,
     catalog::read_files,
     domain::{
-        classify::{Effect, Facts, sql},
-        operation::MAX_STATEMENT,
+        classify::{Effect, Facts},
+        operation::{MAX_STATEMENT, Operation, SqlOperation},
         policy::{
             self, Decision, Policy, PolicyErrors, Question, Verdict,
             cases::{Case, CaseFile, Outcome, asker, connection_named, deciding_rule, told},
             evaluate,
         },
         principal::{Principal, PrincipalKind},
+        rewrite::{is_no_worse, rewrite},
+        session::verdict_on_rewritten,
     },
 };
 
@@ -38,6 +41,10 @@ enum Command {
     Check {
         /// A policy file, or a folder of them
         path: PathBuf,
+        /// Also ask each connection's server whether its read credential can only read; needs the policy's secrets in
+        /// the environment
+        #[arg(long)]
+        connect: bool,
     },
     /// Ask a policy the cases in a folder's files, and say which are not answered as they must be
     #[command(after_help = CASE_FILES)]
@@ -106,7 +113,13 @@ struct Explain {
 pub(super) fn run(args: Args, format: Format) -> Result<Exit, Failure> {
     let mut out = io::stdout().lock();
     match args.command {
-        Command::Check { path } => check(&path, format, &mut out),
+        Command::Check { path, connect } => {
+            let checked = check(&path, connect, format, &mut out)?;
+            match (connect, checked) {
+                (true, Exit::Done) => check_credentials(&path, format, &mut out),
+                (_, checked) => Ok(checked),
+            }
+        }
         Command::Test { path, policy } => test(&path, policy.as_deref(), format, &mut out),
         Command::Explain(explain) => explain.run(format, &mut out),
         Command::Schema => {
@@ -116,7 +129,12 @@ pub(super) fn run(args: Args, format: Format) -> Result<Exit, Failure> {
     }
 }
 
-fn check(path: &Path, format: Format, out: &mut impl Write) -> Result<Exit, Failure> {
+fn check(
+    path: &Path,
+    connect: bool,
+    format: Format,
+    out: &mut impl Write,
+) -> Result<Exit, Failure> {
     let read = read_files(path).map_err(|error| Failure::Failed(error.to_string()))?;
     match (Policy::from_bytes(read), format) {
         (Ok(policy), Format::Text) => {
@@ -128,7 +146,10 @@ fn check(path: &Path, format: Format, out: &mut impl Write) -> Result<Exit, Fail
             Ok(Exit::Done)
         }
         (Ok(_), Format::Json) => {
-            writeln!(out, "[]")?;
+            // One document: what the servers say takes this one's place.
+            if !connect {
+                writeln!(out, "[]")?;
+            }
             Ok(Exit::Done)
         }
         (Err(errors), Format::Text) => {
@@ -141,6 +162,36 @@ fn check(path: &Path, format: Format, out: &mut impl Write) -> Result<Exit, Fail
             Ok(Exit::Code(1))
         }
     }
+}
+
+/// What the servers say about the policy's read credentials.
+fn check_credentials(path: &Path, format: Format, out: &mut impl Write) -> Result<Exit, Failure> {
+    let found = block_on(async {
+        let asked = app::check_credentials(path).await;
+        asked.map_err(|error| Failure::Failed(error.to_string()))
+    })?;
+    match format {
+        Format::Text if found.is_empty() => {
+            writeln!(out, "every read credential can read, and nothing else")?;
+        }
+        Format::Text => {
+            for app::Finding {
+                connection,
+                overreach,
+            } in &found
+            {
+                let (what, mend) = (visible(&overreach.what), visible(&overreach.mend));
+                writeln!(out, "\n{connection}: {what}\n  {mend}")?;
+            }
+            writeln!(out, "\n{}", counted(found.len(), "finding"))?;
+        }
+        Format::Json => writeln!(out, "{:#}", json!(found))?,
+    }
+    Ok(if found.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Code(1)
+    })
 }
 
 fn counted(count: usize, what: &str) -> String {
@@ -276,7 +327,7 @@ impl Explain {
                 .collect()
         };
         let principal = Principal::hypothetical(kind, name, set(self.groups), set(self.app_roles));
-        let facts = sql::classify(connection.kind.dialect(), &statement);
+        let facts = connection.facts_by_text(&statement);
         let now = self.at.unwrap_or_else(Timestamp::now);
         let question = Question {
             principal: &principal,
@@ -285,9 +336,22 @@ impl Explain {
             now,
         };
         let verdict = evaluate(&policy, &question);
+        let becomes = becomes(&policy, &question, &verdict.decision, &statement);
         match format {
             Format::Text => {
                 writeln!(out, "{}", told(&verdict.decision))?;
+                if let Some(Becomes {
+                    statement,
+                    decision,
+                }) = &becomes
+                {
+                    writeln!(
+                        out,
+                        "it becomes `{}`: {}",
+                        visible(statement),
+                        told(decision)
+                    )?;
+                }
                 writeln!(out)?;
                 writeln!(
                     out,
@@ -302,6 +366,13 @@ impl Explain {
             }
             Format::Json => {
                 let mut answer = answer_json(&facts, &verdict);
+                if let Some(Becomes {
+                    statement,
+                    decision,
+                }) = &becomes
+                {
+                    answer["becomes"] = json!({"statement": statement, "decision": told(decision)});
+                }
                 answer["principal"] = json!(principal.id());
                 answer["connection"] = json!(connection.name);
                 answer["at"] = json!(now.to_string());
@@ -309,12 +380,63 @@ impl Explain {
                 writeln!(out, "{answer:#}")?;
             }
         }
-        Ok(match verdict.decision {
-            Decision::Allow { .. } => Exit::Done,
-            Decision::Deny { .. } => Exit::Denied,
-            Decision::RequireApproval { .. } => Exit::PendingApproval,
-        })
+        Ok(
+            match becomes.map_or(verdict.decision, |becomes| becomes.decision) {
+                Decision::Allow { .. } | Decision::Rewrite { .. } => Exit::Done,
+                Decision::Deny { .. } => Exit::Denied,
+                Decision::RequireApproval { .. } => Exit::PendingApproval,
+            },
+        )
     }
+}
+
+/// What policy makes of a statement that it rewrites, and what it says to that.
+struct Becomes {
+    statement: String,
+    decision: Decision,
+}
+
+fn becomes(
+    policy: &Policy,
+    question: &Question<'_>,
+    decision: &Decision,
+    statement: &str,
+) -> Option<Becomes> {
+    let Decision::Rewrite { rule, into } = decision else {
+        return None;
+    };
+    let dialect = question.connection.kind.dialect();
+    let operation = SqlOperation::new(statement.to_owned(), Vec::new(), None).ok()?;
+    let operation = Operation::Sql(operation);
+    let refused = |why: String| Becomes {
+        statement: statement.to_owned(),
+        decision: Decision::Deny {
+            rule: Some(rule.clone()),
+            message: why,
+        },
+    };
+    Some(
+        match rewrite(*into, dialect, &operation, question.facts, None) {
+            Err(why) => refused(why),
+            Ok(rewritten) => {
+                let Operation::Sql(becomes) = rewritten.unwrap_or(operation);
+                let facts = question.connection.facts_by_text(&becomes.statement);
+                if is_no_worse(&facts, question.facts) {
+                    let facts = &facts;
+                    Becomes {
+                        decision: verdict_on_rewritten(
+                            policy,
+                            &Question { facts, ..*question },
+                            rule,
+                        ),
+                        statement: becomes.statement,
+                    }
+                } else {
+                    refused("it is not certain that it would do no more then".into())
+                }
+            }
+        },
+    )
 }
 
 fn from_stdin() -> Result<String, Failure> {
@@ -354,6 +476,7 @@ fn print_trace(verdict: &Verdict, indent: &str, out: &mut impl Write) -> io::Res
 fn answer_json(facts: &Facts, verdict: &Verdict) -> Value {
     let (action, message, from) = match &verdict.decision {
         Decision::Allow { .. } => ("allow", None, None),
+        Decision::Rewrite { .. } => ("rewrite", None, None),
         Decision::Deny { message, .. } => ("deny", Some(message), None),
         Decision::RequireApproval { from, .. } => ("require_approval", None, Some(from)),
     };

@@ -163,6 +163,9 @@ fn print_requests(requests: &Value, out: &mut impl Write) -> io::Result<()> {
             text(&request["connection"]),
             text(&request["statement"]),
         )?;
+        if let Some(message) = request["error"]["message"].as_str() {
+            writeln!(out, "      {}", visible(message))?;
+        }
     }
     Ok(())
 }
@@ -249,6 +252,13 @@ pub(super) fn print_event(
                 text(&data["connection"])
             ))?;
             line(text(&data["statement"]))?;
+            if let Some(asked) = data["rewritten"]["asked"].as_str() {
+                let rule = text(&data["rewritten"]["rule"]);
+                line(format!(
+                    "rewritten by {rule}, asked was: {}",
+                    visible(asked)
+                ))?;
+            }
             line(format!("{}: {}", text(&data["effect"]), text(&data["why"])))?;
             line(rule(&data["decision"]))
         }

@@ -27,6 +27,9 @@ pub struct SqlOperation {
     /// The caller's own limit on rows, below the connection's budget.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_rows: Option<u64>,
+    /// To be run as a change and rolled back. Only policy says so; an approval for a dry run is none for the run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
 }
 
 /// One parameter, as the caller's JSON had it. A number keeps its digits: `1.10` and a 30-digit decimal reach the
@@ -127,6 +130,7 @@ impl SqlOperation {
             statement,
             params,
             max_rows,
+            dry_run: false,
         })
     }
 }

@@ -7,12 +7,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     GateError, Gateway, Ports,
+    judge::Assessed,
     ports::{AppendError, Clock, Completion, EventStore, Execution, ResultSink, RunError, Targets},
     seal::{Purpose, SealError, SessionKey},
 };
 use crate::domain::{
-    classify::Facts,
-    connection::Access,
+    classify::{Effect, Facts},
+    connection::{Access, Ending},
     id::RequestId,
     masking::{Cell, MaskedColumn, MaskedCounts, Masking, RowMasker, ServerColumn},
     operation::Operation,
@@ -26,6 +27,10 @@ use crate::domain::{
 
 /// Beyond a statement's time limit, how long the target may take to confirm that it stopped.
 const CONFIRM: Duration = Duration::from_secs(8);
+
+/// What is said before the target's words where it refused what had been judged a read.
+const SECOND_WALL: &str = "The second wall held: what was judged a read wants more than the read credential may do, \
+    so nothing was changed. The target says: ";
 
 /// How an execution went: withheld from everyone until `event` is on record.
 #[derive(Debug)]
@@ -45,22 +50,23 @@ impl<P: Ports> Gateway<P> {
     pub(super) async fn execute(
         &self,
         permit: Permit,
-        facts: &Facts,
+        assessed: &Assessed,
         policy: &Policy,
         key: &SessionKey,
         left: &CancellationToken,
     ) -> Ran {
         let spent = permit.spend();
-        let (request, access, budget) = (spent.request.clone(), spent.access, spent.budget);
+        let (request, budget) = (spent.request.clone(), spent.budget);
+        let is_undone = spent.access == Access::Read || spent.ending == Ending::RollBack;
         let Operation::Sql(sql) = &spent.operation;
         let max_rows = sql
             .max_rows
             .map_or(budget.rows, |asked| asked.min(budget.rows));
-        let mut sink = Sink::new(&policy.masking, facts, max_rows, budget.bytes);
-        let (result, took_us) = self.dispatch(spent, &mut sink, left).await;
+        let mut sink = Sink::new(&policy.masking, &assessed.facts, max_rows, budget.bytes);
+        let (result, took_us) = self.dispatch(spent, assessed, &mut sink, left).await;
         match result {
             Ok(completion) => self.finished(request, policy, key, sink, completion, took_us),
-            Err(error) => failed(request, access, sink, error, budget.timeout),
+            Err(error) => failed(request, is_undone, sink, error, budget.timeout),
         }
     }
 
@@ -68,10 +74,11 @@ impl<P: Ports> Gateway<P> {
     pub(super) async fn dispatch(
         &self,
         spent: Spent,
+        assessed: &Assessed,
         sink: &mut Sink<'_>,
         left: &CancellationToken,
     ) -> (Result<Completion, RunError>, u64) {
-        let (access, budget) = (spent.access, spent.budget);
+        let (access, budget, connection) = (spent.access, spent.budget, spent.connection.clone());
         let execution = Execution {
             request: spent.request,
             connection: spent.connection,
@@ -85,6 +92,8 @@ impl<P: Ports> Gateway<P> {
             Err(RunError::Unreachable(
                 "this process was held up for too long before it could begin".into(),
             ))
+        } else if let Some(why) = &assessed.unreachable {
+            Err(RunError::Unreachable(why.to_string()))
         } else {
             tokio::select! {
                 result = self.parts.targets.run(execution, sink, left) => result,
@@ -96,6 +105,10 @@ impl<P: Ports> Gateway<P> {
                 }
             }
         };
+        // However it ended: what is not known to have changed nothing may have changed what names mean.
+        if assessed.facts.class >= Effect::Destructive {
+            self.parts.targets.catalog_changed(&connection);
+        }
         let took = self.parts.clock.now().as_microsecond() - began.as_microsecond();
         (result, u64::try_from(took).unwrap_or(0))
     }
@@ -149,13 +162,13 @@ impl<P: Ports> Gateway<P> {
     pub(super) async fn run_and_record(
         &self,
         permit: Permit,
-        facts: &Facts,
+        assessed: &Assessed,
         policy: &Arc<Policy>,
         key: &SessionKey,
     ) -> Result<Ran, GateError> {
         let nobody_leaves = CancellationToken::new();
         let ran = self
-            .execute(permit, facts, policy, key, &nobody_leaves)
+            .execute(permit, assessed, policy, key, &nobody_leaves)
             .await;
         let Some(request) = ran.event.request().cloned() else {
             return Err(GateError::Internal);
@@ -270,7 +283,7 @@ impl<P: Ports> Gateway<P> {
 
 fn failed(
     request: RequestId,
-    access: Access,
+    is_undone: bool,
     sink: Sink<'_>,
     error: RunError,
     limit: Duration,
@@ -281,7 +294,7 @@ fn failed(
         _ => (false, None),
     };
     if let RunError::Unknown(why) = &error
-        && access == Access::Write
+        && !is_undone
     {
         let why = sink
             .masking
@@ -431,8 +444,14 @@ impl Sink<'_> {
                 } else {
                     Failure::Target
                 };
-                let message = masking.message(facts, unread, &message, &mut masked);
-                (failure, code, message.into_inner())
+                let said = masking.message(facts, unread, &message, &mut masked);
+                let said = said.into_inner();
+                let said = if second_wall {
+                    format!("{SECOND_WALL}{said}")
+                } else {
+                    said
+                };
+                (failure, code, said)
             }
             RunError::TooMany { affected, at_most } => (
                 Failure::TooManyRows,

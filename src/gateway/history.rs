@@ -239,7 +239,7 @@ impl<P: Ports> Gateway<P> {
             if let EventBody::RequestDecided(decided) = &event.body {
                 let own = |other: &&Event| other.body.request() == Some(&decided.request_id);
                 if let Some(request) = Request::fold(events.iter().filter(own))? {
-                    requests.push(RequestView::new(decided, event.time, request.status()));
+                    requests.push(RequestView::of(&request));
                 }
             }
         }

@@ -12,10 +12,14 @@ use crate::domain::{
     connection::ConnectionName,
     id::{ApprovalId, RequestId, SessionId},
     masking::{MaskedColumn, MaskedCounts},
-    policy::ApproverGroupName,
+    policy::{ApproverGroupName, RuleName},
     principal::DescribedPrincipal,
     record::Hash,
-    session::{Answer, Approval, DecisionRecord, Failure, Preview, Request, RequestStatus, Stage},
+    rewrite::Rewrite,
+    session::{
+        Answer, Approval, DecisionRecord, ExecutionFailed, Failure, Preview, Request,
+        RequestStatus, Stage,
+    },
 };
 
 /// Outcome of a request.
@@ -33,6 +37,9 @@ pub struct Outcome {
     pub why: String,
     /// What policy said.
     pub decision: DecisionRecord,
+    /// What policy made of the statement, where it did: that is what everything else here is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rewritten: Option<RewrittenBrief>,
     /// What came back, masked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<ResultBody>,
@@ -47,6 +54,41 @@ pub struct Outcome {
     /// What humans are asked, while they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalBrief>,
+}
+
+/// A statement that policy rewrote.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct RewrittenBrief {
+    /// The rule that said so.
+    pub rule: RuleName,
+    /// How.
+    pub into: Rewrite,
+    /// What it became, as it may be shown.
+    pub statement: String,
+    /// What that means for the result.
+    pub note: String,
+}
+
+impl RewrittenBrief {
+    fn of(request: &Request) -> Option<Self> {
+        let decided = &request.decided;
+        let rewritten = decided.rewritten.as_ref()?;
+        let note = match (rewritten.into, &request.stage) {
+            (Rewrite::Limit(rows), _) => format!("at most {rows} rows are returned"),
+            (Rewrite::Explain, _) => "its plan is shown, it was not run".into(),
+            (Rewrite::DryRun, Stage::Succeeded(finished)) => match finished.affected {
+                Some(rows) => format!("dry run: {rows} rows would change; it was rolled back"),
+                None => "dry run: it was rolled back".into(),
+            },
+            (Rewrite::DryRun, _) => "dry run: whatever it does is rolled back".into(),
+        };
+        Some(Self {
+            rule: rewritten.rule.clone(),
+            into: rewritten.into,
+            statement: decided.statement.clone(),
+            note,
+        })
+    }
 }
 
 /// What came back.
@@ -119,6 +161,7 @@ impl Outcome {
             effect: decided.effect,
             why: decided.why.clone(),
             decision: decided.decision.clone(),
+            rewritten: RewrittenBrief::of(request),
             result: None,
             error: None,
             notices: Vec::new(),
@@ -140,11 +183,7 @@ impl Outcome {
             Stage::Failed(failed) => {
                 outcome.masked = failed.masked.clone();
                 outcome.notices.clone_from(&failed.notices);
-                outcome.error = Some(TargetError {
-                    failure: failed.failure,
-                    code: failed.code.clone(),
-                    message: failed.message.clone(),
-                });
+                outcome.error = Some(TargetError::of(failed));
             }
             Stage::Denied(decision) => outcome.decision = decision.clone(),
             Stage::ApprovalDenied => {
@@ -171,6 +210,16 @@ impl Outcome {
     }
 }
 
+impl TargetError {
+    fn of(failed: &ExecutionFailed) -> Self {
+        Self {
+            failure: failed.failure,
+            code: failed.code.clone(),
+            message: failed.message.clone(),
+        }
+    }
+}
+
 /// One request, for lists.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct RequestView {
@@ -185,6 +234,9 @@ pub struct RequestView {
     pub connection: ConnectionName,
     /// The statement, masked.
     pub statement: String,
+    /// How policy rewrote it; the statement as it was asked is with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rewritten: Option<RewrittenFrom>,
     /// Why they wanted it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -196,6 +248,20 @@ pub struct RequestView {
     pub decision: DecisionRecord,
     /// Where it stands.
     pub status: RequestStatus,
+    /// Why it failed, in a list of one session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<TargetError>,
+}
+
+/// Where a rewritten statement comes from.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct RewrittenFrom {
+    /// The rule that said so.
+    pub rule: RuleName,
+    /// How.
+    pub into: Rewrite,
+    /// The statement as it was asked, masked.
+    pub asked: String,
 }
 
 /// What an approver sees.
@@ -249,6 +315,18 @@ pub struct AnswerView {
 }
 
 impl RequestView {
+    /// Of a request that is wholly at hand.
+    pub(super) fn of(request: &Request) -> Self {
+        let error = match &request.stage {
+            Stage::Failed(failed) => Some(TargetError::of(failed)),
+            _ => None,
+        };
+        Self {
+            error,
+            ..Self::new(&request.decided, request.asked_at, request.status())
+        }
+    }
+
     pub(super) fn new(
         decided: &crate::domain::session::RequestDecided,
         asked_at: Timestamp,
@@ -260,11 +338,17 @@ impl RequestView {
             principal: decided.principal.clone(),
             connection: decided.connection.clone(),
             statement: decided.statement.clone(),
+            rewritten: decided.rewritten.as_ref().map(|rewritten| RewrittenFrom {
+                rule: rewritten.rule.clone(),
+                into: rewritten.into,
+                asked: rewritten.asked.clone(),
+            }),
             reason: decided.reason.clone(),
             effect: decided.effect,
             objects: decided.objects.clone(),
             decision: decided.decision.clone(),
             status,
+            error: None,
         }
     }
 }
@@ -277,7 +361,7 @@ impl ApprovalView {
         let terms = &approval.requested.terms;
         Some(Self {
             id: decided.request_id.approval(),
-            request: RequestView::new(decided, request.asked_at, request.status()),
+            request: RequestView::of(request),
             params: decided.params.clone(),
             unbounded: decided.unbounded,
             why: decided.why.clone(),

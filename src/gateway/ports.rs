@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::{
-    classify::Effect,
+    classify::{Effect, sql::JudgedCatalog},
     connection::{Access, Budget, ConnectionName},
     id::{Entropy, RequestId, SessionId},
     masking::{Cell, ServerColumn},
@@ -314,6 +314,17 @@ pub enum RunError {
     Unknown(String),
 }
 
+/// Why it is not known what a target's catalog holds.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CatalogError {
+    /// The target cannot be reached.
+    #[error("the target cannot be reached: {0}")]
+    Unreachable(Arc<str>),
+    /// It can, and its catalog cannot be read whole.
+    #[error("its catalog cannot be read: {0}")]
+    Unreadable(Arc<str>),
+}
+
 /// The things that can be reached.
 pub trait Targets: Send + Sync + 'static {
     /// Runs `execution` once, streaming into `sink`. Never retries. With [`Access::Read`] nothing can be changed, even
@@ -333,6 +344,17 @@ pub trait Targets: Send + Sync + 'static {
         operation: &Operation,
         limit: Duration,
     ) -> impl Future<Output = Preview> + Send;
+
+    /// What users of the target have made there, as its read credential sees it; `None`: this kind of target has nothing
+    /// of the sort. At most some seconds old, and never from before the last [`Self::catalog_changed`]. Costs the
+    /// common request nothing; while the content stays the same, so does the `Arc`.
+    fn catalog(
+        &self,
+        connection: &ConnectionName,
+    ) -> impl Future<Output = Result<Option<Arc<JudgedCatalog>>, CatalogError>> + Send;
+
+    /// Something has run that may have changed the connection's catalog.
+    fn catalog_changed(&self, connection: &ConnectionName);
 }
 
 // ---------------------------------------------------------------------------------------------- time and chance

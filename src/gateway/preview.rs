@@ -22,11 +22,10 @@ use super::{
 };
 use crate::domain::{
     classify::sql::{self, Returned},
-    connection::ConnectionKind,
     id::{ApprovalId, RequestId},
     masking::{MaskedColumn, MaskedCounts},
     operation::{Operation, SqlOperation},
-    policy::{Policy, RecordedResults},
+    policy::{ConnectionRules, Policy, RecordedResults},
     principal::{Principal, PrincipalId},
     record::Head,
     session::{
@@ -158,21 +157,27 @@ impl<P: Ports> Gateway<P> {
                 policy,
                 key,
                 operation,
-                facts,
+                assessed,
+                asked,
             } = self.consider(approver, approval).await?;
             let connection = policy.connections.get(&request.decided.connection);
-            let kind = connection.map(|connection| connection.kind);
-            let kind = kind
+            let connection = connection
                 .ok_or_else(|| GateError::UnknownConnection(request.decided.connection.clone()))?;
             let Operation::Sql(statement) = &operation;
-            let rehearsal = sql::rehearse(kind.dialect(), &statement.statement, &facts, None);
+            let rehearsal = sql::rehearse(
+                connection.kind.dialect(),
+                &statement.statement,
+                &assessed.facts,
+                assessed.catalog(),
+            );
             let returned = rehearsal
                 .as_ref()
                 .map_or(Returned::After, |one| one.returned);
             let next = preview(PreviewAsked {
                 request: &request,
                 operation: &operation,
-                facts: &facts,
+                facts: &assessed.facts,
+                before_rewriting: asked.as_deref(),
                 rehearsal: rehearsal.and_then(|rehearsal| rehearsed(rehearsal, statement)),
                 policy: &policy,
                 approver,
@@ -186,7 +191,7 @@ impl<P: Ports> Gateway<P> {
                 Ok(on_record) => {
                     let rehearsal = on_record.release(rehearsal)?;
                     let seen = self
-                        .look(&id, rehearsal, kind, returned, &policy, &key)
+                        .look(&id, rehearsal, connection, returned, &policy, &key)
                         .await;
                     let event = seen.event.clone();
                     // INVARIANT: nothing is disclosed before its record is durable.
@@ -224,7 +229,7 @@ impl<P: Ports> Gateway<P> {
         &self,
         request: &RequestId,
         rehearsal: Rehearsal,
-        kind: ConnectionKind,
+        connection: &ConnectionRules,
         returned: Returned,
         policy: &Policy,
         key: &SessionKey,
@@ -238,7 +243,7 @@ impl<P: Ports> Gateway<P> {
         let mut samples = Samples::default();
         let mut took_us = 0;
         if let Some(before) = before {
-            match self.watched(before, kind, policy).await {
+            match self.watched(before, connection, policy).await {
                 Ok(watched) => {
                     samples.before = watched.sample;
                     masked.add(&watched.masked);
@@ -247,7 +252,7 @@ impl<P: Ports> Gateway<P> {
                 Err(unfinished) => return failed(request, number, unfinished),
             }
         }
-        let watched = match self.watched(change, kind, policy).await {
+        let watched = match self.watched(change, connection, policy).await {
             Ok(watched) => watched,
             Err(unfinished) => return failed(request, number, unfinished),
         };
@@ -299,16 +304,18 @@ impl<P: Ports> Gateway<P> {
     async fn watched(
         &self,
         permit: Permit,
-        kind: ConnectionKind,
+        connection: &ConnectionRules,
         policy: &Policy,
     ) -> Result<Watched, Unfinished> {
         let spent = permit.spend();
-        let facts = self.judge.facts(kind, &spent.operation).await;
+        let assessed = self.assess(connection, &spent.operation).await;
         let (rows, bytes) = PREVIEW_SAMPLE;
         let limit = spent.budget.timeout;
-        let mut sink = Sink::new(&policy.masking, &facts, rows, bytes);
+        let mut sink = Sink::new(&policy.masking, &assessed.facts, rows, bytes);
         let nobody_leaves = CancellationToken::new();
-        let (result, took_us) = self.dispatch(spent, &mut sink, &nobody_leaves).await;
+        let (result, took_us) = self
+            .dispatch(spent, &assessed, &mut sink, &nobody_leaves)
+            .await;
         let completion = match result {
             Ok(completion) => completion,
             Err(error) => return Err(sink.unfinished(error, limit)),

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     ApprovalView, GateError, Gateway, Ports,
+    judge::Assessed,
     ports::{AppendError, Clock, EventStore},
     seal::{Purpose, SessionKey},
 };
@@ -50,7 +51,9 @@ pub(super) struct Considered {
     /// Unsealed.
     pub(super) operation: Operation,
     /// Judged anew.
-    pub(super) facts: Arc<Facts>,
+    pub(super) assessed: Assessed,
+    /// What was asked, judged anew, where policy rewrote it.
+    pub(super) asked: Option<Arc<Facts>>,
 }
 
 impl<P: Ports> Gateway<P> {
@@ -98,7 +101,8 @@ impl<P: Ports> Gateway<P> {
                 policy,
                 key,
                 operation,
-                facts,
+                assessed,
+                asked,
             } = self.consider(approver, approval).await?;
             // What an approver writes may quote a value.
             let mut counts = MaskedCounts::default();
@@ -106,7 +110,8 @@ impl<P: Ports> Gateway<P> {
             let next = answer(Answered {
                 request: &request,
                 operation,
-                facts: &facts,
+                facts: &assessed.facts,
+                asked: asked.as_deref(),
                 policy: &policy,
                 approver,
                 answer: *said,
@@ -133,7 +138,8 @@ impl<P: Ports> Gateway<P> {
                 Ok(on_record) => {
                     if let Some(permit) = permit {
                         let permit = on_record.release(permit)?;
-                        self.run_and_record(permit, &facts, &policy, &key).await?;
+                        self.run_and_record(permit, &assessed, &policy, &key)
+                            .await?;
                     }
                     return Ok(());
                 }
@@ -175,15 +181,28 @@ impl<P: Ports> Gateway<P> {
         let key = self.session_key(&session).await?.ok_or_else(|| {
             GateError::Damaged(format!("the key of session `{session}` was erased"))
         })?;
-        let operation = self.unsealed(&request, &key)?;
-        let facts = self.judge.facts(connection.kind, &operation).await;
+        let decided = &request.decided;
+        let unsealed = |purpose, sealed| -> Result<Operation, GateError> {
+            let exact = key.open(&decided.request_id, purpose, sealed)?;
+            serde_json::from_slice(&exact).map_err(|error| GateError::Damaged(error.to_string()))
+        };
+        let operation = unsealed(Purpose::Operation, &decided.sealed)?;
+        let assessed = self.assess(connection, &operation).await;
+        let asked = match &decided.rewritten {
+            Some(rewritten) => {
+                let asked = unsealed(Purpose::Asked, &rewritten.sealed)?;
+                Some(self.assess(connection, &asked).await.facts)
+            }
+            None => None,
+        };
         Ok(Considered {
             request,
             events,
             policy,
             key,
             operation,
-            facts,
+            assessed,
+            asked,
         })
     }
 
@@ -206,11 +225,5 @@ impl<P: Ports> Gateway<P> {
         let request = Request::fold(own)?;
         let request = request.ok_or_else(|| GateError::UnknownApproval(approval.clone()))?;
         Ok((request, events))
-    }
-
-    fn unsealed(&self, request: &Request, key: &SessionKey) -> Result<Operation, GateError> {
-        let decided = &request.decided;
-        let exact = key.open(&decided.request_id, Purpose::Operation, &decided.sealed)?;
-        serde_json::from_slice(&exact).map_err(|error| GateError::Damaged(error.to_string()))
     }
 }

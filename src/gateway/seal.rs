@@ -36,6 +36,8 @@ const NONCE_BYTES: usize = 12;
 pub enum Purpose {
     /// The operation exactly as it was asked.
     Operation,
+    /// The operation as it was asked, where policy rewrote it.
+    Asked,
     /// The masked rows of a result.
     Rows,
     /// The masked rows that an exact preview shows.
@@ -46,6 +48,7 @@ impl Purpose {
     fn as_str(self) -> &'static str {
         match self {
             Self::Operation => "operation",
+            Self::Asked => "asked",
             Self::Rows => "rows",
             Self::Samples => "samples",
         }

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     GateError, Gateway, Outcome, Ports,
     execute::Ran,
+    judge::Assessed,
     ports::{ApprovalBus, ApprovalNotice, Clock, EventStore, Targets},
     seal::Purpose,
     sessions::{Place, Placed},
@@ -17,12 +18,13 @@ use crate::domain::{
     id::SessionId,
     masking::MaskedCounts,
     operation::{BadOperation, MAX_REASON, Operation},
-    policy::{ApproverGroupName, ConnectionRules, Decision, Policy, Question},
+    policy::{ApproverGroupName, ConnectionRules, Decision, Policy, Question, RuleName},
     principal::Principal,
     record::Hash,
+    rewrite::{Rewrite, is_no_worse, rewrite},
     session::{
         Action, ApprovalRequested, Asked, DecisionRecord, EventBody, Next, Preview, Request,
-        RequestDecided, RequestRef, RequestStatus, verdict,
+        RequestDecided, RequestRef, RequestStatus, Rewritten, verdict, verdict_on_rewritten,
     },
 };
 
@@ -101,11 +103,16 @@ impl<P: Ports> Gateway<P> {
             return Ok(outcome);
         }
 
-        let facts = self.judge.facts(connection.kind, operation).await;
-        let judged = self.judged(principal, connection, &facts, &policy);
+        let Shaped {
+            operation,
+            assessed,
+            judged,
+            rewritten,
+        } = self.shape(principal, connection, operation, &policy).await;
+        let facts = &*assessed.facts;
         let preview = match judged.record.action {
             Action::RequireApproval if facts.class.changes_something() => {
-                let preview = self.parts.targets.preview(name, operation, PREVIEW_LIMIT);
+                let preview = self.parts.targets.preview(name, &operation, PREVIEW_LIMIT);
                 let Preview {
                     estimated_rows,
                     note,
@@ -119,11 +126,12 @@ impl<P: Ports> Gateway<P> {
             }
             _ => None,
         };
-        let decided = self.describe(&ask, &place, digest, &facts, &policy, judged.record)?;
+        let judged_as = (&operation, facts);
+        let decided = self.describe(&ask, judged_as, rewritten, &place, &policy, judged.record)?;
         let effect_next = crate::domain::session::ask(Asked {
             decided: decided.clone(),
-            operation: ask.operation.clone(),
-            facts: &facts,
+            operation,
+            facts,
             connection,
             policy: &policy,
             from: &judged.from,
@@ -131,8 +139,17 @@ impl<P: Ports> Gateway<P> {
             instance: &self.parts.instance,
             now: self.parts.clock.now(),
         });
-        self.follow(&place, digest, &decided, effect_next, &facts, &policy, left)
-            .await
+        let (place, policy) = (&place, &policy);
+        self.follow(
+            place,
+            digest,
+            &decided,
+            effect_next,
+            &assessed,
+            policy,
+            left,
+        )
+        .await
     }
 
     /// Does what follows from a judged request: record, run, disclose, in the order each kind needs.
@@ -146,7 +163,7 @@ impl<P: Ports> Gateway<P> {
         digest: Hash,
         decided: &RequestDecided,
         next: Next,
-        facts: &Facts,
+        assessed: &Assessed,
         policy: &Arc<Policy>,
         left: &CancellationToken,
     ) -> Result<Outcome, GateError> {
@@ -157,7 +174,9 @@ impl<P: Ports> Gateway<P> {
             },
             // INVARIANT: nothing is disclosed before its record is durable: `ran` is withheld until the append.
             Next::Read(mut events, permit) => {
-                let ran = self.execute(permit, facts, policy, &place.key, left).await;
+                let ran = self
+                    .execute(permit, assessed, policy, &place.key, left)
+                    .await;
                 events.push(ran.event.clone());
                 match self.record_new(place, events.clone()).await? {
                     Placed::OnRecord(_) => self.disclose(decided, &events, ran),
@@ -171,7 +190,7 @@ impl<P: Ports> Gateway<P> {
                 };
                 let permit = on_record.release(permit)?;
                 let ran = self
-                    .run_and_record(permit, facts, policy, &place.key)
+                    .run_and_record(permit, assessed, policy, &place.key)
                     .await?;
                 events.push(ran.event.clone());
                 self.disclose(decided, &events, ran)
@@ -196,37 +215,104 @@ impl<P: Ports> Gateway<P> {
         }
     }
 
-    /// What policy says.
-    fn judged(
+    /// What policy makes of what is asked: the operation as it is to run, what that would do, and what policy says to it.
+    async fn shape(
         &self,
         principal: &Principal,
         connection: &ConnectionRules,
-        facts: &Facts,
+        asked: &Operation,
         policy: &Policy,
-    ) -> Judged {
+    ) -> Shaped {
+        let before = self.assess(connection, asked).await;
         let question = Question {
             principal,
             connection,
-            facts,
+            facts: &before.facts,
             now: self.parts.clock.now(),
         };
-        Judged::new(verdict(policy, &question), policy.version)
+        let (rule, into) = match verdict(policy, &question) {
+            Decision::Rewrite { rule, into } => (rule, into),
+            decision => {
+                return Shaped {
+                    judged: Judged::new(decision, policy.version),
+                    operation: asked.clone(),
+                    assessed: before,
+                    rewritten: None,
+                };
+            }
+        };
+        let refused = |why: String| {
+            let deny = Decision::Deny {
+                rule: Some(rule.clone()),
+                message: format!("Policy lets this through as {into} only, and {why}."),
+            };
+            Shaped {
+                judged: Judged::new(deny, policy.version),
+                operation: asked.clone(),
+                assessed: before.clone(),
+                rewritten: None,
+            }
+        };
+        let dialect = connection.kind.dialect();
+        let becomes = rewrite(into, dialect, asked, &before.facts, before.catalog());
+        let (operation, after, rewritten) = match becomes {
+            Err(why) => return refused(why),
+            Ok(None) => (asked.clone(), before.clone(), None),
+            Ok(Some(operation)) => {
+                let after = self.assess(connection, &operation).await;
+                if !is_no_worse(&after.facts, &before.facts) {
+                    return refused("it is not certain that it would do no more then".into());
+                }
+                (operation, after, Some((rule.clone(), into)))
+            }
+        };
+        let question = Question {
+            facts: &after.facts,
+            ..question
+        };
+        Shaped {
+            judged: Judged::new(
+                verdict_on_rewritten(policy, &question, &rule),
+                policy.version,
+            ),
+            operation,
+            assessed: after,
+            rewritten,
+        }
     }
 
     fn describe(
         &self,
         asked: &Ask,
+        (operation, facts): (&Operation, &Facts),
+        rewritten: Option<(RuleName, Rewrite)>,
         place: &Place,
-        digest: Hash,
-        facts: &Facts,
         policy: &Policy,
         decision: DecisionRecord,
     ) -> Result<RequestDecided, GateError> {
-        let Operation::Sql(sql) = &asked.operation;
+        let Operation::Sql(sql) = operation;
         // Counted for results only: what the caller sent is no disclosure.
         let mut counts = MaskedCounts::default();
         let mut shown = |text: &str| policy.masking.text(text, &mut counts).into_inner();
-        let exact = serde_json::to_vec(&asked.operation).map_err(|_| GateError::Internal)?;
+        let digest =
+            |operation: &Operation| operation.digest(&asked.connection, asked.principal.id());
+        let sealed = |operation: &Operation, purpose| {
+            let exact = serde_json::to_vec(operation).map_err(|_| GateError::Internal)?;
+            Ok::<_, GateError>(self.seal(&place.key, &place.request, purpose, &exact)?)
+        };
+        let rewritten = match rewritten {
+            Some((rule, into)) => {
+                let Operation::Sql(before) = &asked.operation;
+                Some(Rewritten {
+                    rule,
+                    into,
+                    asked: shown(&before.statement),
+                    sealed: sealed(&asked.operation, Purpose::Asked)?,
+                    digest: digest(&asked.operation),
+                })
+            }
+            None => None,
+        };
         Ok(RequestDecided {
             request_id: place.request.clone(),
             principal: asked.principal.described(),
@@ -237,14 +323,15 @@ impl<P: Ports> Gateway<P> {
                 .iter()
                 .map(|param| param.as_text().map(&mut shown))
                 .collect(),
-            sealed: self.seal(&place.key, &place.request, Purpose::Operation, &exact)?,
-            digest,
+            sealed: sealed(operation, Purpose::Operation)?,
+            digest: digest(operation),
             reason: asked.reason.as_deref().map(&mut shown),
             effect: facts.class,
             objects: facts.objects.iter().cloned().collect(),
             unbounded: facts.unbounded,
             why: shown(&facts.why),
             decision,
+            rewritten,
             traceparent: asked.traceparent.clone(),
         })
     }
@@ -282,7 +369,7 @@ impl<P: Ports> Gateway<P> {
         let Some(request) = Request::fold(&events)? else {
             return Ok(None);
         };
-        if request.decided.digest != digest {
+        if request.decided.asked_digest() != digest {
             return Err(GateError::KeyReused(place.request.clone()));
         }
         let rows = self.rows_of(&request).await?;
@@ -323,6 +410,18 @@ impl<P: Ports> Gateway<P> {
     }
 }
 
+/// What policy makes of what is asked.
+struct Shaped {
+    /// As it is to run.
+    operation: Operation,
+    /// What that would do.
+    assessed: Assessed,
+    /// What policy says to that.
+    judged: Judged,
+    /// By which rule, and how, it is another than what was asked.
+    rewritten: Option<(RuleName, Rewrite)>,
+}
+
 /// A decision, as it goes on record, and whom it asks.
 struct Judged {
     record: DecisionRecord,
@@ -334,6 +433,11 @@ impl Judged {
         let (action, rule, message, from) = match decision {
             Decision::Allow { rule } => (Action::Allow, Some(rule), None, Vec::new()),
             Decision::Deny { rule, message } => (Action::Deny, rule, Some(message), Vec::new()),
+            // Of what a rewriting leaves, policy has said something else; nothing is let through as it stands.
+            Decision::Rewrite { rule, into } => {
+                let message = format!("Policy lets this through as {into} only.");
+                (Action::Deny, Some(rule), Some(message), Vec::new())
+            }
             Decision::RequireApproval { rule, from } => {
                 (Action::RequireApproval, Some(rule), None, from)
             }

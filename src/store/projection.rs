@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::{
+    domain::classify::name,
     domain::session::{Action, Answer, Event, EventBody, RequestDecided},
     gateway::ports::{BadCursor, Cursor, Query, RequestStatus},
 };
@@ -107,8 +108,8 @@ pub fn searched_objects(decided: &RequestDecided) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for object in &decided.objects {
         let name = folded(&object.name);
-        if let Some((_, bare)) = name.rsplit_once('.') {
-            names.insert(bare.to_owned());
+        if let Some(bare) = name::parts(&name).and_then(|parts| parts.into_iter().next_back()) {
+            names.insert(bare.text);
         }
         names.insert(name);
     }

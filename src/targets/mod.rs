@@ -9,21 +9,28 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, PoisonError, RwLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::{
+        classify::{server::ServerCatalog, sql::JudgedCatalog},
         connection::{Access, ConnectionKind, ConnectionName},
         operation::Operation,
         session::Preview,
     },
-    gateway::ports::{Completion, Execution, ResultSink, RunError, Targets},
+    gateway::ports::{CatalogError, Completion, Execution, ResultSink, RunError, Targets},
 };
 
+use catalog::CatalogCache;
+
+pub use overreach::Overreach;
+
+mod catalog;
 mod mysql;
+mod overreach;
 mod postgres;
 mod sqlite;
 mod trust;
@@ -81,8 +88,11 @@ pub struct LiveTargets {
 struct Endpoint {
     url: SecretUrl,
     target: Target,
+    /// As its credential sees it. Only that of a read credential is ever asked for.
+    catalog: CatalogCache,
 }
 
+#[derive(Clone)]
 enum Target {
     Mysql(Arc<mysql::Mysql>),
     Postgres(Arc<postgres::Postgres>),
@@ -145,12 +155,58 @@ impl LiveTargets {
         Ok(())
     }
 
+    /// What the read credential of `connection` could do that a credential for reading should not.
+    pub async fn overreach(&self, connection: &ConnectionName) -> Result<Vec<Overreach>, RunError> {
+        let Some(read) = self.endpoint(connection, Access::Read) else {
+            return Err(no_credential(connection, Access::Read));
+        };
+        let mut found = Vec::new();
+        // Two credentials that are one: whatever is allowed once is allowed to every read. A file has no credentials.
+        let write = self.endpoint(connection, Access::Write);
+        let has_credentials = read.kind() != ConnectionKind::Sqlite;
+        if has_credentials && write.is_some_and(|write| write.url == read.url) {
+            found.push(Overreach::new(
+                "reads and writes have the same credential",
+                format!(
+                    "in the policy: give `connections.{connection}.read` the url of a role that may only read"
+                ),
+            ));
+        }
+        found.extend(read.target.overreach().await?);
+        Ok(found)
+    }
+
     fn endpoint(&self, name: &ConnectionName, access: Access) -> Option<Arc<Endpoint>> {
         let endpoints = self
             .endpoints
             .read()
             .unwrap_or_else(PoisonError::into_inner);
         endpoints.get(&(name.clone(), access)).cloned()
+    }
+}
+
+impl Target {
+    /// What users have made there, as this credential sees it; `writer` is the one that may change it.
+    async fn catalog(self, writer: Option<Self>) -> Result<ServerCatalog, RunError> {
+        match self {
+            Self::Mysql(mysql) => {
+                let writer = writer.and_then(|writer| match writer {
+                    Self::Mysql(writer) => Some(writer),
+                    Self::Postgres(_) | Self::Sqlite(_) => None,
+                });
+                mysql.catalog(writer).await
+            }
+            Self::Postgres(postgres) => postgres.catalog().await,
+            Self::Sqlite(sqlite) => sqlite.catalog().await,
+        }
+    }
+
+    async fn overreach(&self) -> Result<Vec<Overreach>, RunError> {
+        match self {
+            Self::Mysql(mysql) => mysql.overreach().await,
+            Self::Postgres(postgres) => postgres.overreach().await,
+            Self::Sqlite(sqlite) => sqlite.overreach().await,
+        }
     }
 }
 
@@ -168,6 +224,7 @@ impl Endpoint {
                     Target::Sqlite(sqlite::Sqlite::open(url, endpoint.access)?)
                 }
             },
+            catalog: CatalogCache::default(),
         })
     }
 
@@ -196,14 +253,7 @@ impl Targets for LiveTargets {
         cancel: &CancellationToken,
     ) -> Result<Completion, RunError> {
         let Some(endpoint) = self.endpoint(&execution.connection, execution.access) else {
-            let credential = match execution.access {
-                Access::Read => "read",
-                Access::Write => "write",
-            };
-            return Err(RunError::Unreachable(format!(
-                "connection `{}` has no {credential} credential in the policy",
-                execution.connection
-            )));
+            return Err(no_credential(&execution.connection, execution.access));
         };
         let Operation::Sql(operation) = &execution.operation;
         match &endpoint.target {
@@ -219,6 +269,28 @@ impl Targets for LiveTargets {
                 let (budget, ending) = (&execution.budget, execution.ending);
                 target.run(operation, budget, ending, sink, cancel).await
             }
+        }
+    }
+
+    async fn catalog(
+        &self,
+        connection: &ConnectionName,
+    ) -> Result<Option<Arc<JudgedCatalog>>, CatalogError> {
+        let Some(endpoint) = self.endpoint(connection, Access::Read) else {
+            return Err(no_credential(connection, Access::Read).into());
+        };
+        let (dialect, now) = (endpoint.kind().dialect(), Instant::now());
+        let writer = self.endpoint(connection, Access::Write);
+        let load = || {
+            let writer = writer.map(|writer| writer.target.clone());
+            endpoint.target.clone().catalog(writer)
+        };
+        endpoint.catalog.get(dialect, now, load).await.map(Some)
+    }
+
+    fn catalog_changed(&self, connection: &ConnectionName) {
+        if let Some(endpoint) = self.endpoint(connection, Access::Read) {
+            endpoint.catalog.changed();
         }
     }
 
@@ -245,6 +317,16 @@ impl Targets for LiveTargets {
             None => unknown_reach("the connection has no read credential to estimate with"),
         }
     }
+}
+
+fn no_credential(connection: &ConnectionName, access: Access) -> RunError {
+    let credential = match access {
+        Access::Read => "read",
+        Access::Write => "write",
+    };
+    RunError::Unreachable(format!(
+        "connection `{connection}` has no {credential} credential in the policy"
+    ))
 }
 
 /// A preview that says why it cannot say.

@@ -26,7 +26,7 @@ use rusqlite::{
     limits::Limit,
     types::{Value, ValueRef},
 };
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -37,6 +37,10 @@ use crate::{
     },
     gateway::ports::{Completion, Ending, ResultSink, RunError},
 };
+
+use super::Overreach;
+
+mod catalog;
 
 /// Statements that run at the same time, per endpoint.
 const SIZE: usize = 8;
@@ -108,6 +112,11 @@ impl Drop for StopOnDrop {
 }
 
 impl Sqlite {
+    /// Nothing: the file is opened to be read, which nobody's rights could widen.
+    pub(super) async fn overreach(&self) -> Result<Vec<Overreach>, RunError> {
+        Ok(Vec::new())
+    }
+
     /// Takes a path, with or without `sqlite:` before it. The file must exist by the time it is used.
     pub(super) fn open(url: &str, access: Access) -> Result<Arc<Self>, String> {
         let path = url
@@ -134,6 +143,20 @@ impl Sqlite {
         self.idle().clear();
     }
 
+    /// Leave to use a handle.
+    async fn slot(&self) -> Result<SemaphorePermit<'_>, RunError> {
+        let slot = tokio::time::timeout(PATIENCE, self.slots.acquire()).await;
+        slot.map_err(|_elapsed| {
+            RunError::Unreachable(format!(
+                "pool exhausted: all {SIZE} handles have been busy for {} s; try again",
+                PATIENCE.as_secs()
+            ))
+        })?
+        .map_err(|_closed| {
+            RunError::Unreachable("the connection has been removed from the policy".into())
+        })
+    }
+
     pub(super) async fn run(
         self: &Arc<Self>,
         operation: &SqlOperation,
@@ -142,21 +165,11 @@ impl Sqlite {
         sink: &mut dyn ResultSink,
         cancel: &CancellationToken,
     ) -> Result<Completion, RunError> {
-        let slot = tokio::select! {
+        let _slot = tokio::select! {
             biased;
             () = cancel.cancelled() => return Err(RunError::Cancelled { timeout: false }),
-            slot = tokio::time::timeout(PATIENCE, self.slots.acquire()) => slot,
+            slot = self.slot() => slot?,
         };
-        let _slot = slot
-            .map_err(|_elapsed| {
-                RunError::Unreachable(format!(
-                    "pool exhausted: all {SIZE} handles have been busy for {} s; try again",
-                    PATIENCE.as_secs()
-                ))
-            })?
-            .map_err(|_closed| {
-                RunError::Unreachable("the connection has been removed from the policy".into())
-            })?;
         let (out, mut said) = mpsc::channel(2);
         let stopped = Arc::new(AtomicBool::new(false));
         let _stop = StopOnDrop(stopped.clone());
@@ -272,13 +285,9 @@ impl Sqlite {
     fn work(&self, work: &Work) -> Result<Completion, Failure> {
         let mut connection = match (self.access, self.idle().pop()) {
             (Access::Read, Some(connection)) => connection,
-            _ => self.handle(work).map_err(|error| {
-                // SQLite's own words name the file; where it is kept is not the caller's to know.
-                tracing::warn!(error = words_of(&error), "a SQLite target cannot be opened");
-                let code = error.sqlite_error_code();
-                let code = code.map_or("unknown error".into(), |code| format!("{code:?}"));
-                Failure::Unreachable(format!("its file cannot be opened: {code}"))
-            })?,
+            _ => self
+                .handle(&work.budget)
+                .map_err(|error| Failure::Unreachable(unopened(&error)))?,
         };
         let stopped = work.stopped.clone();
         let deadline = work.deadline;
@@ -304,7 +313,7 @@ impl Sqlite {
         }
     }
 
-    fn handle(&self, work: &Work) -> rusqlite::Result<Connection> {
+    fn handle(&self, budget: &Budget) -> rusqlite::Result<Connection> {
         let mode = match self.access {
             Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
             Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
@@ -312,7 +321,7 @@ impl Sqlite {
         // Without SQLITE_OPEN_URI, `?mode=` and the like in a path are a part of the name.
         let mut connection =
             Connection::open_with_flags(&self.path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-        connection.busy_timeout(LONGEST_LOCK_WAIT.min(work.budget.timeout))?;
+        connection.busy_timeout(LONGEST_LOCK_WAIT.min(budget.timeout))?;
         for (setting, on) in [
             (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
             (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
@@ -323,7 +332,7 @@ impl Sqlite {
             connection.set_db_config(setting, on)?;
         }
         connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
-        let longest = work.budget.bytes.saturating_mul(2).saturating_add(1 << 20);
+        let longest = budget.bytes.saturating_mul(2).saturating_add(1 << 20);
         connection.set_limit(
             Limit::SQLITE_LIMIT_LENGTH,
             i32::try_from(longest).unwrap_or(1_000_000_000),
@@ -339,6 +348,14 @@ impl Sqlite {
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// SQLite's own words name the file; where it is kept is not the caller's to know.
+fn unopened(error: &rusqlite::Error) -> String {
+    tracing::warn!(error = words_of(error), "a SQLite target cannot be opened");
+    let code = error.sqlite_error_code();
+    let code = code.map_or("unknown error".into(), |code| format!("{code:?}"));
+    format!("its file cannot be opened: {code}")
 }
 
 fn write(connection: &mut Connection, work: &Work) -> Result<Completion, Failure> {

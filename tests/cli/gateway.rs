@@ -338,6 +338,11 @@ fn a_reader_that_has_seen_enough_ends_a_list_without_a_word() {
 #[test]
 fn dev_greets_a_person_with_what_to_try_and_a_program_with_json() {
     let gateway = Gateway::demo(&[]);
+    // It greets once it serves.
+    let began = std::time::Instant::now();
+    while !gateway.log().contains("Ctrl-C") && began.elapsed().as_secs() < 10 {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
     let log = gateway.log();
     let url = format!("http://127.0.0.1:{}", gateway.port);
     for part in [

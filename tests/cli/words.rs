@@ -18,6 +18,7 @@ const COMMANDS: &[&str] = &[
     "serve",
     "approvals",
     "approvals list",
+    "approvals preview",
     "approvals show",
     "approvals approve",
     "approvals deny",

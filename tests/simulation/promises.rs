@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use portcullis::domain::{
+    classify::Effect,
     connection::Access,
     id::{RequestId, SessionId},
     principal::PrincipalKind,
@@ -14,7 +15,7 @@ use portcullis::domain::{
 use crate::support::people::principal;
 
 use super::{
-    rules::{Say, seated},
+    rules::{Say, Statement, seated},
     wire::PLANTED,
     world::{World, crm},
 };
@@ -189,7 +190,20 @@ fn todays_policy_had_the_last_word(world: &World, seen: &Seen) -> Kept {
     for (id, (request, events)) in &seen.requests {
         let asked = &world.asked[&request.decided.digest];
         let first = &world.rules_of[&request.decided.decision.policy];
-        let expected = first.say(&request.decided.principal, asked.statement);
+        // A statement whose names could not be looked up is judged as one that cannot be read.
+        let unseen = request.decided.effect == Effect::Unknown;
+        if unseen && asked.statement != Statement::Nonsense {
+            let hidden = world.hub.state().happened.get("catalog not shown").copied();
+            if hidden.unwrap_or(0) == 0 {
+                return Err(format!("{id} was not understood"));
+            }
+        }
+        let judged = if unseen {
+            Statement::Nonsense
+        } else {
+            asked.statement
+        };
+        let expected = first.say(&request.decided.principal, judged);
         let action = match expected {
             Say::Allow => Action::Allow,
             Say::Deny => Action::Deny,

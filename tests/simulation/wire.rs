@@ -16,6 +16,11 @@ use futures_util::FutureExt;
 use jiff::Timestamp;
 use portcullis::{
     domain::{
+        classify::{
+            Dialect,
+            server::{Relation, RelationColumn, ServerCatalog, ServerName},
+            sql::JudgedCatalog,
+        },
         connection::{Access, ConnectionName},
         id::{Entropy, RequestId, SessionId},
         masking::{Cell, ServerColumn, ServerOrigin},
@@ -27,9 +32,9 @@ use portcullis::{
     gateway::{
         Ports,
         ports::{
-            AppendError, Appended, ApprovalBus, ApprovalNotice, Batch, BoxError, Clock, Completion,
-            Ending, EventStore, Execution, Page, Query, ReadError, ResultSink, RunError, Targets,
-            WrappedKey,
+            AppendError, Appended, ApprovalBus, ApprovalNotice, Batch, BoxError, CatalogError,
+            Clock, Completion, Ending, EventStore, Execution, Page, Query, ReadError, ResultSink,
+            RunError, Targets, WrappedKey,
         },
     },
     store::Memory,
@@ -68,6 +73,7 @@ pub(super) enum Port {
     Publish,
     Run,
     Preview,
+    Catalog,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -136,6 +142,7 @@ pub(super) struct Told {
 /// Everything outside of the gateway's processes.
 pub(super) struct Hub {
     pub(super) store: Memory,
+    tables: Arc<JudgedCatalog>,
     state: Mutex<State>,
 }
 
@@ -167,6 +174,7 @@ impl Hub {
     pub(super) fn new(seed: u64, policy: Arc<Policy>) -> Arc<Self> {
         Arc::new(Self {
             store: Memory::new(),
+            tables: Arc::new(tables()),
             state: Mutex::new(State {
                 now: Timestamp::from_second(BEGINNING).unwrap(),
                 entropy: Chance::new(seed ^ 0x5eed),
@@ -589,6 +597,56 @@ impl Targets for Wire {
             note: "the planner's estimate".into(),
         }
     }
+
+    async fn catalog(
+        &self,
+        _: &ConnectionName,
+    ) -> Result<Option<Arc<JudgedCatalog>>, CatalogError> {
+        for side in [Side::Before, Side::After] {
+            match self.stop(Port::Catalog, side, "").await {
+                Fate::Go => {}
+                Fate::Fail | Fate::Lose => {
+                    self.hub.state().count("catalog out of reach");
+                    return Err(CatalogError::Unreachable("no route".into()));
+                }
+                Fate::Refuse => {
+                    self.hub.state().count("catalog not shown");
+                    return Err(CatalogError::Unreadable("simulated".into()));
+                }
+            }
+        }
+        Ok(Some(Arc::clone(&self.hub.tables)))
+    }
+
+    fn catalog_changed(&self, _: &ConnectionName) {}
+}
+
+/// The catalog of the target, whichever process asks.
+fn tables() -> JudgedCatalog {
+    let table = |name: &str| {
+        let name = ServerName {
+            schema: "main".into(),
+            name: name.into(),
+        };
+        let column = |column: ServerColumn| RelationColumn {
+            name: column.name,
+            type_name: ServerName {
+                schema: String::new(),
+                name: column.type_name,
+            },
+        };
+        let relation = Relation {
+            columns: columns().map(column).into(),
+            ..Relation::default()
+        };
+        (name, relation)
+    };
+    let catalog = ServerCatalog {
+        search_path: vec!["main".into()],
+        relations: ["customers", "salaries"].map(table).into(),
+        ..ServerCatalog::default()
+    };
+    JudgedCatalog::new(Dialect::Sqlite, catalog)
 }
 
 /// The target's own idea of its language, told apart from the gateway's.

@@ -93,6 +93,11 @@ impl Database {
         connect(&self.write_url()).await
     }
 
+    /// Another client, with the credential for reading.
+    pub(crate) async fn reader(&self) -> tokio_postgres::Client {
+        connect(&self.read_url()).await
+    }
+
     /// Another client, as the superuser.
     pub(crate) async fn admin(&self) -> tokio_postgres::Client {
         connect(&self.admin_url()).await

@@ -8,6 +8,7 @@ use std::{collections::BTreeSet, fmt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub mod name;
 pub mod server;
 pub mod sql;
 
@@ -103,8 +104,8 @@ pub enum ObjectAccess {
     Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 pub struct Object {
-    /// As the server would resolve it, folded as the server folds it: `schema.name` where the text says the schema,
-    /// `name` where it does not.
+    /// As the server would resolve it, folded as the server folds it: `schema.name` where the text or the server's
+    /// catalog says the schema, `name` where neither does; written as [`name::dotted`] does.
     pub name: String,
     /// Looked at or changed.
     pub access: ObjectAccess,
@@ -115,7 +116,7 @@ pub struct Object {
     Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 pub struct ColumnRef {
-    /// The relation's real name (aliases resolved), schema-qualified where the text is; `None`: any in scope.
+    /// The relation's real name (aliases resolved), schema-qualified as an [`Object`]'s; `None`: any in scope.
     pub relation: Option<String>,
     /// The column, folded as the server folds it; `*` for all of them.
     pub column: String,

@@ -5,16 +5,22 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::sql::JudgedCatalog;
+
 /// What is known of the place a statement is for, beside its dialect.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Surroundings<'a> {
     /// The server's catalog; `None`: only the text can be judged, and what only a catalog could tell stays in doubt.
-    pub catalog: Option<&'a ServerCatalog>,
-    /// Functions of users' own that policy vouches for: `schema.name` or `name`, folded as the server folds them.
+    pub catalog: Option<&'a JudgedCatalog>,
+    /// What policy vouches for: functions of users' own, and relations of which nobody can see what is behind them.
+    /// `schema.name`, or for a function on the search path `name`, as [`dotted`](super::name::dotted) writes them.
     pub harmless: Option<&'a BTreeSet<String>>,
 }
 
 /// A snapshot of one database's catalog. Names are as the server stores them, not quoted and not folded again.
+///
+/// Definitions are read as their server prints them. Where it leaves schemas out for what its search path finds, as
+/// PostgreSQL does, they are best loaded with no schema on that path, so that every name of users' own is qualified.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerCatalog {
     /// Where an unqualified name is looked for, in order: PostgreSQL's `search_path`, the database of a MySQL session,
@@ -24,8 +30,8 @@ pub struct ServerCatalog {
     pub relations: BTreeMap<ServerName, Relation>,
     /// Functions, procedures and aggregates, by their name without schema; each overload is one.
     pub routines: BTreeMap<String, Vec<Routine>>,
-    /// Operators, by symbol: the functions they call.
-    pub operators: BTreeMap<String, Vec<ServerName>>,
+    /// Operators that users have made, by symbol.
+    pub operators: BTreeMap<String, Vec<Operator>>,
     /// Casts that call a function.
     pub casts: Vec<Cast>,
     /// Types that run something of their users' when a value becomes one: domains with checks.
@@ -46,13 +52,15 @@ pub struct ServerName {
 pub struct Relation {
     /// Its columns in order.
     pub columns: Vec<RelationColumn>,
-    /// What a view reads, as the server prints it: one SELECT. `None`: it holds its rows itself, or its definition may
-    /// not be seen, which `opaque` tells apart.
+    /// What a view reads, as the server prints it: one SELECT. A materialized view's too: its columns are its query's.
+    /// `None`: it holds its rows itself, or its definition may not be seen, which `opaque` tells apart.
     pub definition: Option<String>,
     /// A view whose definition may not be seen, a foreign table, a virtual table: what is behind it is not known.
     pub opaque: bool,
     /// What else runs when rows are written to it: the texts of rules, without `CREATE RULE … DO`.
     pub rules: Vec<String>,
+    /// Expressions the server evaluates when rows are written to it: defaults, checks, stored columns, indexes.
+    pub on_write: Vec<String>,
     /// Names of triggers, for people: what they do is not judged.
     pub triggers: Vec<String>,
     /// Expressions the server evaluates whenever rows are read: row security policies, virtual columns.
@@ -68,7 +76,7 @@ pub struct Relation {
 pub struct RelationColumn {
     /// Its name.
     pub name: String,
-    /// Its type: the schema is empty for built-in types.
+    /// Its type, or an array's element type: the schema is empty for built-in types.
     pub type_name: ServerName,
 }
 
@@ -82,13 +90,25 @@ pub struct Routine {
     /// Whether the server has been promised that it changes nothing (PostgreSQL's STABLE and IMMUTABLE, MySQL's READS SQL
     /// DATA and NO SQL). A promise, not a proof.
     pub promises_to_read: bool,
-    /// Its body in `sql`, where the server shows it: statements separated by semicolons.
+    /// Its body in `sql`, where the server shows it: statements separated by semicolons, or as PostgreSQL prints it,
+    /// `RETURN …` or `BEGIN ATOMIC … END`. Default values of its parameters run too: as a SELECT each, before it.
     pub body: Option<String>,
     /// The functions it is made of, for an aggregate.
     pub calls: Vec<ServerName>,
 }
 
-/// A cast that calls a function.
+/// An operator that users have made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operator {
+    /// Where it is.
+    pub schema: String,
+    /// The types of its operands: the schema is empty for built-in types.
+    pub operands: Vec<ServerName>,
+    /// What it calls.
+    pub function: ServerName,
+}
+
+/// A cast that calls a function. The schema of a built-in type or function is empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cast {
     /// From which type.

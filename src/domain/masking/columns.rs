@@ -7,7 +7,7 @@
 //! anything sensitive could be in scope.
 
 use super::{BaseColumn, Masking, ServerColumn, rules::How};
-use crate::domain::classify::{ColumnRef, Effect, Facts, OutputSource, Outputs};
+use crate::domain::classify::{ColumnRef, Effect, Facts, OutputSource, Outputs, name};
 
 /// What happens to one column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,8 +112,8 @@ impl<'a> Scope<'a> {
     fn decide(&self, source: &OutputSource, column: &ServerColumn) -> Treatment {
         let rule_of = |schema: &Option<String>, relation: &str, column: &str| {
             let relation = match schema {
-                Some(schema) => format!("{schema}.{relation}"),
-                None => relation.to_owned(),
+                Some(schema) => name::dotted(&[schema.as_str(), relation]),
+                None => name::dotted(&[relation]),
             };
             self.masking.compiled_column(Some(&relation), column)
         };

@@ -10,7 +10,88 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Masking, detect};
-use crate::domain::classify::{ColumnRef, Facts, Flow};
+use crate::domain::classify::{ColumnRef, Facts, Flow, name};
+
+/// Columns in which servers show values of other tables' columns, or the text of others' statements: statistics about
+/// what a column holds, and what sessions run. Where any column is masked, these are too.
+const SHOWING_OTHERS: &[(&str, &[&str])] = &[
+    // PostgreSQL.
+    (
+        "pg_stats",
+        &[
+            "most_common_vals",
+            "histogram_bounds",
+            "most_common_elems",
+            "range_length_histogram",
+            "range_bounds_histogram",
+        ],
+    ),
+    ("pg_stats_ext", &["most_common_vals"]),
+    (
+        "pg_stats_ext_exprs",
+        &[
+            "expr",
+            "most_common_vals",
+            "histogram_bounds",
+            "most_common_elems",
+        ],
+    ),
+    (
+        "pg_statistic",
+        &[
+            "stavalues1",
+            "stavalues2",
+            "stavalues3",
+            "stavalues4",
+            "stavalues5",
+        ],
+    ),
+    ("pg_statistic_ext_data", &["stxdmcv", "stxdexpr"]),
+    ("pg_stat_activity", &["query"]),
+    ("pg_stat_statements", &["query"]),
+    ("pg_prepared_statements", &["statement"]),
+    ("pg_cursors", &["statement"]),
+    // MySQL and MariaDB.
+    (
+        "column_stats",
+        &["min_value", "max_value", "histogram", "hist_data"],
+    ),
+    ("column_statistics", &["histogram"]),
+    ("optimizer_trace", &["query", "trace"]),
+    ("processlist", &["info", "info_binary"]),
+    ("general_log", &["argument"]),
+    ("slow_log", &["sql_text"]),
+    ("threads", &["processlist_info"]),
+    ("session", &["current_statement", "last_statement"]),
+    ("x$session", &["current_statement", "last_statement"]),
+    ("innodb_trx", &["trx_query"]),
+    (
+        "events_statements_current",
+        &["sql_text", "digest_text", "message_text"],
+    ),
+    (
+        "events_statements_history",
+        &["sql_text", "digest_text", "message_text"],
+    ),
+    (
+        "events_statements_history_long",
+        &["sql_text", "digest_text", "message_text"],
+    ),
+    (
+        "events_statements_summary_by_digest",
+        &["query_sample_text"],
+    ),
+    ("prepared_statements_instances", &["sql_text"]),
+    ("user_variables_by_thread", &["variable_value"]),
+    // SQL Server.
+    ("dm_exec_sql_text", &["text"]),
+    ("dm_exec_input_buffer", &["event_info"]),
+    ("dm_db_stats_histogram", &["range_high_key"]),
+    ("query_store_query_text", &["query_sql_text"]),
+    // SQLite.
+    ("sqlite_stat3", &["sample"]),
+    ("sqlite_stat4", &["sample"]),
+];
 
 /// The longest regex taken, in bytes.
 const MAX_REGEX: usize = 1_000;
@@ -251,13 +332,14 @@ impl CompiledColumn {
         let Some(relation) = relation else {
             return true;
         };
-        match relation.rsplit_once('.') {
-            None => self.table.matches(relation),
-            Some((schema, table)) => {
-                // A database before the schema narrows nothing a pattern could say.
-                let schema = schema.rsplit_once('.').map_or(schema, |(_, last)| last);
-                self.table.matches(table) && self.schema.matches(schema)
+        // A database before the schema narrows nothing a pattern could say.
+        match name::parts(relation).as_deref() {
+            Some([table]) => self.table.matches(&table.text),
+            Some([.., schema, table]) => {
+                self.table.matches(&table.text)
+                    && (schema.text.is_empty() || self.schema.matches(&schema.text))
             }
+            Some([]) | None => true,
         }
     }
 
@@ -324,6 +406,21 @@ impl Masking {
                 return Err(MaskingError::ColumnTwice(column.rule.pattern));
             }
             columns.push(column);
+        }
+        if !columns.is_empty() {
+            let shown = SHOWING_OTHERS
+                .iter()
+                .flat_map(|(table, names)| names.iter().map(move |name| format!("{table}.{name}")));
+            for pattern in shown {
+                let column = CompiledColumn::new(ColumnRule {
+                    pattern,
+                    as_: How::Redact,
+                    in_predicates: InPredicates::default(),
+                })?;
+                if !columns.iter().any(|other| other.label == column.label) {
+                    columns.push(column);
+                }
+            }
         }
         let mut patterns: Vec<CompiledPattern> = Vec::with_capacity(rules.patterns.len());
         for pattern in &rules.patterns {

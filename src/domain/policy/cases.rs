@@ -15,8 +15,9 @@ use super::{
     yaml::{self, Node, Value},
 };
 use crate::domain::{
-    classify::{Facts, sql},
+    classify::Facts,
     principal::{Principal, PrincipalKind},
+    rewrite::Rewrite,
 };
 
 mapping! {
@@ -40,7 +41,7 @@ mapping! {
         sql: At<String>,
         /// When, such as 2026-01-15T23:00:00+01:00. Without it the answer must be the same at every hour.
         at: Option<At<InstantText>>,
-        /// `allow`, `deny`, or `{ require_approval: GROUP }`.
+        /// `allow`, `deny`, `{ require_approval: GROUP }`, or `{ rewrite: dry_run }` and the like.
         expect: Expected,
         /// The rule that must decide.
         rule: Option<At<String>>,
@@ -108,11 +109,19 @@ pub enum Expected {
     Deny,
     /// Hold it for exactly these groups.
     RequireApproval(BTreeSet<String>),
+    /// Let it through, rewritten so.
+    Rewrite(Rewrite),
 }
 
 impl FromNode for Expected {
     fn read(node: &Node, problems: &mut Problems<'_>) -> Option<Self> {
-        const HOW: &str = "write allow, deny or { require_approval: GROUP }";
+        const HOW: &str = "write allow, deny, { require_approval: GROUP } or { rewrite: dry_run }";
+        if let Value::Map(entries) = &node.value
+            && let [(key, value)] = entries.as_slice()
+            && key.text == "rewrite"
+        {
+            return Rewrite::read(value, problems).map(Self::Rewrite);
+        }
         if let Value::Map(entries) = &node.value
             && let [(key, value)] = entries.as_slice()
             && key.text == "require_approval"
@@ -124,7 +133,11 @@ impl FromNode for Expected {
             Value::Scalar { text, .. } if text == "allow" => Some(Self::Allow),
             Value::Scalar { text, .. } if text == "deny" => Some(Self::Deny),
             Value::Scalar { text, .. } if !node.is_empty() => {
-                let hint = choices(text, "allowed", ["allow", "deny", "require_approval"]);
+                let hint = choices(
+                    text,
+                    "allowed",
+                    ["allow", "deny", "require_approval", "rewrite"],
+                );
                 let message = format!("{} is not something to expect", quoted(text));
                 problems.suggest(node.place, message, format!("{hint}; {HOW}"));
                 None
@@ -141,6 +154,7 @@ impl Expected {
     fn is_met_by(&self, decision: &Decision) -> bool {
         match (self, decision) {
             (Self::Allow, Decision::Allow { .. }) | (Self::Deny, Decision::Deny { .. }) => true,
+            (Self::Rewrite(expected), Decision::Rewrite { into, .. }) => expected == into,
             (Self::RequireApproval(groups), Decision::RequireApproval { from, .. }) => {
                 from.iter()
                     .map(|group| group.0.as_ref())
@@ -157,6 +171,7 @@ impl std::fmt::Display for Expected {
         match self {
             Self::Allow => f.write_str("allow"),
             Self::Deny => f.write_str("deny"),
+            Self::Rewrite(into) => write!(f, "{into}"),
             Self::RequireApproval(groups) => {
                 let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
                 write!(f, "approval by {}", groups.join(" and "))
@@ -283,7 +298,7 @@ impl Case {
             Ok(connection) => connection,
             Err(why) => return failed(why, None),
         };
-        let facts = sql::classify(connection.kind.dialect(), &self.statement);
+        let facts = connection.facts_by_text(&self.statement);
         let ask = |now| {
             let question = Question {
                 principal: &self.asker,
@@ -350,7 +365,9 @@ pub fn connection_named<'p>(policy: &'p Policy, name: &str) -> Result<&'p Connec
 /// The rule a decision names.
 pub fn deciding_rule(decision: &Decision) -> Option<&RuleName> {
     match decision {
-        Decision::Allow { rule } | Decision::RequireApproval { rule, .. } => Some(rule),
+        Decision::Allow { rule }
+        | Decision::Rewrite { rule, .. }
+        | Decision::RequireApproval { rule, .. } => Some(rule),
         Decision::Deny { rule, .. } => rule.as_ref(),
     }
 }
@@ -380,6 +397,7 @@ pub fn asker(name: &str, kind: Option<PrincipalKind>) -> Result<(PrincipalKind, 
 pub fn told(decision: &Decision) -> String {
     match decision {
         Decision::Allow { rule } => format!("allow, by `{rule}`"),
+        Decision::Rewrite { rule, into } => format!("rewritten as {into}, by `{rule}`"),
         Decision::Deny {
             rule: Some(rule),
             message,

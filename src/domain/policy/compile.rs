@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -366,6 +367,14 @@ impl Compiler<'_> {
                 .budget
                 .as_ref()
                 .map_or_else(Budget::default, budget),
+            functions: Arc::new(
+                document
+                    .functions
+                    .iter()
+                    .flatten()
+                    .map(|function| function.0.clone())
+                    .collect(),
+            ),
         })
     }
 
@@ -418,11 +427,11 @@ impl Compiler<'_> {
         let follows = then.map(|then| self.consequence(&then.value, approvers));
         if let Some(then) = then
             && document.when.is_none()
-            && matches!(then.value, ThenDocument::Allow)
+            && matches!(then.value, ThenDocument::Allow | ThenDocument::Rewrite(_))
         {
             self.problems.suggest(
                 then.place,
-                "this rule allows without saying what",
+                "this rule lets through without saying what",
                 "add `when: { effect: [..] }` with the effects it allows",
             );
         }
@@ -463,6 +472,7 @@ impl Compiler<'_> {
         match then {
             ThenDocument::Allow => Consequence::Allow,
             ThenDocument::Deny(message) => Consequence::Deny(message.trim().into()),
+            ThenDocument::Rewrite(into) => Consequence::Rewrite(*into),
             ThenDocument::RequireApproval(group) => {
                 let name = ApproverGroupName(group.value.as_str().into());
                 if self.all_is_read && !approvers.contains_key(&name) {
@@ -690,7 +700,7 @@ impl Compiler<'_> {
                 {
                     asked.insert(group.value.as_str());
                 }
-                Some(ThenDocument::Allow | ThenDocument::Deny(_)) => {}
+                Some(ThenDocument::Allow | ThenDocument::Deny(_) | ThenDocument::Rewrite(_)) => {}
                 // A name that is not there is a misspelling of one that is: reported once is enough.
                 Some(ThenDocument::RequireApproval(_)) | None => return,
             }

@@ -18,6 +18,7 @@ use crate::domain::{
     classify::Effect,
     connection::ConnectionKind,
     masking::{DetectorSet, How, InPredicates},
+    rewrite::Rewrite,
 };
 
 mapping! {
@@ -101,6 +102,9 @@ mapping! {
         allow: Needed<At<WhoDocument>>,
         /// How much one principal may take from it.
         budget: Option<BudgetDocument>,
+        /// Functions of your own, or of extensions, that only read, which their callers' text cannot show:
+        /// `schema.function`, or `function` for every schema. None if not given.
+        functions: Option<Vec<FunctionText>>,
     }
 
     /// An address.
@@ -330,6 +334,8 @@ text! {
          "examples": ["22:00-06:00 Europe/Berlin"]};
     PatternText(TablePattern), units::table_pattern, "a pattern of tables",
         {"type": "string", "examples": ["public.customers", "*.customers", "customers"]};
+    FunctionText(String), units::function, "the name of a function",
+        {"type": "string", "examples": ["public.similarity", "similarity"]};
     ColumnPatternText(String), units::column_pattern, "a pattern of columns",
         {"type": "string", "examples": ["*.customers.email"]};
     RegexText(String), units::regex, "a regular expression",
@@ -395,12 +401,14 @@ pub(super) enum ThenDocument {
     RequireApproval(At<String>),
     /// Refuse it, with this message for whoever asked.
     Deny(String),
+    /// Let it through rewritten: `{ limit: ROWS }`, `explain` or `dry_run`. What it becomes is judged again, run and
+    /// recorded; what cannot be rewritten surely is refused.
+    Rewrite(Rewrite),
 }
 
 impl FromNode for ThenDocument {
     fn read(node: &Node, problems: &mut Problems<'_>) -> Option<Self> {
-        const HOW: &str =
-            "write `allow`, `{ require_approval: GROUP }` or `{ deny: \"why, and what to do\" }`";
+        const HOW: &str = "write `allow`, `{ require_approval: GROUP }`, `{ rewrite: dry_run }` or `{ deny: \"why, and what to do\" }`";
         match single_entry(node) {
             Entry::Word("allow") => Some(Self::Allow),
             Entry::Word("deny") => {
@@ -415,8 +423,13 @@ impl FromNode for ThenDocument {
                 At::read(value, problems).map(Self::RequireApproval)
             }
             Entry::Pair("deny", value) => String::read(value, problems).map(Self::Deny),
+            Entry::Word("rewrite") => {
+                problems.suggest(node.place, "this does not say into what", HOW);
+                None
+            }
+            Entry::Pair("rewrite", value) => Rewrite::read(value, problems).map(Self::Rewrite),
             Entry::Word(other) | Entry::Pair(other, _) => {
-                let known = ["allow", "require_approval", "deny"];
+                let known = ["allow", "require_approval", "rewrite", "deny"];
                 let hint = choices(other, "allowed", known);
                 let message = format!("{} is not something that can follow", quoted(other));
                 problems.suggest(node.place, message, format!("{hint}; {HOW}"));
@@ -428,6 +441,33 @@ impl FromNode for ThenDocument {
             }
             Entry::Other => {
                 wanted(node, "what follows", problems);
+                None
+            }
+        }
+    }
+}
+
+impl FromNode for Rewrite {
+    fn read(node: &Node, problems: &mut Problems<'_>) -> Option<Self> {
+        const HOW: &str = "write { limit: 1000 }, explain or dry_run";
+        match single_entry(node) {
+            Entry::Word("explain") => Some(Self::Explain),
+            Entry::Word("dry_run") => Some(Self::DryRun),
+            Entry::Pair("limit", value) => {
+                Positive::read(value, problems).map(|Positive(rows)| Self::Limit(rows.into()))
+            }
+            Entry::Word(other) | Entry::Pair(other, _) => {
+                let hint = choices(other, "allowed", ["limit", "explain", "dry_run"]);
+                let message = format!("{} is not a way to rewrite", quoted(other));
+                problems.suggest(node.place, message, format!("{hint}; {HOW}"));
+                None
+            }
+            Entry::Several => {
+                problems.suggest(node.place, "a statement is rewritten in one way", HOW);
+                None
+            }
+            Entry::Other => {
+                wanted(node, "a way to rewrite", problems);
                 None
             }
         }

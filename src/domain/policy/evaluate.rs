@@ -1,6 +1,6 @@
 //! Principal and facts in, decision out.
 //!
-//! INVARIANT: deny wins; approval wins over allow; nothing matches is deny. The order of the rules decides which rule
+//! INVARIANT: deny wins; approval wins over rewriting, rewriting over allow; nothing matches is deny. The order of the rules decides which rule
 //! is named and in which order approver groups are, never what may happen.
 //!
 //! A condition is read in favour of refusing. A rule *covers* an operation if it is about all of it: every effect above
@@ -11,6 +11,7 @@
 //! - Otherwise, what no other rule covers is refused.
 //! - Otherwise, what a rule that asks for approval touches is held for its group, even if another rule allows it: else
 //!   adding a second table or a second statement would be a way around the approval.
+//! - Otherwise, what a rule that rewrites touches is rewritten, for the same reason.
 //! - What is left, a rule allows.
 
 use std::collections::BTreeSet;
@@ -22,6 +23,7 @@ use super::{
 use crate::domain::{
     classify::{Effect, Facts},
     principal::Principal,
+    rewrite::Rewrite,
 };
 
 /// What `policy` says to `question`, and why each of its rules does or does not say so.
@@ -96,6 +98,20 @@ fn decide(judged: &[(&Rule, Match)], is_covered: bool) -> Option<Decision> {
             from,
         });
     }
+    let mut rewriting: Option<(&RuleName, Rewrite)> = None;
+    for rule in touching() {
+        if let Consequence::Rewrite(into) = rule.then
+            && rewriting.is_none_or(|(_, other)| into.strictness() > other.strictness())
+        {
+            rewriting = Some((&rule.name, into));
+        }
+    }
+    if let Some((rule, into)) = rewriting {
+        return Some(Decision::Rewrite {
+            rule: rule.clone(),
+            into,
+        });
+    }
     let allows = |(rule, judged): &&(&Rule, Match)| {
         *judged == Match::Covers && matches!(rule.then, Consequence::Allow)
     };
@@ -113,6 +129,15 @@ fn trace(rule: &Rule, judged: Match, is_covered: bool) -> RuleTrace {
         (Match::No(why), _) | (Match::Touches(why), Consequence::Allow) => (false, why),
         (_, Consequence::Deny(message)) => (true, format!("it matches, and denies: {message}")),
         (Match::Covers, Consequence::Allow) => (true, "it matches, and allows".into()),
+        (Match::Covers, Consequence::Rewrite(into)) => {
+            (true, format!("it matches, and lets it through as {into}"))
+        }
+        (Match::Touches(why), Consequence::Rewrite(into)) if is_covered => (
+            true,
+            format!(
+                "another rule covers all of this, and this one rewrites a part of it as {into}: {why}"
+            ),
+        ),
         (Match::Covers, Consequence::RequireApproval(group)) => (
             true,
             format!("it matches, and asks for approval by `{group}`"),
@@ -123,7 +148,9 @@ fn trace(rule: &Rule, judged: Match, is_covered: bool) -> RuleTrace {
                 "another rule covers all of this, and this one asks for approval by `{group}` of a part: {why}"
             ),
         ),
-        (Match::Touches(why), Consequence::RequireApproval(_)) => (false, why),
+        (Match::Touches(why), Consequence::RequireApproval(_) | Consequence::Rewrite(_)) => {
+            (false, why)
+        }
     };
     RuleTrace {
         rule: rule.name.clone(),
@@ -175,7 +202,7 @@ fn judge(rule: &Rule, question: &Question<'_>) -> Match {
     match (&rule.then, touches(rule, question)) {
         (_, Err(why)) => Match::No(why),
         (Consequence::Deny(_), Ok(())) => Match::Touches(String::new()),
-        (Consequence::Allow | Consequence::RequireApproval(_), Ok(())) => match covered() {
+        (_, Ok(())) => match covered() {
             Ok(()) => Match::Covers,
             Err(why) => Match::Touches(why),
         },
@@ -206,8 +233,8 @@ fn touches(rule: &Rule, question: &Question<'_>) -> Result<(), String> {
 fn covers(rule: &Rule, question: &Question<'_>) -> Result<(), String> {
     let facts = question.facts;
     let dialect = question.connection.kind.dialect();
-    // A person who is asked to approve sees the statement that could not be judged; an allow would let it pass unseen.
-    let takes_unknown = !matches!(rule.then, Consequence::Allow);
+    // A person who is asked to approve sees the statement that could not be judged; others would let it pass unseen.
+    let takes_unknown = matches!(rule.then, Consequence::RequireApproval(_));
     covers_effects(&rule.when.effects, facts, takes_unknown)?;
     covers_unbounded(rule.when.unbounded, facts)?;
     covers_tables(&rule.when.tables, facts, |pattern, name| {
@@ -479,6 +506,7 @@ rules:
                 rule: Some(rule), ..
             } => format!("deny {rule}"),
             Decision::Deny { rule: None, .. } => "deny".into(),
+            Decision::Rewrite { rule, into } => format!("{rule}: {into}"),
             Decision::RequireApproval { rule, from } => {
                 let from: Vec<String> = from.iter().map(ToString::to_string).collect();
                 format!("{rule}: {}", from.join("+"))

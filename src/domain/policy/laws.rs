@@ -1,6 +1,6 @@
 //! What holds for every policy and every question.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use jiff::{Timestamp, civil::time, tz::TimeZone};
 use proptest::{collection::vec, option, prelude::*, sample};
@@ -16,6 +16,7 @@ use crate::domain::{
     classify::{Effect, Facts, Object, ObjectAccess},
     connection::{Budget, ConnectionKind, ConnectionName},
     principal::{Principal, PrincipalKind},
+    rewrite::Rewrite,
 };
 
 const GROUPS: [&str; 3] = ["ai", "ops", "sales"];
@@ -69,6 +70,13 @@ fn consequence() -> impl Strategy<Value = Consequence> {
     prop_oneof![
         Just(Consequence::Allow),
         Just(Consequence::Deny("no".into())),
+        sample::select(vec![
+            Rewrite::Limit(10),
+            Rewrite::Limit(20),
+            Rewrite::DryRun,
+            Rewrite::Explain
+        ])
+        .prop_map(Consequence::Rewrite),
         sample::select(vec!["dba", "owner"])
             .prop_map(|group| Consequence::RequireApproval(ApproverGroupName(group.into()))),
     ]
@@ -185,6 +193,7 @@ fn connection(name: &str, kind: ConnectionKind, allow: Who) -> ConnectionRules {
         write: None,
         allow,
         budget: Budget::default(),
+        functions: Arc::default(),
     }
 }
 
@@ -216,8 +225,9 @@ fn is_denied_by_no_rule(verdict: &Verdict) -> bool {
 fn severity(decision: &Decision) -> u8 {
     match decision {
         Decision::Allow { .. } => 0,
-        Decision::RequireApproval { .. } => 1,
-        Decision::Deny { .. } => 2,
+        Decision::Rewrite { .. } => 1,
+        Decision::RequireApproval { .. } => 2,
+        Decision::Deny { .. } => 3,
     }
 }
 
@@ -277,8 +287,8 @@ proptest! {
         let deny = Rule { then: Consequence::Deny("no".into()), ..deny };
         more.insert(at.index(more.len() + 1), deny);
         let after = ask(&more, &asked).decision;
-        prop_assert!(severity(&after) == severity(&before) || severity(&after) == 2);
-        prop_assert!(severity(&before) != 2 || severity(&after) == 2);
+        prop_assert!(severity(&after) == severity(&before) || severity(&after) == 3);
+        prop_assert!(severity(&before) != 3 || severity(&after) == 3);
     }
 
     #[test]
@@ -290,8 +300,22 @@ proptest! {
         let then = Consequence::RequireApproval(ApproverGroupName("third".into()));
         more.push(Rule { then, ..approval });
         let after = ask(&more, &asked).decision;
-        prop_assert!(severity(&after) >= severity(&before).min(1));
+        prop_assert!(severity(&after) >= severity(&before).min(2));
         prop_assert!(groups(&after).is_superset(&groups(&before)));
+    }
+
+    #[test]
+    fn another_rewriting_rule_never_lets_more_through_as_it_stands(
+        rules in rules(), rewriting in rule(), asked in asked(),
+    ) {
+        let before = ask(&rules, &asked).decision;
+        let mut more = rules;
+        more.push(Rule { then: Consequence::Rewrite(Rewrite::Limit(15)), ..rewriting });
+        let after = ask(&more, &asked).decision;
+        prop_assert!(severity(&after) >= severity(&before).min(1));
+        if let (Decision::Rewrite { into: before, .. }, Decision::Rewrite { into: after, .. }) = (before, after) {
+            prop_assert!(after.strictness() >= before.strictness());
+        }
     }
 
     #[test]
@@ -302,6 +326,9 @@ proptest! {
         let (one, other) = (ask(&rules, &asked).decision, ask(&shuffled, &asked).decision);
         prop_assert_eq!(severity(&one), severity(&other));
         prop_assert_eq!(groups(&one), groups(&other));
+        if let (Decision::Rewrite { into: one, .. }, Decision::Rewrite { into: other, .. }) = (one, other) {
+            prop_assert_eq!(one, other);
+        }
     }
 
     #[test]

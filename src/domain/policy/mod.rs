@@ -22,6 +22,7 @@ mod laws;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    sync::Arc,
     time::Duration,
 };
 
@@ -29,11 +30,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    classify::{Effect, Facts},
+    classify::{Effect, Facts, server::Surroundings, sql},
     connection::{Budget, ConnectionKind, ConnectionName},
     masking::{Masking, MaskingRules},
     principal::Principal,
     record::Hash,
+    rewrite::Rewrite,
 };
 
 pub use document::schema;
@@ -159,6 +161,20 @@ pub struct ConnectionRules {
     pub allow: Who,
     /// How much.
     pub budget: Budget,
+    /// Functions of users' own that only read, which no text can show: `schema.name` or `name`, folded as the server
+    /// folds them.
+    pub functions: Arc<BTreeSet<String>>,
+}
+
+impl ConnectionRules {
+    /// What `statement` would do here, as far as its text and this policy tell: without the server's catalog.
+    pub fn facts_by_text(&self, statement: &str) -> Facts {
+        let surroundings = Surroundings {
+            catalog: None,
+            harmless: Some(&self.functions),
+        };
+        sql::classify_in(self.kind.dialect(), statement, surroundings)
+    }
 }
 
 /// Where a connection leads, with the references to its secrets still unresolved.
@@ -243,6 +259,8 @@ pub enum Consequence {
     Deny(String),
     /// Hold it for this group.
     RequireApproval(ApproverGroupName),
+    /// Let it through, rewritten.
+    Rewrite(Rewrite),
 }
 
 /// What is kept of a request.
@@ -295,6 +313,13 @@ pub enum Decision {
         rule: Option<RuleName>,
         /// What the caller is told.
         message: String,
+    },
+    /// Let through what it becomes when it is rewritten, if policy agrees to that too.
+    Rewrite {
+        /// The first rule that said so.
+        rule: RuleName,
+        /// How: of several, the one that leaves least.
+        into: Rewrite,
     },
     /// Hold it until each of these groups has approved, by different people.
     RequireApproval {

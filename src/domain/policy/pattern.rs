@@ -6,7 +6,10 @@
 
 use std::fmt;
 
-use crate::domain::classify::Dialect;
+use crate::domain::classify::{
+    Dialect,
+    name::{self, NamePart},
+};
 
 use super::problem::quoted;
 
@@ -143,55 +146,10 @@ fn default_schema(dialect: Dialect) -> &'static str {
     }
 }
 
-#[derive(Debug, PartialEq, Eq)]
-struct NamePart {
-    text: String,
-    quoted: bool,
-}
-
-/// The parts of a dotted name. A part in double quotes may hold dots; `None`: it is no name.
+/// The parts of a name; `None`: it is no name, or leaves one out.
 fn split_name(text: &str) -> Option<Vec<NamePart>> {
-    let mut parts = Vec::new();
-    let mut rest = text;
-    loop {
-        let (part, after) = if let Some(inside) = rest.strip_prefix('"') {
-            let mut name = String::new();
-            let mut inside = inside;
-            loop {
-                let end = inside.find('"')?;
-                name.push_str(&inside[..end]);
-                inside = &inside[end + 1..];
-                match inside.strip_prefix('"') {
-                    Some(more) => {
-                        name.push('"');
-                        inside = more;
-                    }
-                    None => break,
-                }
-            }
-            let part = NamePart {
-                text: name,
-                quoted: true,
-            };
-            (part, inside)
-        } else {
-            let end = rest.find('.').unwrap_or(rest.len());
-            let part = NamePart {
-                text: rest[..end].into(),
-                quoted: false,
-            };
-            (part, &rest[end..])
-        };
-        if part.text.is_empty() {
-            return None;
-        }
-        parts.push(part);
-        match after.strip_prefix('.') {
-            Some(more) => rest = more,
-            None if after.is_empty() => return Some(parts),
-            None => return None,
-        }
-    }
+    let parts = name::parts(text)?;
+    (!parts.iter().any(|part| part.text.is_empty())).then_some(parts)
 }
 
 /// Every schema in which a name without one may be found; `None`: any.

@@ -59,12 +59,15 @@ pub(super) fn check(rules: &[At<Rule>], connections: &Connections, problems: &mu
 
 /// Whether `winner` decides instead of `loser` wherever both match.
 fn wins(winner: &Rule, comes_first: bool, loser: &Rule) -> bool {
-    use Consequence::{Allow, Deny, RequireApproval};
+    use Consequence::{Allow, Deny, RequireApproval, Rewrite};
     match (&winner.then, &loser.then) {
         (Deny(_), Deny(_)) | (Allow, Allow) => comes_first,
-        (Deny(_), _) | (RequireApproval(_), Allow) => true,
+        (Deny(_), _) | (RequireApproval(_), Allow | Rewrite(_)) | (Rewrite(_), Allow) => true,
+        (Rewrite(one), Rewrite(other)) => {
+            one.strictness() > other.strictness() || (comes_first && one == other)
+        }
         (RequireApproval(one), RequireApproval(other)) => comes_first && one == other,
-        (Allow | RequireApproval(_), _) => false,
+        (Allow | RequireApproval(_) | Rewrite(_), _) => false,
     }
 }
 
@@ -129,13 +132,16 @@ impl Prover<'_> {
     }
 
     fn covers_tables(&mut self, wide: &Rule, narrow: &Rule) -> bool {
-        use Consequence::{Deny, RequireApproval};
+        use Consequence::{Deny, RequireApproval, Rewrite};
         let proves = |wide_pattern: &TablePattern, pattern: &TablePattern| {
             let touches_all = || wide_pattern.could_match_all_of(pattern);
             let covers_all = || wide_pattern.includes(pattern);
             match (&wide.then, &narrow.then) {
                 (Deny(_), _) => touches_all(),
-                (RequireApproval(_), RequireApproval(_)) => touches_all() && covers_all(),
+                // These act on what they touch as well as on what they cover.
+                (RequireApproval(_) | Rewrite(_), RequireApproval(_) | Rewrite(_)) => {
+                    touches_all() && covers_all()
+                }
                 _ => covers_all(),
             }
         };
@@ -155,21 +161,23 @@ impl Prover<'_> {
 }
 
 fn covers_effects(wide: &Rule, narrow: &Rule) -> bool {
-    let any_is_all = |rule: &Rule| !matches!(rule.then, Consequence::Allow);
-    if wide.when.effects.is_empty() && any_is_all(wide) {
+    use Consequence::{Allow, Rewrite};
+    // An allow without effects takes every one but `unknown`; a rewriting covers as much, but touches all.
+    let covers_all = |rule: &Rule| !matches!(rule.then, Allow | Rewrite(_));
+    let touches_all = |rule: &Rule| !matches!(rule.then, Allow);
+    if wide.when.effects.is_empty() && covers_all(wide) {
         return true;
     }
-    let effects_of = |rule: &Rule| -> Vec<Effect> {
+    let effects_of = |rule: &Rule, is_all: bool| -> Vec<Effect> {
         let all = Effect::ALL.into_iter();
         if !rule.when.effects.is_empty() {
             return rule.when.effects.iter().copied().collect();
         }
-        // An allow without effects takes every one but `unknown`.
-        all.filter(|effect| any_is_all(rule) || *effect != Effect::Unknown)
+        all.filter(|effect| is_all || *effect != Effect::Unknown)
             .collect()
     };
-    let wide = effects_of(wide);
-    effects_of(narrow)
+    let wide = effects_of(wide, covers_all(wide));
+    effects_of(narrow, touches_all(narrow))
         .iter()
         .all(|effect| wide.contains(effect))
 }

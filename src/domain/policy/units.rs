@@ -155,6 +155,30 @@ pub(super) fn table_pattern(text: &str) -> Result<TablePattern, Wrong> {
     })
 }
 
+/// `schema.function` or `function`, folded to lowercase where it is not in double quotes.
+pub(super) fn function(text: &str) -> Result<String, Wrong> {
+    let wrong = || {
+        let message = format!("{} is not the name of a function", quoted(text));
+        let how = "write `schema.function` or `function`, without arguments; in double quotes a name keeps its case";
+        (message, how.into())
+    };
+    let part = |part: &str| {
+        let inside = part
+            .strip_prefix('"')
+            .and_then(|part| part.strip_suffix('"'));
+        let plain =
+            |byte: u8| !byte.is_ascii() || byte.is_ascii_alphanumeric() || b"_$".contains(&byte);
+        match inside {
+            Some(inside) if !inside.is_empty() && !inside.contains('"') => Some(inside.to_owned()),
+            None if !part.is_empty() && part.bytes().all(plain) => Some(part.to_lowercase()),
+            _ => None,
+        }
+    };
+    let parts: Option<Vec<String>> = text.split('.').map(part).collect();
+    let parts = parts.filter(|parts| parts.len() <= 2).ok_or_else(wrong)?;
+    Ok(parts.join("."))
+}
+
 /// A name findings are counted under.
 pub(super) fn pattern_name(text: &str) -> Result<(), Wrong> {
     let allowed =

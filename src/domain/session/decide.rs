@@ -24,6 +24,7 @@ use crate::domain::{
     policy::{ApproverGroupName, ConnectionRules, Decision, Policy, Question, RuleName, evaluate},
     principal::{Principal, PrincipalKind},
     record::{Hash, Head},
+    rewrite::{Rewrite, rewrite},
 };
 
 /// How much longer than its time limit an execution may go without an outcome before it counts as interrupted:
@@ -158,9 +159,11 @@ pub enum Next {
     Hold(Vec<EventBody>, OnceRecorded<ApprovalRequested>),
 }
 
-/// The credential an effect gets.
-pub fn access_for(effect: Effect) -> Access {
-    if effect.changes_something() {
+/// The credential an operation gets. What is rolled back whatever it does gets that of a change: a server does not even
+/// plan a change for who may only read.
+fn access_for(effect: Effect, operation: &Operation) -> Access {
+    let Operation::Sql(sql) = operation;
+    if effect.changes_something() || sql.dry_run {
         Access::Write
     } else {
         Access::Read
@@ -170,14 +173,30 @@ pub fn access_for(effect: Effect) -> Access {
 /// All that policy says to a question: its rules, whether the connection can write at all, and whether masked columns may
 /// be in conditions. The same when something is asked and when it is to run, so that nothing denied since can run.
 pub fn verdict(policy: &Policy, question: &Question<'_>) -> Decision {
+    settled(policy, question, evaluate(policy, question).decision)
+}
+
+/// All that policy says to what `rule` made of a statement. That rule lets it through unless another denies it or asks for
+/// approval; nothing rewrites it again.
+pub fn verdict_on_rewritten(policy: &Policy, question: &Question<'_>, rule: &RuleName) -> Decision {
+    let decision = match evaluate(policy, question).decision {
+        Decision::Allow { .. } | Decision::Rewrite { .. } | Decision::Deny { rule: None, .. } => {
+            Decision::Allow { rule: rule.clone() }
+        }
+        decision @ (Decision::Deny { .. } | Decision::RequireApproval { .. }) => decision,
+    };
+    settled(policy, question, decision)
+}
+
+/// What rules say, and what holds whatever they say.
+fn settled(policy: &Policy, question: &Question<'_>, decision: Decision) -> Decision {
     let Question {
         connection, facts, ..
     } = question;
-    let decision = evaluate(policy, question).decision;
     if matches!(decision, Decision::Deny { .. }) {
         return decision;
     }
-    if access_for(facts.class) == Access::Write && connection.write.is_none() {
+    if facts.class.changes_something() && connection.write.is_none() {
         return Decision::Deny {
             rule: None,
             message: format!(
@@ -185,6 +204,10 @@ pub fn verdict(policy: &Policy, question: &Question<'_>) -> Decision {
                 connection.name
             ),
         };
+    }
+    // What a rewriting leaves of it is settled then.
+    if matches!(decision, Decision::Rewrite { .. }) {
+        return decision;
     }
     match keep_masked(facts, policy) {
         Some(denial) => denial,
@@ -242,7 +265,8 @@ fn infer(decision: Decision, facts: &Facts, policy: &Policy) -> Decision {
         message,
     };
     match (choice, decision) {
-        (InPredicates::Allow, decision) | (_, decision @ Decision::Deny { .. }) => decision,
+        (InPredicates::Allow, decision)
+        | (_, decision @ (Decision::Deny { .. } | Decision::Rewrite { .. })) => decision,
         (InPredicates::Deny, _) => deny(format!(
             "`{column}` is masked, and a condition on it would tell its values: leave it out of \
              WHERE, JOIN, GROUP BY, ORDER BY and CASE."
@@ -278,17 +302,18 @@ pub fn ask(asked: Asked<'_>) -> Next {
         now,
     } = asked;
     let request = decided.request_id.clone();
-    let access = access_for(facts.class);
+    let access = access_for(facts.class, &operation);
     let digest = decided.digest;
     let action = decided.decision.action;
     let mut events = vec![EventBody::RequestDecided(Box::new(decided))];
+    let ending = ending(&operation, None);
     let permit = |request: &RequestId, begin_before| Permit {
         request: request.clone(),
         connection: connection.name.clone(),
         operation,
         access,
         budget: connection.budget,
-        ending: Ending::Commit { at_most: None },
+        ending,
         begin_before,
     };
     match action {
@@ -366,6 +391,16 @@ fn started(
     }
 }
 
+/// What becomes of the operation's transaction: a dry run is never committed.
+fn ending(operation: &Operation, at_most: Option<u64>) -> Ending {
+    let Operation::Sql(sql) = operation;
+    if sql.dry_run {
+        Ending::RollBack
+    } else {
+        Ending::Commit { at_most }
+    }
+}
+
 fn begin_before(now: Timestamp) -> Timestamp {
     now.checked_add(BEGIN_WITHIN).unwrap_or(Timestamp::MAX)
 }
@@ -379,6 +414,8 @@ pub struct Answered<'a> {
     pub operation: Operation,
     /// What it would do, judged again.
     pub facts: &'a Facts,
+    /// What was asked would do, where policy rewrote it.
+    pub asked: Option<&'a Facts>,
     /// Today's policy.
     pub policy: &'a Policy,
     /// Who answers.
@@ -450,6 +487,7 @@ pub fn answer(answered: Answered<'_>) -> Result<AfterAnswer, Refusal> {
         request,
         operation,
         facts,
+        asked,
         policy,
         approver,
         answer,
@@ -510,8 +548,8 @@ pub fn answer(answered: Answered<'_>) -> Result<AfterAnswer, Refusal> {
         return Ok(AfterAnswer::Noted(events));
     }
 
-    let access = access_for(facts.class);
-    match still_agreed(request, facts, policy, now) {
+    let access = access_for(facts.class, &operation);
+    match still_agreed(request, (&operation, facts), asked, policy, now) {
         Ok(connection) => {
             let at_most = match access {
                 Access::Read => None,
@@ -525,10 +563,10 @@ pub fn answer(answered: Answered<'_>) -> Result<AfterAnswer, Refusal> {
             let permit = Permit {
                 request: id.clone(),
                 connection: connection.name.clone(),
+                ending: ending(&operation, at_most),
                 operation,
                 access,
                 budget: connection.budget,
-                ending: Ending::Commit { at_most },
                 begin_before: Some(begin_before(now)),
             };
             Ok(AfterAnswer::Act(events, OnceRecorded(permit)))
@@ -612,6 +650,8 @@ pub struct PreviewAsked<'a> {
     pub operation: &'a Operation,
     /// What it would do, judged again.
     pub facts: &'a Facts,
+    /// What was asked would do, where policy rewrote it.
+    pub before_rewriting: Option<&'a Facts>,
     /// How it is run to be seen; or why it cannot be rolled back wholly.
     pub rehearsal: Result<Rehearsed, String>,
     /// Today's policy.
@@ -653,6 +693,7 @@ pub fn preview(
         request,
         operation,
         facts,
+        before_rewriting,
         rehearsal,
         policy,
         approver,
@@ -687,13 +728,14 @@ pub fn preview(
         return Err(Refusal::PreviewedEnough);
     }
     // What today's policy would not run is not run to be seen either.
-    let connection = still_agreed(request, facts, policy, now).map_err(|denied| {
-        Refusal::NoPreview(
-            denied
-                .message
-                .unwrap_or_else(|| "policy now denies it".into()),
-        )
-    })?;
+    let connection = still_agreed(request, (operation, facts), before_rewriting, policy, now)
+        .map_err(|denied| {
+            Refusal::NoPreview(
+                denied
+                    .message
+                    .unwrap_or_else(|| "policy now denies it".into()),
+            )
+        })?;
     let Rehearsed { before, change } = rehearsal.map_err(Refusal::NoPreview)?;
     let (rows, bytes) = PREVIEW_SAMPLE;
     let budget = Budget {
@@ -733,7 +775,8 @@ pub fn preview(
 /// that was not asked.
 fn still_agreed<'a>(
     request: &Request,
-    facts: &Facts,
+    (operation, facts): (&Operation, &Facts),
+    asked: Option<&Facts>,
     policy: &'a Policy,
     now: Timestamp,
 ) -> Result<&'a ConnectionRules, DecisionRecord> {
@@ -757,8 +800,38 @@ fn still_agreed<'a>(
         facts,
         now,
     };
-    match verdict(policy, &question) {
+    let decision = match (&request.decided.rewritten, asked) {
+        (None, _) => match verdict(policy, &question) {
+            // As it was when it was asked.
+            Decision::Rewrite { rule, into } if is_already(into, connection, operation, facts) => {
+                verdict_on_rewritten(policy, &question, &rule)
+            }
+            decision => decision,
+        },
+        (Some(before), Some(asked)) => {
+            let facts = asked;
+            match verdict(policy, &Question { facts, ..question }) {
+                Decision::Rewrite { rule, into } if into == before.into => {
+                    verdict_on_rewritten(policy, &question, &rule)
+                }
+                denied @ Decision::Deny { .. } => denied,
+                _ => Decision::Deny {
+                    rule: None,
+                    message: "Policy no longer rewrites this so; make the request again.".into(),
+                },
+            }
+        }
+        (Some(_), None) => Decision::Deny {
+            rule: None,
+            message: "What was asked before it was rewritten cannot be judged again.".into(),
+        },
+    };
+    match decision {
         Decision::Allow { .. } => Ok(connection),
+        Decision::Rewrite { rule, into } => Err(deny(
+            Some(rule),
+            format!("Policy now lets this through as {into} only; make the request again."),
+        )),
         Decision::Deny { rule, message } => Err(deny(rule, message)),
         Decision::RequireApproval { rule, from } => {
             let asked = request
@@ -775,6 +848,17 @@ fn still_agreed<'a>(
             }
         }
     }
+}
+
+/// Whether rewriting `operation` would leave it as it is.
+fn is_already(
+    into: Rewrite,
+    connection: &ConnectionRules,
+    operation: &Operation,
+    facts: &Facts,
+) -> bool {
+    let rewritten = rewrite(into, connection.kind.dialect(), operation, facts, None);
+    matches!(rewritten, Ok(None))
 }
 
 /// What time alone has brought about.

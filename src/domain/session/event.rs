@@ -13,6 +13,7 @@ use crate::domain::{
     policy::{ApproverGroupName, RuleName},
     principal::DescribedPrincipal,
     record::{Hash, Head},
+    rewrite::Rewrite,
 };
 
 /// One event as it is stored, exported and verified: CloudEvents 1.0 attributes, our `seq`, `prevhash` and `hash`.
@@ -234,9 +235,36 @@ pub struct RequestDecided {
     pub why: String,
     /// What policy said.
     pub decision: DecisionRecord,
+    /// How the statement came to be this one, where policy rewrote what was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rewritten: Option<Rewritten>,
     /// The caller's trace, W3C `traceparent`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
+}
+
+/// A statement that policy rewrote: everything else about the request is about what it became.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Rewritten {
+    /// The rule that said so.
+    pub rule: RuleName,
+    /// How.
+    pub into: Rewrite,
+    /// The statement as it was asked, as it may be shown.
+    pub asked: String,
+    /// The operation exactly as it was asked, sealed.
+    pub sealed: Sealed,
+    /// Over that operation, its parameters, connection and principal.
+    pub digest: Hash,
+}
+
+impl RequestDecided {
+    /// The digest of what the caller asked, before policy rewrote it.
+    pub fn asked_digest(&self) -> Hash {
+        self.rewritten
+            .as_ref()
+            .map_or(self.digest, |rewritten| rewritten.digest)
+    }
 }
 
 /// `approval.requested`

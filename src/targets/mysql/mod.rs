@@ -47,7 +47,11 @@ use wire::{
 };
 
 mod address;
+mod catalog;
+mod grants;
 mod names;
+mod overreach;
+mod own;
 mod pool;
 mod preview;
 mod values;
@@ -192,6 +196,10 @@ impl Mysql {
 
     pub(super) fn close(&self) {
         self.pool.close();
+    }
+
+    fn database(&self) -> &str {
+        self.pool.database()
     }
 
     pub(super) async fn run(

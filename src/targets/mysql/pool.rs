@@ -82,6 +82,11 @@ impl Pool {
         })
     }
 
+    /// The database of every session.
+    pub(super) fn database(&self) -> &str {
+        &self.address.database
+    }
+
     /// A connection that is ready and as if new.
     pub(super) async fn lend(self: &Arc<Self>) -> Result<Lease, NoConnection> {
         let slot = tokio::time::timeout(PATIENCE, self.slots.clone().acquire_owned())

@@ -47,7 +47,10 @@ pub(super) use pool::{PATIENCE, SIZE};
 pub(super) use values::is_json_number;
 
 mod address;
+mod catalog;
 mod names;
+mod overreach;
+mod own;
 mod pool;
 mod preview;
 mod values;

@@ -17,7 +17,7 @@ use crate::domain::masking::{BaseColumn, ServerColumn, ServerOrigin};
 
 use super::{
     values::{Shape, built_in},
-    wire::{Field, Reply, ServerMessage, Wire, WireError},
+    wire::{Field, OwnRow as Row, Reply, ServerMessage, Wire, WireError},
 };
 
 /// How long an answer is believed.
@@ -81,8 +81,6 @@ pub(super) enum LookupError {
     #[error("the server's catalog is not as expected: {0}")]
     Unexpected(&'static str),
 }
-
-type Row = Vec<Option<String>>;
 
 impl Names {
     /// Describes a result by what is known; `None` if something must be looked up first.
@@ -582,13 +580,13 @@ fn answered(rows: Result<Vec<Row>, Box<ServerMessage>>) -> Result<Vec<Row>, Look
     rows.map_err(LookupError::Refused)
 }
 
-fn word(row: &Row, at: usize) -> Result<&str, LookupError> {
+pub(super) fn word(row: &Row, at: usize) -> Result<&str, LookupError> {
     row.get(at)
         .and_then(Option::as_deref)
         .ok_or(LookupError::Unexpected("a NULL where a name should be"))
 }
 
-fn number(row: &Row, at: usize) -> Result<u32, LookupError> {
+pub(super) fn number(row: &Row, at: usize) -> Result<u32, LookupError> {
     word(row, at)?
         .parse()
         .map_err(|_| LookupError::Unexpected("an oid that is no number"))

@@ -38,6 +38,8 @@ pub(super) struct Wire {
     outbound: BytesMut,
     /// What a request to cancel must present.
     key: CancelKey,
+    /// The server's major version; 0: it did not say.
+    version: u32,
     /// `ReadyForQuery` messages still to come for what was sent and not waited for.
     unsettled: usize,
     /// The longest message taken.
@@ -57,6 +59,9 @@ enum Stream {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
+
+/// One row of the gateway's own query, as text; `None` is NULL.
+pub(super) type OwnRow = Vec<Option<String>>;
 
 /// One message from the server.
 #[derive(Debug)]
@@ -216,6 +221,7 @@ impl Wire {
                 process: 0,
                 secret: 0,
             },
+            version: 0,
             unsettled: 0,
             max_message: MAX_LOGIN_MESSAGE,
             utf8: true,
@@ -295,6 +301,14 @@ impl Wire {
                         secret: int(&mut body)?,
                     };
                 }
+                b'S' => {
+                    let (name, value) = (text(&mut body)?, text(&mut body)?);
+                    if name == "server_version" {
+                        let digits = value.split(|character: char| !character.is_ascii_digit());
+                        let major = digits.into_iter().next().map(str::parse);
+                        self.version = major.and_then(Result::ok).unwrap_or(0);
+                    }
+                }
                 b'E' => return Err(ConnectError::Login(ServerMessage::parse(body)?.code)),
                 b'Z' => return Ok(()),
                 _ => {}
@@ -322,6 +336,11 @@ impl Wire {
 
     pub(super) fn cancel_key(&self) -> CancelKey {
         self.key
+    }
+
+    /// The server's major version, such as 15; 0 if it did not say.
+    pub(super) fn version(&self) -> u32 {
+        self.version
     }
 
     /// Takes no message longer than this from here on.
@@ -451,14 +470,24 @@ impl Wire {
     pub(super) async fn own_rows(
         &mut self,
         query: &str,
-    ) -> Result<Result<Vec<Vec<Option<String>>>, Box<ServerMessage>>, WireError> {
+    ) -> Result<Result<Vec<OwnRow>, Box<ServerMessage>>, WireError> {
         self.queue_own(query)?;
         self.send().await?;
         let mut rows = Vec::new();
+        let refused = self.own_answer(|row| rows.push(row)).await?;
+        Ok(refused.map_or(Ok(rows), Err))
+    }
+
+    /// Hands on the rows that answer the next of the gateway's own queries, as text; the server's refusal, if it
+    /// refused.
+    pub(super) async fn own_answer(
+        &mut self,
+        mut take: impl FnMut(OwnRow),
+    ) -> Result<Option<Box<ServerMessage>>, WireError> {
         let mut refused = None;
         loop {
             match self.next().await? {
-                Reply::Row(row) => rows.push(
+                Reply::Row(row) => take(
                     cells(&row)
                         .map(|cell| {
                             cell?
@@ -469,7 +498,7 @@ impl Wire {
                         .collect::<Result<_, _>>()?,
                 ),
                 Reply::Refused(message) => refused = Some(message),
-                Reply::Ready(_) => return Ok(refused.map_or(Ok(rows), Err)),
+                Reply::Ready(_) => return Ok(refused),
                 _ => {}
             }
         }

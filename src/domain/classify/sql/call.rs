@@ -3,6 +3,7 @@
 use super::{
     super::Effect,
     Dialect,
+    findings::Called,
     functions::{self, Call},
     lex::Kind,
     parser::{Name, Parser, Walk},
@@ -22,10 +23,31 @@ impl Parser<'_> {
         );
     }
 
+    /// A call of something that users may have made.
+    pub(super) fn users_call(&mut self, name: &Name, builtin: bool) {
+        if self.only_known_calls {
+            return;
+        }
+        if let Some(catalog) = self.place.catalog {
+            if !builtin || catalog.has_routine(name.last()) {
+                self.found.uses.calls.insert(Called {
+                    name: name.clone(),
+                    builtin,
+                    field_of: None,
+                });
+            }
+        } else if !builtin && self.place.vouches_for(&name.dotted()) {
+            // That it only reads is vouched for, not what.
+            self.found.runs_unjudged = true;
+        } else if !builtin {
+            self.unknown_call(&name.dotted());
+        }
+    }
+
     /// A call of `name`, whose arguments follow. `start` is where the name stands.
     pub(super) fn call(&mut self, name: &Name, start: usize) -> Walk {
         let dotted = name.dotted();
-        let last = dotted.rsplit('.').next().unwrap_or(&dotted).to_owned();
+        let last = name.last().to_owned();
         let qualified = name.0.len() > 1;
         let system = match self.dialect {
             Dialect::Postgres => !qualified || (name.0.len() == 2 && name.0[0] == "pg_catalog"),
@@ -78,6 +100,9 @@ impl Parser<'_> {
         if self.only_known_calls && matches!(verdict, Call::Unlisted | Call::Harmless) {
             return Ok(());
         }
+        if let Some(objects) = words::values_shown_by(self.dialect, &last) {
+            self.found.reads(objects.to_owned());
+        }
         self.found.functions.insert(dotted.clone());
         let (effect, why) = match verdict {
             Call::Harmless => (None, String::new()),
@@ -101,12 +126,10 @@ impl Parser<'_> {
                 Some(Effect::Admin),
                 format!("{dotted}() reaches another server"),
             ),
-            Call::Unlisted => {
-                self.unknown_call(&dotted);
-                (None, String::new())
-            }
+            Call::Unlisted => (None, String::new()),
         };
         self.found.runs_unjudged |= matches!(verdict, Call::Files | Call::RunsText | Call::Remote);
+        self.users_call(name, verdict != Call::Unlisted);
         if let Some(effect) = effect {
             // MySQL runs constant expressions and subqueries while it plans; PostgreSQL only what is not volatile,
             // which no listed function with an effect is, but for those that run text.

@@ -193,7 +193,7 @@ impl Parser<'_> {
         }
         for target in targets {
             let name = (target.0.len() == 1)
-                .then(|| self.stands_for(target.last(), aliases))
+                .then(|| self.stands_for(&target.dotted(), aliases))
                 .flatten()
                 .unwrap_or_else(|| target.dotted());
             self.changes(name);

@@ -4,9 +4,11 @@
 use super::{
     super::Effect,
     Dialect,
-    functions::{self, Call},
+    catalog::JudgedCatalog,
+    findings::UsedOperator,
+    functions,
     lex::Kind,
-    parser::{Doubt, Name, Parser, Place, Walk},
+    parser::{Doubt, Parser, Place, Walk},
     words,
 };
 
@@ -59,7 +61,15 @@ impl Parser<'_> {
             match kind {
                 Kind::Semicolon | Kind::Close | Kind::CloseBracket => return Ok(()),
                 Kind::Comma | Kind::CloseBrace if place == Place::Join => return Ok(()),
-                Kind::Comma | Kind::Number => self.at += 1,
+                Kind::Number => self.at += 1,
+                Kind::Comma => {
+                    self.at += 1;
+                    if matches!(self.kind(0), None | Some(Kind::Semicolon))
+                        || self.word(0) == "from"
+                    {
+                        return self.doubt("nothing follows a comma");
+                    }
+                }
                 Kind::Parameter => {
                     self.at += 1;
                     if self.kind(0) == Some(Kind::Open) && self.dialect != Dialect::Postgres {
@@ -206,8 +216,14 @@ impl Parser<'_> {
     pub(super) fn type_name(&mut self) -> Walk {
         self.eat("setof");
         let first = self.word(0);
-        if self.name().is_none() {
+        let Some(name) = self.name() else {
             return self.doubt("a type was expected");
+        };
+        if let Some(catalog) = self.place.catalog {
+            self.found.uses.casts = true;
+            if catalog.has_relation(name.last()) {
+                self.found.uses.rows.insert(name);
+            }
         }
         match first {
             "double" => {
@@ -245,20 +261,16 @@ impl Parser<'_> {
         };
         if self.dialect == Dialect::Postgres && self.kind(0) != Some(Kind::Open) {
             // `('s'::regclass).nextval` calls nextval: any function of one argument can be written like a field.
-            for field in &name.0 {
-                let call = functions::builtin(self.dialect, field);
-                if !matches!(call, Call::Harmless | Call::Unlisted) {
-                    self.call(&Name(vec![field.clone()]), start)?;
-                }
+            for field in name.0 {
+                self.field_of(None, field);
             }
-        }
-        if self.kind(0) == Some(Kind::Open) {
+        } else if self.kind(0) == Some(Kind::Open) {
             if self.dialect == Dialect::Mssql {
                 if !words::is_method(name.last()) {
                     self.call(&name, start)?;
                 }
             } else {
-                self.unknown_call(&name.dotted());
+                self.users_call(&name, false);
             }
         }
         Ok(())
@@ -272,17 +284,8 @@ impl Parser<'_> {
                     self.at += 1;
                     return self.type_name();
                 }
-                if !matches!(operator, ":=" | "=>" | ":" | "..")
-                    && !self.only_known_calls
-                    && !functions::is_postgres_operator(operator)
-                {
-                    self.found.runs_unjudged = true;
-                    self.found.effect_at_planning(
-                        Effect::Write,
-                        format!(
-                            "the operator {operator} is not built in; the function behind it could do anything"
-                        ),
-                    );
+                if !matches!(operator, ":=" | "=>" | ":" | "..") && !self.only_known_calls {
+                    self.users_operator(None, operator);
                 }
             }
             Dialect::Mysql if operator == ":=" => {
@@ -450,16 +453,55 @@ impl Parser<'_> {
             return Ok(false);
         }
         self.at += 2;
-        let builtin = schema.iter().all(|schema| schema == "pg_catalog")
-            && functions::is_postgres_operator(operator);
-        if !builtin {
-            self.found.runs_unjudged = true;
-            self.found.effect_at_planning(
-                Effect::Write,
-                format!("the operator {operator} of another schema could do anything"),
-            );
-        }
+        self.users_operator(schema.pop(), operator);
         Ok(true)
+    }
+
+    /// An operator that users may have made.
+    fn users_operator(&mut self, schema: Option<String>, operator: &str) {
+        let builtin = schema.as_ref().is_none_or(|schema| schema == "pg_catalog")
+            && functions::is_postgres_operator(operator);
+        match self.place.catalog {
+            Some(catalog) => {
+                if !builtin || catalog.catalog().operators.contains_key(operator) {
+                    let used = UsedOperator {
+                        schema,
+                        symbol: operator.to_owned(),
+                        builtin,
+                        untyped: self.beside_untyped(),
+                    };
+                    self.found.uses.operators.insert(used);
+                }
+            }
+            None if builtin => {}
+            None => {
+                self.found.runs_unjudged = true;
+                self.found
+                    .effect_at_planning(Effect::Write, unknown_operator(operator));
+            }
+        }
+    }
+
+    /// Whether a literal, which becomes whatever type its operator wants, could be an operand here.
+    fn beside_untyped(&self) -> bool {
+        let untyped = |kind: Option<Kind>, word: &str| {
+            matches!(
+                kind,
+                Some(Kind::Text | Kind::Parameter | Kind::Open | Kind::Close)
+            ) || word == "null"
+        };
+        untyped(self.kind_before(), self.word_before()) || untyped(self.kind(1), self.word(1))
+    }
+
+    /// `qualifier.field`: PostgreSQL reads it as a call of `field` where the qualifier has no such column.
+    fn field_of(&mut self, qualifier: Option<String>, field: String) {
+        let users = |catalog: &JudgedCatalog| catalog.has_routine(&field);
+        if self.dialect == Dialect::Postgres
+            && (functions::effect(self.dialect, &field).is_some()
+                || self.place.catalog.is_some_and(users))
+        {
+            self.fields.push((qualifier, field));
+        }
     }
 
     /// A name in an expression: a column, a keyword, or a call.
@@ -506,6 +548,15 @@ impl Parser<'_> {
             self.found
                 .effect(Effect::Write, || "nextval advances a sequence".into());
         }
+        let mut parts = name.0;
+        if let (Some(field), Some(qualifier)) = (parts.pop(), parts.pop()) {
+            self.field_of(Some(qualifier), field);
+        }
         Ok(())
     }
+}
+
+/// Why an operator nobody knows is no read.
+pub(super) fn unknown_operator(operator: &str) -> String {
+    format!("the operator {operator} is not built in; the function behind it could do anything")
 }

@@ -2,7 +2,48 @@
 
 use std::collections::BTreeSet;
 
-use super::super::{Effect, Facts, Object, ObjectAccess, Outputs};
+use super::{
+    super::{Effect, Facts, Object, ObjectAccess, Outputs},
+    parser::Name,
+};
+
+/// What the text names that only a catalog can say more about; filled only where there is one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Uses {
+    /// Functions that are called.
+    pub(super) calls: BTreeSet<Called>,
+    /// Operators that users have made, or overloaded, or that nobody knows.
+    pub(super) operators: BTreeSet<UsedOperator>,
+    /// Words that are names of types users have made something of.
+    pub(super) types: BTreeSet<String>,
+    /// Relations whose row type a value is turned into.
+    pub(super) rows: BTreeSet<Name>,
+    /// A value is turned into some type.
+    pub(super) casts: bool,
+    /// How many statements the text holds.
+    pub(super) statements: usize,
+}
+
+/// A function that is called.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Called {
+    pub(super) name: Name,
+    /// There is a built-in of this name, which has been judged; what users have made by that name has not.
+    pub(super) builtin: bool,
+    /// Written like a field of one of these relations: no call at all where they all have such a column.
+    pub(super) field_of: Option<Vec<String>>,
+}
+
+/// An operator that is used.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct UsedOperator {
+    pub(super) schema: Option<String>,
+    pub(super) symbol: String,
+    /// There is a built-in, or an extension's, of this symbol.
+    pub(super) builtin: bool,
+    /// An operand may be a literal without a type of its own.
+    pub(super) untyped: bool,
+}
 
 /// Effects, objects and functions found, and the reason for the worst effect.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +55,9 @@ pub(super) struct Findings {
     pub(super) unbounded: bool,
     /// It runs code that was not judged.
     pub(super) runs_unjudged: bool,
+    pub(super) uses: Uses,
+    /// Triggers that run besides.
+    pub(super) triggers: BTreeSet<String>,
     /// Effects that planning alone could have: functions and operators nobody vouches for.
     pub(super) at_planning: Vec<(Effect, String)>,
     worst: Option<(Effect, String)>,
@@ -68,6 +112,7 @@ impl Findings {
                 .collect(),
             functions: self.functions,
             runs_unjudged: self.runs_unjudged,
+            uses: self.uses,
             ..Self::default()
         };
         for (effect, why) in self.at_planning {
@@ -86,6 +131,13 @@ impl Findings {
         self.functions.extend(other.functions);
         self.unbounded |= other.unbounded;
         self.runs_unjudged |= other.runs_unjudged;
+        self.triggers.extend(other.triggers);
+        self.uses.calls.extend(other.uses.calls);
+        self.uses.operators.extend(other.uses.operators);
+        self.uses.types.extend(other.uses.types);
+        self.uses.rows.extend(other.uses.rows);
+        self.uses.casts |= other.uses.casts;
+        self.uses.statements += other.uses.statements;
         self.at_planning.extend(other.at_planning);
         if let Some((effect, why)) = other.worst
             && self.worst.as_ref().is_none_or(|(worst, _)| effect > *worst)
@@ -101,11 +153,17 @@ impl Findings {
             self.effects.insert(Effect::Read);
         }
         let runs = |kind: &String| matches!(kind.as_str(), "call" | "do" | "execute");
-        let runs_unjudged = self.runs_unjudged || self.kinds.iter().any(runs);
-        let why = match self.worst {
+        let runs_unjudged =
+            self.runs_unjudged || !self.triggers.is_empty() || self.kinds.iter().any(runs);
+        let mut why = match self.worst {
             Some((_, why)) => why,
             None => reading(&self.objects),
         };
+        if !self.triggers.is_empty() {
+            let names: Vec<&str> = self.triggers.iter().take(5).map(String::as_str).collect();
+            why.push_str("; what its triggers do is not judged: ");
+            why.push_str(&names.join(", "));
+        }
         Facts {
             class,
             effects: self.effects,

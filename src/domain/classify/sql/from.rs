@@ -1,8 +1,9 @@
 //! FROM lists: which relations a statement reads, under which aliases, and what it locks or gives away by that.
 
 use super::{
-    super::Effect,
+    super::{Effect, name},
     Dialect,
+    findings::Called,
     functions::{self, Call},
     lex::Kind,
     parser::{Name, Parser, Place, Walk},
@@ -280,7 +281,7 @@ impl Parser<'_> {
             return self.doubt("an alias was expected");
         }
         if matches!(self.kind(0), Some(Kind::Word | Kind::Quoted)) {
-            let alias = self.folded(self.at).into_owned();
+            let alias = Name(vec![self.folded(self.at).into_owned()]).dotted();
             let alias = (alias, standing_for.map(Name::dotted));
             if self.aliases.last() != Some(&alias) {
                 self.aliases.push(alias);
@@ -398,8 +399,87 @@ impl Parser<'_> {
         self.found.reads(dotted);
     }
 
+    /// What only the whole statement shows.
+    pub(super) fn settle(&mut self) {
+        self.settle_fields();
+        self.settle_credentials();
+        self.settle_uses();
+    }
+
+    /// Fields that are calls. A table's row is taken by no built-in with an effect; `x` in `FROM f() x` may be any value.
+    fn settle_fields(&mut self) {
+        for (qualifier, field) in std::mem::take(&mut self.fields) {
+            let relations = qualifier.map(|qualifier| self.relations_called(&qualifier));
+            let relations = relations.unwrap_or_default();
+            let name = Name(vec![field]);
+            let effect = functions::effect(self.dialect, name.last());
+            if let Some(effect) = effect.filter(|_| relations.is_empty()) {
+                self.found.functions.insert(name.dotted());
+                self.found.effect_at_planning(
+                    effect,
+                    format!("{} is a function here, and has an effect", name.dotted()),
+                );
+            }
+            if self.place.catalog.is_some() {
+                self.found.uses.calls.insert(Called {
+                    name,
+                    builtin: true,
+                    field_of: Some(relations),
+                });
+            }
+        }
+    }
+
+    /// Which of its words a catalog can say more about.
+    fn settle_uses(&mut self) {
+        let Some(catalog) = self.place.catalog else {
+            return;
+        };
+        self.found.uses.statements = 1;
+        for index in 0..self.tokens.len() {
+            if matches!(self.tokens[index].kind, Kind::Word | Kind::Quoted) {
+                let word = self.folded(index);
+                if catalog.has_type(&word) {
+                    self.found.uses.types.insert(word.into_owned());
+                }
+            }
+        }
+    }
+
+    /// Every relation that goes by this name somewhere in the statement; none, if it could be something else.
+    fn relations_called(&self, name: &str) -> Vec<String> {
+        let called = Name(vec![name.to_owned()]).dotted();
+        let aliases = self.aliases.iter().filter(|(alias, _)| *alias == called);
+        let mut relations = Vec::new();
+        for (_, real) in aliases {
+            match real {
+                Some(real) => relations.push(real.clone()),
+                None => return Vec::new(),
+            }
+        }
+        relations.extend(
+            self.relations
+                .iter()
+                .filter(|relation| {
+                    let parts = name::parts(relation).unwrap_or_default();
+                    parts.last().is_some_and(|part| part.text == name)
+                })
+                .cloned(),
+        );
+        // A common table expression is none of the catalog's.
+        let is_object = |relation: &String| {
+            let objects = &self.found.objects;
+            objects.iter().any(|object| object.name == *relation)
+        };
+        if relations.iter().all(is_object) {
+            relations
+        } else {
+            Vec::new()
+        }
+    }
+
     /// Whether what holds a credential is read in a way that could show it: by its column, by a star, or as a whole.
-    pub(super) fn settle_credentials(&mut self) {
+    fn settle_credentials(&mut self) {
         for (relation, columns) in std::mem::take(&mut self.credentials) {
             let last = relation.rsplit('.').next().unwrap_or(&relation);
             let aliases: Vec<&str> = self

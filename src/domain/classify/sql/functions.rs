@@ -38,6 +38,15 @@ pub(super) fn builtin(dialect: Dialect, name: &str) -> Call {
     }
 }
 
+/// The effect of the built-in `name`, if there is one that does more than compute a value.
+pub(super) fn effect(dialect: Dialect, name: &str) -> Option<Effect> {
+    match builtin(dialect, name) {
+        Call::Harmless | Call::Unlisted => None,
+        Call::Has(effect) => Some(effect),
+        Call::Files | Call::RunsText | Call::Remote => Some(Effect::Admin),
+    }
+}
+
 /// What running the system procedure `name` of SQL Server does.
 pub(super) fn procedure(name: &str) -> Call {
     MSSQL_PROCEDURES

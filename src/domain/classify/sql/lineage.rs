@@ -1,14 +1,13 @@
 //! Which columns of which relations each output of a statement can show, and which ones decide its rows.
 //!
-//! Knows the text alone: no catalog says which columns a table has, so a name that could mean several columns means
-//! all of them. Refuses to know which columns are sensitive; that is masking's.
+//! Where no catalog says which columns a table has, a name that could mean several columns means all of them. Refuses to know which columns are sensitive; that is masking's.
 //!
 //! INVARIANT: an output is clean only when proven so. A construct, function or name this walk does not understand makes
 //! the output [`OutputSource::Unproven`] (or the whole result [`Outputs::Unproven`]) and the predicates
 //! `*` of any relation; so does a statement too large to walk in bounded time.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     rc::Rc,
 };
 
@@ -19,7 +18,12 @@ use self::{
     scope::Place,
     shape::{Item, Shape, Sources},
 };
-use super::super::{ColumnRef, Dialect, Flow, OutputSource, Outputs};
+use super::{
+    super::{ColumnRef, Dialect, Flow, OutputSource, Outputs, server::ServerName},
+    catalog::{Behind, JudgedCatalog},
+};
+use server::Server;
+pub(crate) use server::Trees;
 
 mod call;
 mod expression;
@@ -31,6 +35,7 @@ mod names;
 mod query;
 mod scope;
 mod select;
+mod server;
 mod sets;
 mod shape;
 mod writes;
@@ -53,13 +58,31 @@ pub(crate) struct Lineage {
 
 /// The lineage of `statements`, as `dialect`'s server would resolve their names.
 pub(crate) fn lineage(dialect: Dialect, statements: &[Statement]) -> Lineage {
-    let mut walk = Walk::new(dialect);
+    traced(Walk::new(dialect, None), statements)
+}
+
+/// The same, through what stands behind the statements' names; `trees` are the definitions of the views among it.
+pub(crate) fn lineage_behind(
+    known: &JudgedCatalog,
+    behind: &Behind,
+    trees: &Trees,
+    statements: &[Statement],
+) -> Lineage {
+    let server = Server {
+        known,
+        behind,
+        trees,
+    };
+    traced(Walk::new(known.dialect(), Some(server)), statements)
+}
+
+fn traced<'a>(mut walk: Walk<'a>, statements: &'a [Statement]) -> Lineage {
     let mut shape = None;
     for statement in statements {
         shape = Some(walk.statement(statement));
     }
     let outputs = match (statements, shape) {
-        ([_], Some(shape)) if !walk.is_confused() => walk.outputs(&shape),
+        ([_], Some(shape)) if !walk.is_confused() && !walk.runs_anything() => walk.outputs(&shape),
         _ => Outputs::Unproven,
     };
     Lineage {
@@ -80,6 +103,10 @@ const DEPTH: usize = 100;
 #[derive(Debug)]
 struct Walk<'a> {
     dialect: Dialect,
+    /// What the server's catalog says, where there is one.
+    server: Option<Server<'a>>,
+    /// Relations of the database met so far; `None`: at the moment being walked.
+    relations: HashMap<&'a ServerName, Option<Rc<Shape>>>,
     names: Names,
     fuel: usize,
     depth: usize,
@@ -104,9 +131,11 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    fn new(dialect: Dialect) -> Self {
+    fn new(dialect: Dialect, server: Option<Server<'a>>) -> Self {
         Self {
             dialect,
+            server,
+            relations: HashMap::new(),
             names: Names::new(dialect),
             fuel: FUEL,
             depth: 0,
@@ -256,6 +285,11 @@ impl<'a> Walk<'a> {
             })
             .collect::<Option<Vec<_>>>()
             .map_or(Outputs::Unproven, Outputs::Known)
+    }
+
+    /// Whether a function runs that the text does not show and nobody has looked into.
+    fn runs_anything(&self) -> bool {
+        self.server.is_some_and(|server| server.behind.anywhere)
     }
 
     fn is_confused(&self) -> bool {

@@ -1,6 +1,6 @@
-//! SQL: what a statement would do. Pure text in, facts out; it knows no database, so what only a catalog could tell (a
-//! view, an operator, a cast or an overload that writes) it cannot see, and a read still runs in a read-only
-//! transaction under a credential that cannot write.
+//! SQL: what a statement would do. Text in, facts out; what only the server's catalog could tell (a view, an operator,
+//! a cast or an overload that writes) is seen where the catalog is given ([`catalog`]), and a read still runs in a
+//! read-only transaction under a credential that cannot write.
 //!
 //! Text is cut into tokens as the server cuts it ([`lex`]), split into statements, and each is walked by a small parser
 //! of our own ([`parser`] and what it is made of, and a file per dialect). It is not sqlparser's grammar, because that refuses one
@@ -8,6 +8,7 @@
 //! asked for a syntax tree only where columns have to be traced ([`syntax_tree`]).
 
 mod call;
+mod catalog;
 mod change;
 mod expression;
 mod findings;
@@ -22,39 +23,56 @@ mod parser;
 mod postgres;
 mod query;
 mod rehearse;
+mod rewrite;
 mod sqlite;
 mod tree;
 mod words;
 
+use std::collections::BTreeSet;
+
+use catalog::{Behind, Resolved, resolve};
 use findings::Findings;
 use lex::{Kind, Lexed, Reading, Server, Token};
 use parser::{DEEPEST, Doubt, Parser};
 use tree::syntax_tree;
 
-use lineage::{Lineage, lineage};
+use lineage::{Lineage, lineage, lineage_behind};
 
+use super::{ColumnRef, Dialect, Effect, Facts, Object, server::Surroundings};
+
+pub use catalog::JudgedCatalog;
 pub use rehearse::{Rehearsal, Returned, rehearse};
-
-use super::{ColumnRef, Dialect, Effect, Facts, Object};
+pub use rewrite::{explained, limited};
 
 /// Longer texts are not judged.
 const LONGEST: usize = 4 << 20;
 const STACK: usize = 6 << 20;
 
-/// Judges one statement, or a batch of them, in `dialect`.
+/// Judges one statement, or a batch of them, in `dialect`, by its text alone.
 pub fn classify(dialect: Dialect, statement: &str) -> Facts {
-    match judge(dialect, statement) {
+    classify_in(dialect, statement, Surroundings::default())
+}
+
+/// Judges one statement, or a batch of them, in `dialect`, by its text and what is known of the place it is for.
+pub fn classify_in(dialect: Dialect, statement: &str, place: Surroundings<'_>) -> Facts {
+    match judge(dialect, statement, place).and_then(|found| resolve(found, place)) {
         // Parsing, walking and dropping a tree recurse as deep as the statement nests, which is bounded; this is more
         // than the deepest takes without optimisation, and costs nothing where the stack is large already.
-        Ok(found) => stacker::maybe_grow(STACK, STACK, || {
-            traced(dialect, statement, found.into_facts())
+        Ok(Resolved { found, behind }) => stacker::maybe_grow(STACK, STACK, || {
+            traced(dialect, statement, found.into_facts(), place, &behind)
         }),
         Err(Doubt(why)) => Facts::unknown(why),
     }
 }
 
 /// `facts` with the columns traced. What cannot be traced may show, and depend on, anything it reads.
-fn traced(dialect: Dialect, text: &str, mut facts: Facts) -> Facts {
+fn traced(
+    dialect: Dialect,
+    text: &str,
+    mut facts: Facts,
+    place: Surroundings<'_>,
+    behind: &Behind,
+) -> Facts {
     // Names and functions of the others have not been reviewed: whatever they read may be shown.
     let is_traced = matches!(dialect, Dialect::Postgres | Dialect::Sqlite);
     let mut traced_flows = None;
@@ -64,17 +82,20 @@ fn traced(dialect: Dialect, text: &str, mut facts: Facts) -> Facts {
                 outputs,
                 predicates,
                 flows,
-            } = lineage(dialect, &statements);
+            } = match place.catalog {
+                Some(catalog) => {
+                    let trees = catalog.trees(behind);
+                    lineage_behind(catalog, behind, &trees, &statements)
+                }
+                None => lineage(dialect, &statements),
+            };
             (facts.outputs, facts.predicates) = (outputs, predicates);
             traced_flows = flows;
+            if place.catalog.is_some() && !behind.path_holds {
+                facts.predicates.extend(every_column(&facts.objects));
+            }
         }
-        None => {
-            let any_column = |object: &Object| ColumnRef {
-                relation: Some(object.name.clone()),
-                column: "*".into(),
-            };
-            facts.predicates = facts.objects.iter().map(any_column).collect();
-        }
+        None => facts.predicates = every_column(&facts.objects).collect(),
     }
     if facts.class.changes_something() && facts.class != Effect::Unknown {
         facts.flows = traced_flows.unwrap_or_else(|| flows::untraced(dialect, text, &facts.kinds));
@@ -82,7 +103,15 @@ fn traced(dialect: Dialect, text: &str, mut facts: Facts) -> Facts {
     facts
 }
 
-fn judge(dialect: Dialect, text: &str) -> Result<Findings, Doubt> {
+/// Any column of any of these.
+fn every_column(objects: &BTreeSet<Object>) -> impl Iterator<Item = ColumnRef> {
+    objects.iter().map(|object| ColumnRef {
+        relation: Some(object.name.clone()),
+        column: "*".into(),
+    })
+}
+
+fn judge(dialect: Dialect, text: &str, place: Surroundings<'_>) -> Result<Findings, Doubt> {
     if text.len() > LONGEST {
         return Err(Doubt(format!(
             "it is longer than {} MiB, more than is judged",
@@ -91,7 +120,7 @@ fn judge(dialect: Dialect, text: &str) -> Result<Findings, Doubt> {
     }
     let usual = Reading::usual(dialect);
     let lexed = read(dialect, usual, text)?;
-    let mut found = walk(dialect, text, &lexed)?;
+    let mut found = walk(dialect, text, &lexed, place)?;
     if dialect == Dialect::Postgres && lexed.backslash_before_quote {
         // With standard_conforming_strings off the string ends elsewhere. Text that cannot be read so is refused by
         // such a server as a whole.
@@ -100,13 +129,13 @@ fn judge(dialect: Dialect, text: &str) -> Result<Findings, Doubt> {
             ..usual
         };
         if let Ok(lexed) = lex::lex(dialect, escaping, text) {
-            found.merge(walk(dialect, text, &lexed)?);
+            found.merge(walk(dialect, text, &lexed, place)?);
         }
     }
     if lexed.depends_on_server {
         for server in servers(&lexed)? {
             let lexed = read(dialect, Reading { server, ..usual }, text)?;
-            found.merge(walk(dialect, text, &lexed)?);
+            found.merge(walk(dialect, text, &lexed, place)?);
         }
     }
     Ok(found)
@@ -143,21 +172,26 @@ fn read(dialect: Dialect, reading: Reading, text: &str) -> Result<Lexed, Doubt> 
 }
 
 /// Walks every statement of the text; the findings are those of all of them.
-fn walk(dialect: Dialect, text: &str, lexed: &Lexed) -> Result<Findings, Doubt> {
+fn walk(
+    dialect: Dialect,
+    text: &str,
+    lexed: &Lexed,
+    place: Surroundings<'_>,
+) -> Result<Findings, Doubt> {
     let lower = text.to_ascii_lowercase();
     let mut found = Findings::default();
     if dialect == Dialect::Mssql {
         for batch in mssql::batches(&lexed.tokens, &lower) {
-            let mut parser = Parser::new(dialect, text, &lower, batch);
+            let mut parser = Parser::new(dialect, text, &lower, batch, place);
             parser.mssql()?;
-            parser.settle_credentials();
+            parser.settle();
             found.merge(parser.found);
         }
         return Ok(found);
     }
     let mut in_routine = false;
     for statement in statements(dialect, &lower, &lexed.tokens) {
-        let mut parser = Parser::new(dialect, text, &lower, statement);
+        let mut parser = Parser::new(dialect, text, &lower, statement, place);
         match dialect {
             Dialect::Postgres => parser.postgres(),
             Dialect::Sqlite => parser.sqlite(),
@@ -168,7 +202,7 @@ fn walk(dialect: Dialect, text: &str, lexed: &Lexed) -> Result<Findings, Doubt> 
             }
             Dialect::Mssql => parser.mssql(),
         }?;
-        parser.settle_credentials();
+        parser.settle();
         found.merge(parser.found);
     }
     Ok(found)

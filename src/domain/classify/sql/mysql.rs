@@ -284,6 +284,10 @@ impl Parser<'_> {
                 "SHOW GRANTS FOR shows the password hash of another account, in MariaDB".into()
             });
         }
+        if (0..2).any(|ahead| self.word(ahead) == "processlist") {
+            self.found
+                .reads("information_schema.processlist".to_owned());
+        }
         if self.word(0) == "create" && self.word(1) == "user" {
             self.found.effect(Effect::Secret, || {
                 "SHOW CREATE USER shows how an account authenticates".into()

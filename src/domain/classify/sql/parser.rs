@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 
 use super::{
+    super::{name, server::Surroundings},
     Dialect,
     findings::Findings,
     lex::{self, Kind, Token},
@@ -39,12 +40,12 @@ pub(super) enum Place {
 }
 
 /// A name as written, part by part, folded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Name(pub(super) Vec<String>);
 
 impl Name {
     pub(super) fn dotted(&self) -> String {
-        self.0.join(".")
+        name::dotted(&self.0)
     }
 
     pub(super) fn last(&self) -> &str {
@@ -75,6 +76,10 @@ pub(super) struct Parser<'a> {
     pub(super) depth: usize,
     /// In definitions, `name (` is mostly no call: only functions we know are noted.
     pub(super) only_known_calls: bool,
+    /// What is known of the place the statement is for.
+    pub(super) place: Surroundings<'a>,
+    /// Names with a field in them, `qualifier.field`, that could also be calls.
+    pub(super) fields: Vec<(Option<String>, String)>,
 }
 
 impl<'a> Parser<'a> {
@@ -83,6 +88,7 @@ impl<'a> Parser<'a> {
         text: &'a str,
         lower: &'a str,
         tokens: &'a [Token],
+        place: Surroundings<'a>,
     ) -> Self {
         Self {
             dialect,
@@ -98,6 +104,8 @@ impl<'a> Parser<'a> {
             in_group_by: false,
             depth: 0,
             only_known_calls: false,
+            place,
+            fields: Vec::new(),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{
     super::Effect,
     lex::Kind,
-    parser::{Parser, Place, Walk},
+    parser::{Name, Parser, Place, Walk},
     words,
 };
 
@@ -285,10 +285,10 @@ impl Parser<'_> {
         if self.kind(0) == Some(Kind::Open) {
             self.skip_parens()?;
         }
-        self.copy_to(Some(name.dotted()))
+        self.copy_to(Some(name))
     }
 
-    fn copy_to(&mut self, table: Option<String>) -> Walk {
+    fn copy_to(&mut self, table: Option<Name>) -> Walk {
         let into_table = self.word(0) == "from";
         if !into_table && self.word(0) != "to" {
             return self.doubt("COPY without FROM or TO");
@@ -296,12 +296,11 @@ impl Parser<'_> {
         self.at += 1;
         if let Some(table) = table {
             if into_table {
-                self.found.writes(table);
+                self.found.writes(table.dotted());
                 self.found
                     .effect(Effect::Write, || "COPY FROM adds rows".into());
             } else {
-                let name = super::parser::Name(table.split('.').map(str::to_owned).collect());
-                self.relation(&name);
+                self.relation(&table);
             }
         }
         match self.word(0) {

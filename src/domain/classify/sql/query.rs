@@ -237,6 +237,10 @@ impl Parser<'_> {
                 | "fetch" | "qualify" => {
                     self.in_group_by = self.word(0) == "group";
                     self.at += 1;
+                    self.eat("by");
+                    if matches!(self.kind(0), None | Some(Kind::Semicolon | Kind::Close)) {
+                        return self.doubt("a clause holds nothing");
+                    }
                 }
                 "option" if self.dialect == Dialect::Mssql => {
                     self.at += 1;

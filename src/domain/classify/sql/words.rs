@@ -461,6 +461,21 @@ pub(super) fn credential_columns(
     }
 }
 
+/// The relation through which a server shows what a function of it shows: other sessions' statements.
+pub(super) fn values_shown_by(dialect: Dialect, function: &str) -> Option<&'static str> {
+    match (dialect, function) {
+        (Dialect::Postgres, "pg_stat_get_activity" | "pg_stat_get_backend_activity") => {
+            Some("pg_catalog.pg_stat_activity")
+        }
+        (Dialect::Postgres, "pg_stat_statements") => Some("pg_stat_statements"),
+        (Dialect::Mssql, "dm_exec_sql_text" | "dm_exec_input_buffer") => {
+            Some("sys.dm_exec_sql_text")
+        }
+        (Dialect::Mssql, "dm_db_stats_histogram") => Some("sys.dm_db_stats_histogram"),
+        _ => None,
+    }
+}
+
 /// Functions that show the setting their argument names.
 pub(super) fn shows_a_secret(dialect: Dialect, function: &str) -> bool {
     dialect == Dialect::Postgres && function == "current_setting"

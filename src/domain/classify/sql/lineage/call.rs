@@ -15,7 +15,7 @@ impl<'a> Walk<'a> {
         place: &Place<'a>,
         into: &mut Sources,
     ) {
-        let known = functions::known(self.dialect, &function.name);
+        let known = self.known(&function.name);
         let start = into.columns.len();
         let doubted = std::mem::take(&mut into.unproven);
         match &function.parameters {

@@ -158,6 +158,9 @@ impl<'a> Walk<'a> {
             }
             Expr::Prefixed { value, .. } => Some(value),
             Expr::UnaryOp { op, expr } => {
+                if self.is_overloaded(op) {
+                    self.doubt(into);
+                }
                 match op {
                     UnaryOperator::Plus
                     | UnaryOperator::Minus
@@ -539,6 +542,9 @@ impl<'a> Walk<'a> {
     }
 
     fn operator(&mut self, operator: &BinaryOperator, into: &mut Sources) {
+        if self.is_overloaded(operator) {
+            self.doubt(into);
+        }
         match operator {
             BinaryOperator::BitwiseAnd => self.saw_ampersand = true,
             // Someone's own operator runs someone's own function; an assignment outlives the statement.

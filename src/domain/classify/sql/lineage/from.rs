@@ -361,9 +361,9 @@ impl<'a> Walk<'a> {
                 } => {
                     let shape = match self.names.relation(name) {
                         Some(relation) if place.view.find(relation).is_none() => {
-                            Shape::base(relation)
+                            self.base(name, relation).1
                         }
-                        Some(_) | None => Shape::unproven(),
+                        Some(_) | None => Rc::new(Shape::unproven()),
                     };
                     let own = match (alias, name.0.last()) {
                         (Some(alias), _) => Some(self.names.identifier(&alias.name)),
@@ -374,12 +374,12 @@ impl<'a> Walk<'a> {
                     };
                     (own, shape)
                 }
-                _ => (None, Shape::unproven()),
+                _ => (None, Rc::new(Shape::unproven())),
             };
             ahead.push(Binding {
                 name,
                 written: None,
-                shape: Rc::new(shape),
+                shape,
                 expansion: None,
             });
         }
@@ -394,7 +394,7 @@ impl<'a> Walk<'a> {
         reading: &mut Reading<'a>,
     ) -> Rc<Shape> {
         let inner = self.arguments_place(place, reading);
-        let known = functions::known(self.dialect, name);
+        let known = self.known(name);
         let mut sources = Sources::default();
         for argument in arguments {
             self.argument(argument, known, &inner, &mut sources);
@@ -490,10 +490,11 @@ impl<'a> Walk<'a> {
 
     /// A base relation or common table of this name, as INSERT, UPDATE and the like have it.
     pub(super) fn target(&mut self, name: &ObjectName, alias: Option<&Ident>) -> (Name, Binding) {
-        let relation = match self.names.relation(name) {
+        let written = match self.names.relation(name) {
             Some(relation) => relation,
             None => self.names.name(""),
         };
+        let (relation, shape) = self.base(name, written);
         let own = match (alias, name.0.last()) {
             (Some(alias), _) => Some(self.names.identifier(alias)),
             (None, Some(ObjectNamePart::Identifier(last))) => Some(self.names.identifier(last)),
@@ -501,8 +502,8 @@ impl<'a> Walk<'a> {
         };
         let binding = Binding {
             name: own,
-            written: alias.is_none().then_some(relation),
-            shape: Rc::new(Shape::base(relation)),
+            written: alias.is_none().then_some(written),
+            shape,
             expansion: None,
         };
         (relation, binding)

@@ -190,7 +190,7 @@ static POSTGRES_VALUES: LazyLock<HashSet<&str>> = LazyLock::new(|| {
      regexp_split_to_array regexp_substr regr_avgx regr_avgy regr_count regr_intercept regr_r2 \
      regr_slope regr_sxx regr_sxy regr_syy repeat replace reverse right round row row_number \
      row_to_json rpad rtrim scale session_user set_bit set_byte set_masklen setweight sha224 sha256 \
-     sha384 sha512 shobj_description sign sin sind sinh split_part sqrt starts_with \
+     sha384 sha512 shobj_description sign similar_escape similar_to_escape sin sind sinh split_part sqrt starts_with \
      statement_timestamp stddev stddev_pop stddev_samp string_agg string_to_array strip strpos \
      substr substring sum tan tand tanh text timeofday timezone to_ascii to_bin to_char to_date \
      to_hex to_json to_jsonb to_number to_oct to_regclass to_regproc to_regrole to_regtype \

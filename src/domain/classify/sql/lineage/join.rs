@@ -66,7 +66,7 @@ impl<'a> Walk<'a> {
             JoinConstraint::Using(columns) => {
                 let names: Option<Vec<Name>> = columns
                     .iter()
-                    .map(|column| self.names.relation(column))
+                    .map(|column| self.names.bare_column(column))
                     .collect();
                 match names {
                     Some(names) => self.merged(left, right, &names, kind, reading),

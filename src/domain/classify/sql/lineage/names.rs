@@ -4,7 +4,7 @@ use std::{collections::HashMap, rc::Rc};
 
 use sqlparser::ast::{Ident, ObjectName, ObjectNamePart};
 
-use super::super::super::{ColumnRef, Dialect};
+use super::super::super::{ColumnRef, Dialect, name};
 
 /// A folded identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,7 +83,21 @@ impl Names {
             return None;
         };
         let folded: Vec<String> = parts.iter().map(|part| fold(self.dialect, part)).collect();
-        Some(self.name(&folded.join(".")))
+        Some(self.name(&name::dotted(&folded)))
+    }
+
+    /// A relation that goes by one identifier, as [`Names::relation`] has it.
+    pub(super) fn bare_relation(&mut self, identifier: &Ident) -> Name {
+        self.name(&name::dotted(&[fold(self.dialect, identifier)]))
+    }
+
+    /// A column that goes by one identifier; `None`: it goes by something else.
+    pub(super) fn bare_column(&mut self, object: &ObjectName) -> Option<Name> {
+        self.relation(object)?;
+        match identifiers(object)?.as_slice() {
+            [identifier] => Some(self.identifier(identifier)),
+            _ => None,
+        }
     }
 
     pub(super) fn text(&self, name: Name) -> &str {

@@ -96,7 +96,7 @@ impl<'a> Walk<'a> {
             .iter()
             .map(|cte| CommonTable {
                 cte,
-                name: self.names.identifier(&cte.alias.name),
+                name: self.names.bare_relation(&cte.alias.name),
                 state: RefCell::new(State::Waiting),
             })
             .collect();

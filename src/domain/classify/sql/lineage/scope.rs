@@ -13,10 +13,10 @@ use super::{
     names::{Name, fold},
     shape::{Item, Shape, Sources},
 };
-use crate::domain::classify::Dialect;
+use crate::domain::classify::{Dialect, name};
 
 /// A column that could belong to more relations than this is said to belong to any.
-const CANDIDATES: usize = 32;
+pub(super) const CANDIDATES: usize = 32;
 
 /// A relation under the name expressions call it by.
 #[derive(Clone, Debug)]
@@ -297,7 +297,7 @@ impl<'a> Walk<'a> {
                 .iter()
                 .map(|part| fold(self.dialect, part))
                 .collect();
-            self.names.name(&parts.join("."))
+            self.names.name(&name::dotted(&parts))
         });
         let mut level = scope;
         while let Some(scope) = level {

@@ -296,6 +296,6 @@ impl<'a> Walk<'a> {
         {
             return self.common_table(&environment, index);
         }
-        Rc::new(Shape::base(relation))
+        self.base(name, relation).1
     }
 }

@@ -83,6 +83,8 @@ pub(super) struct Shape {
     by_name: HashMap<Name, Vec<u32>>,
     open: Vec<u32>,
     unnamed: Vec<u32>,
+    /// Columns that can be named and that no star shows.
+    hidden: Vec<Item>,
 }
 
 impl PartialEq for Shape {
@@ -112,6 +114,14 @@ impl Shape {
             by_name,
             open,
             unnamed,
+            hidden: Vec::new(),
+        }
+    }
+
+    pub(super) fn with_hidden(items: Vec<Item>, rows: Rc<Sources>, hidden: Vec<Item>) -> Self {
+        Self {
+            hidden,
+            ..Self::new(items, rows)
         }
     }
 
@@ -132,6 +142,9 @@ impl Shape {
             .into_iter()
             .flatten()
             .map(|index| &self.items[*index as usize])
+            .chain(self.hidden.iter().filter(
+                move |item| matches!(item, Item::Column { name: Some(own), .. } if *own == name),
+            ))
     }
 
     /// Stars and blurs: they may hold a column of any name.

@@ -378,7 +378,7 @@ impl<'a> Walk<'a> {
                 unchanged: false,
             });
         }
-        items.push(Item::whole(relation));
+        items.extend(target.shape.items.iter().cloned());
         if !anything.is_constant() {
             items.push(Item::Blur(anything.settle()));
         }

@@ -1,0 +1,365 @@
+//! What a target tells of what its users have made.
+
+use std::collections::BTreeMap;
+
+use portcullis::{
+    domain::{
+        classify::{
+            server::{Relation, ServerCatalog, ServerName},
+            sql::JudgedCatalog,
+        },
+        connection::{Access, ConnectionKind},
+    },
+    gateway::ports::{CatalogError, Targets},
+};
+
+use super::{Target, name};
+use crate::support::postgres;
+
+impl Target {
+    async fn catalog(&self) -> std::sync::Arc<JudgedCatalog> {
+        self.targets.catalog(&name()).await.unwrap().unwrap()
+    }
+
+    /// The catalog as it is from here on.
+    async fn catalog_now(&self) -> std::sync::Arc<JudgedCatalog> {
+        self.targets.catalog_changed(&name());
+        self.catalog().await
+    }
+}
+
+fn named(schema: &str, name: &str) -> ServerName {
+    ServerName {
+        schema: schema.into(),
+        name: name.into(),
+    }
+}
+
+fn relation<'c>(catalog: &'c ServerCatalog, name: &str) -> &'c Relation {
+    let (_, relation) = catalog.relation(&[name]).unwrap_or_else(|| {
+        panic!("no {name} among {:?}", catalog.relations.keys());
+    });
+    relation
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// One of each thing whose effect a statement's text does not show.
+const MADE: &str = r#"
+CREATE SCHEMA app;
+CREATE TABLE customers (id integer PRIMARY KEY, email text NOT NULL DEFAULT 'none', salary integer,
+    CHECK (salary < 900000), twice integer GENERATED ALWAYS AS (salary * 2) STORED);
+CREATE INDEX ON customers (lower(email)) WHERE salary > 1;
+CREATE VIEW contacts AS SELECT id, email AS contact FROM customers;
+CREATE MATERIALIZED VIEW app."Odd Name" AS SELECT count(*) AS n FROM contacts;
+CREATE TABLE log (what text);
+CREATE RULE noted AS ON DELETE TO customers WHERE old.id > 7 DO ALSO
+    (INSERT INTO log VALUES ('gone'); DELETE FROM log WHERE what = ' DO ');
+CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE TRIGGER touched BEFORE UPDATE ON customers FOR EACH ROW EXECUTE FUNCTION touch();
+CREATE FUNCTION app.sly(integer) RETURNS boolean LANGUAGE sql STABLE AS 'DELETE FROM log RETURNING true';
+CREATE FUNCTION app.elsewhere() RETURNS integer LANGUAGE sql STABLE SET search_path = app AS 'SELECT 1';
+CREATE FUNCTION plain(x integer) RETURNS integer LANGUAGE sql IMMUTABLE RETURN x + 1;
+CREATE FUNCTION atomic() RETURNS bigint LANGUAGE sql STABLE BEGIN ATOMIC SELECT count(*) FROM log; END;
+CREATE PROCEDURE clean() LANGUAGE sql AS 'TRUNCATE log';
+ALTER TABLE customers ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON customers FOR SELECT USING (app.sly(id));
+CREATE POLICY other ON log USING (app.sly(1));
+CREATE TABLE events (at date, note text) PARTITION BY RANGE (at);
+CREATE TABLE events_2026 PARTITION OF events FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+CREATE AGGREGATE app.longest(integer) (SFUNC = int4larger, STYPE = integer);
+CREATE FUNCTION app.same(customers, integer) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
+CREATE OPERATOR public.=== (LEFTARG = customers, RIGHTARG = integer, FUNCTION = app.same);
+CREATE TYPE app.mood AS ENUM ('good', 'bad');
+CREATE FUNCTION app.mood_of(integer) RETURNS app.mood LANGUAGE sql IMMUTABLE AS 'SELECT ''good''::app.mood';
+CREATE CAST (integer AS app.mood) WITH FUNCTION app.mood_of(integer) AS ASSIGNMENT;
+CREATE DOMAIN app.short AS text DEFAULT plain(1)::text CHECK (length(VALUE) < plain(9));
+CREATE TABLE app.moods (mood app.mood, moods app.mood[], short app.short);
+CREATE SEQUENCE app.numbers;
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_users_have_made_in_postgres_is_in_its_catalog() {
+    let database = postgres::database().await;
+    database.prepare(MADE).await;
+    let target = Target::postgres(&database);
+    let judged = target.catalog().await;
+    let catalog = judged.catalog();
+
+    assert_eq!(catalog.search_path, ["public"]);
+    let names: Vec<String> = catalog
+        .relations
+        .keys()
+        .map(|ServerName { schema, name }| format!("{schema}.{name}"))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "app.Odd Name",
+            "app.moods",
+            "app.numbers",
+            "public.contacts",
+            "public.customers",
+            "public.events",
+            "public.events_2026",
+            "public.log"
+        ]
+    );
+
+    let customers = relation(catalog, "customers");
+    let columns: Vec<_> = customers
+        .columns
+        .iter()
+        .map(|column| (&*column.name, &*column.type_name.name))
+        .collect();
+    assert_eq!(
+        columns,
+        [
+            ("id", "int4"),
+            ("email", "text"),
+            ("salary", "int4"),
+            ("twice", "int4")
+        ]
+    );
+    assert_eq!(
+        (customers.definition.as_ref(), customers.opaque),
+        (None, false)
+    );
+    assert_eq!(customers.triggers, ["touched"]);
+    assert_eq!(customers.on_read, ["app.sly(id)"]);
+    assert_eq!(
+        customers.on_write,
+        [
+            "'none'::text",
+            "(salary * 2)",
+            "(salary < 900000)",
+            "(salary > 1)",
+            "lower(email)",
+            "(old.id > 7)"
+        ]
+    );
+    let rules: Vec<_> = customers.rules.iter().map(|rule| one_line(rule)).collect();
+    assert_eq!(
+        rules,
+        [
+            "INSERT INTO public.log (what) VALUES ('gone'::text); DELETE FROM public.log WHERE (log.what = ' DO '::text);"
+        ]
+    );
+    assert_eq!(
+        relation(catalog, "log").on_read,
+        Vec::<String>::new(),
+        "its row security is off"
+    );
+
+    let contacts = relation(catalog, "contacts").definition.as_deref();
+    assert_eq!(
+        one_line(contacts.unwrap()),
+        "SELECT customers.id, customers.email AS contact FROM public.customers"
+    );
+    let events = relation(catalog, "events");
+    assert_eq!(events.children, [named("public", "events_2026")]);
+    let part = relation(catalog, "events_2026");
+    assert_eq!(part.parents, [named("public", "events")]);
+    let moods = &catalog.relations[&named("app", "moods")].columns;
+    let types: Vec<_> = moods.iter().map(|column| &column.type_name).collect();
+    assert_eq!(
+        types,
+        [
+            &named("app", "mood"),
+            &named("app", "mood"),
+            &named("app", "short")
+        ]
+    );
+
+    let bodies: BTreeMap<&str, _> = catalog
+        .routines
+        .iter()
+        .map(|(name, all)| {
+            let body = all[0].body.as_deref().map(one_line);
+            (&**name, (&*all[0].language, all[0].promises_to_read, body))
+        })
+        .collect();
+    let said = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        bodies,
+        BTreeMap::from([
+            (
+                "atomic",
+                (
+                    "sql",
+                    true,
+                    said("SELECT count(*) AS count FROM public.log;")
+                )
+            ),
+            ("clean", ("sql", false, said("TRUNCATE log"))),
+            ("elsewhere", ("sql", true, None)),
+            ("longest", ("internal", true, None)),
+            ("mood_of", ("sql", true, said("SELECT 'good'::app.mood"))),
+            ("plain", ("sql", true, said("SELECT (x + 1)"))),
+            ("same", ("sql", true, said("SELECT true"))),
+            ("sly", ("sql", true, said("DELETE FROM log RETURNING true"))),
+            ("touch", ("plpgsql", false, None)),
+        ])
+    );
+    assert_eq!(
+        catalog.routines["longest"][0].calls,
+        [named("", "int4larger")]
+    );
+    let operator = &catalog.operators["==="][0];
+    assert_eq!(operator.function, named("app", "same"));
+    assert_eq!(
+        operator.operands,
+        [named("public", "customers"), named("", "int4")]
+    );
+    let cast = &catalog.casts[0];
+    assert_eq!(
+        (&cast.source, &cast.target, &cast.function, cast.implicit),
+        (
+            &named("", "int4"),
+            &named("app", "mood"),
+            &named("app", "mood_of"),
+            true
+        )
+    );
+    let domain = &catalog.domains[&named("app", "short")];
+    assert_eq!(domain.base, named("", "text"));
+    assert_eq!(
+        domain.checks,
+        [
+            "(length(VALUE) < public.plain(9))",
+            "(public.plain(1))::text"
+        ]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unchanged_catalog_is_the_same_one_and_a_changed_one_is_told_at_once() {
+    let database = postgres::database().await;
+    database.prepare("CREATE TABLE t (a integer)").await;
+    let target = Target::postgres(&database);
+    let first = target.catalog().await;
+    let second = target.catalog_now().await;
+    assert!(std::sync::Arc::ptr_eq(&first, &second));
+    database.prepare("CREATE VIEW v AS SELECT a FROM t").await;
+    let third = target.catalog_now().await;
+    assert!(third.catalog().relation(&["v"]).is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_a_table_is_locked_its_views_are_opaque_and_the_rest_is_known() {
+    let database = postgres::database().await;
+    database
+        .prepare("CREATE TABLE t (a integer); CREATE VIEW v AS SELECT a FROM t")
+        .await;
+    let target = Target::postgres(&database);
+    let owner = database.owner().await;
+    owner
+        .batch_execute("BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    let catalog = target.catalog().await;
+    assert!(relation(catalog.catalog(), "v").opaque);
+    assert!(!relation(catalog.catalog(), "t").opaque);
+    owner.batch_execute("ROLLBACK").await.unwrap();
+    let catalog = target.catalog_now().await;
+    assert!(!relation(catalog.catalog(), "v").opaque);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_of_the_users_own_cannot_take_part_in_reading_the_catalog() {
+    let database = postgres::database().await;
+    // Each would be a better match than the server's own, were its schema searched.
+    database
+        .prepare(
+            "CREATE FUNCTION public.trap(\"char\", text) RETURNS boolean LANGUAGE plpgsql
+               AS 'BEGIN RAISE EXCEPTION ''trapped''; END';
+             CREATE OPERATOR public.= (LEFTARG = \"char\", RIGHTARG = text, FUNCTION = public.trap);
+             CREATE FUNCTION public.pg_get_viewdef(oid) RETURNS text LANGUAGE plpgsql
+               AS 'BEGIN RAISE EXCEPTION ''trapped''; END';
+             CREATE VIEW v AS SELECT 1 AS one",
+        )
+        .await;
+    let catalog = Target::postgres(&database).catalog().await;
+    assert!(relation(catalog.catalog(), "v").definition.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_of_relations_are_read_whole() {
+    let database = postgres::database().await;
+    let views: String = (0..3_000)
+        .map(|n| format!("CREATE VIEW v{n} AS SELECT 1 AS a, 2 AS b, 'x'::text AS c;"))
+        .collect();
+    database.prepare(&views).await;
+    let catalog = Target::postgres(&database).catalog().await;
+    assert_eq!(catalog.catalog().relations.len(), 3_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_out_of_reach_is_told_apart_from_one_that_does_not_show_its_catalog() {
+    let nowhere = "postgres://reader:secret@127.0.0.1:1/db";
+    let target = Target::of(ConnectionKind::Postgres, nowhere, nowhere);
+    let told = target.targets.catalog(&name()).await;
+    assert!(
+        matches!(told, Err(CatalogError::Unreachable(_))),
+        "{told:?}"
+    );
+
+    let database = postgres::database().await;
+    let admin = database.admin().await;
+    let target = Target::postgres(&database);
+    target.catalog().await;
+    let revoke = "REVOKE SELECT ON pg_catalog.pg_proc FROM PUBLIC";
+    admin.batch_execute(revoke).await.unwrap();
+    target.targets.catalog_changed(&name());
+    let told = target.targets.catalog(&name()).await;
+    let Err(CatalogError::Unreadable(why)) = told else {
+        panic!("{told:?}");
+    };
+    assert!(why.contains("42501"), "{why}");
+    let (_, read) = target.run(Access::Read, "SELECT 1", vec![]).await.unwrap();
+    assert_eq!(read.taken, 1, "its connections are still good");
+}
+
+#[tokio::test]
+async fn everything_users_have_made_in_a_sqlite_file_is_in_its_catalog() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let made = rusqlite::Connection::open(&path).unwrap();
+    made.execute_batch(
+        "CREATE TABLE customers (id INTEGER PRIMARY KEY, email TEXT DEFAULT (lower('X')), twice AS (id * 2));
+         CREATE VIEW contacts (c) AS SELECT email FROM customers;
+         CREATE VIEW broken AS SELECT * FROM nowhere;
+         CREATE TRIGGER noted AFTER DELETE ON customers BEGIN SELECT 1; END;
+         CREATE VIRTUAL TABLE texts USING fts5 (body);",
+    )
+    .unwrap();
+    let path = path.to_str().unwrap();
+    let target = Target::of(ConnectionKind::Sqlite, path, path);
+    let judged = target.catalog().await;
+    let catalog = judged.catalog();
+    assert_eq!(catalog.search_path, ["main"]);
+    let customers = relation(catalog, "customers");
+    let columns: Vec<_> = customers
+        .columns
+        .iter()
+        .map(|column| (&*column.name, &*column.type_name.name))
+        .collect();
+    assert_eq!(
+        columns,
+        [("id", "integer"), ("email", "text"), ("twice", "")]
+    );
+    assert_eq!(customers.triggers, ["noted"]);
+    assert_eq!(customers.on_write, ["lower('X')"]);
+    assert!(!customers.opaque);
+    let contacts = relation(catalog, "contacts");
+    assert_eq!(
+        contacts.definition.as_deref(),
+        Some("SELECT email FROM customers")
+    );
+    assert_eq!(contacts.columns[0].name, "c");
+    assert!(relation(catalog, "broken").opaque);
+    assert!(relation(catalog, "texts").opaque);
+    assert!(catalog.relation(&["sqlite_schema"]).is_none());
+}
