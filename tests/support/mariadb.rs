@@ -8,7 +8,7 @@ use std::{
     fs,
     net::TcpListener,
     path::PathBuf,
-    process::{ChildStdin, Command, Stdio},
+    process::{ChildStdin, Command, Output, Stdio},
     sync::{
         OnceLock,
         atomic::{AtomicUsize, Ordering},
@@ -100,6 +100,24 @@ impl Database {
         ask(&self.admin_url(), statements)
     }
 
+    /// The rows of a query, as the account that may do everything sees them.
+    pub(crate) fn rows(&self, query: &str) -> Vec<Vec<Option<String>>> {
+        let output = client(&self.write_url(), &[], query);
+        assert!(output.status.success(), "{query}: {output:?}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let rows = text.lines();
+        rows.map(|row| row.split('\t').map(unescaped).collect())
+            .collect()
+    }
+
+    /// Everything the server has to say about a statement: rows, warnings, errors. Rolled back where it can be.
+    pub(crate) fn tells(&self, statement: &str) -> String {
+        let options = ["--show-warnings", "--init-command=SET autocommit = 0"];
+        let output = client(&self.write_url(), &options, statement);
+        let told = [output.stdout, output.stderr].concat();
+        String::from_utf8_lossy(&told).into_owned()
+    }
+
     /// How many rows there are `of` something, as another client sees it.
     pub(crate) fn count(&self, of: &str) -> u64 {
         let counted = self.admin(&format!("SELECT COUNT(*) FROM {of}"));
@@ -109,30 +127,47 @@ impl Database {
 
 /// What the server's own client prints, without names of columns; tabs between columns.
 pub(crate) fn ask(url: &str, statements: &str) -> String {
-    let url = Url::parse(url).unwrap();
-    let password = url.password().unwrap_or_default();
-    let password = percent_decoded(password);
-    let output = Command::new("mariadb")
-        .args([
-            "--no-defaults",
-            "--batch",
-            "--raw",
-            "--skip-column-names",
-            "--delimiter=//",
-        ])
-        .args(["--protocol=tcp", "--default-character-set=utf8mb4"])
-        .args(["-h", url.host_str().unwrap(), "-u", url.username()])
-        .args(["-P", &url.port().unwrap_or(3306).to_string()])
-        .args(["-e", statements, url.path().trim_start_matches('/')])
-        .env("MYSQL_PWD", password)
-        .output()
-        .expect("mariadb: run tests/install");
+    let output = client(url, &["--raw"], statements);
     assert!(
         output.status.success(),
         "{statements}: {}",
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout).unwrap()
+}
+
+fn client(url: &str, options: &[&str], statements: &str) -> Output {
+    let url = Url::parse(url).unwrap();
+    let password = percent_decoded(url.password().unwrap_or_default());
+    Command::new("mariadb")
+        .args(["--no-defaults", "--batch", "--skip-column-names"])
+        .args(["--delimiter=//", "--comments", "--binary-mode"])
+        .args(["--protocol=tcp", "--default-character-set=utf8mb4"])
+        .args(["-h", url.host_str().unwrap(), "-u", url.username()])
+        .args(["-P", &url.port().unwrap_or(3306).to_string()])
+        .args(options)
+        .args(["-e", statements, url.path().trim_start_matches('/')])
+        .env("MYSQL_PWD", password)
+        .output()
+        .expect("mariadb: run tests/install")
+}
+
+/// A cell as the client escapes it.
+fn unescaped(cell: &str) -> Option<String> {
+    let mut characters = cell.chars();
+    let mut text = String::new();
+    while let Some(character) = characters.next() {
+        text.push(match character {
+            '\\' => match characters.next() {
+                Some('n') => '\n',
+                Some('t') => '\t',
+                Some('0') => '\0',
+                other => other.unwrap_or('\\'),
+            },
+            other => other,
+        });
+    }
+    (cell != "NULL").then_some(text)
 }
 
 fn percent_decoded(text: &str) -> String {

@@ -19,8 +19,17 @@ use crate::{
 
 /// Engines that hold the rows of their tables. What others show may be another table's, a file's or another server's.
 const HOLD_THEIR_ROWS: [&str; 11] = [
-    "innodb", "myisam", "aria", "memory", "heap", "archive", "csv", "blackhole", "rocksdb",
-    "ndbcluster", "columnstore",
+    "innodb",
+    "myisam",
+    "aria",
+    "memory",
+    "heap",
+    "archive",
+    "csv",
+    "blackhole",
+    "rocksdb",
+    "ndbcluster",
+    "columnstore",
 ];
 /// What stands for the triggers of a table that nobody is shown.
 const UNSEEN: &str = "(any: neither credential has TRIGGER on it)";
@@ -136,7 +145,7 @@ fn views() -> String {
 fn expressions() -> String {
     format!(
         "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_DEFAULT FROM information_schema.COLUMNS WHERE 1 = 0
-           /*M! OR TABLE_SCHEMA NOT IN {OWN_SCHEMAS} AND COLUMN_DEFAULT IS NOT NULL
+           /*M! OR TABLE_SCHEMA NOT IN {OWN_SCHEMAS} AND COLUMN_DEFAULT <> 'NULL'
            UNION ALL SELECT CONSTRAINT_SCHEMA, TABLE_NAME, CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS
              WHERE CONSTRAINT_SCHEMA NOT IN {OWN_SCHEMAS} */
            ORDER BY 1, 2, 3"

@@ -146,13 +146,16 @@ fn is_like(pattern: &str, name: &str) -> bool {
             let mut ends = name.char_indices().map(|(at, _)| at).chain([name.len()]);
             ends.any(|at| is_like(rest, &name[at..]))
         }
-        Some('_') => name_chars.next().is_some() && is_like(pattern_chars.as_str(), name_chars.as_str()),
+        Some('_') => {
+            name_chars.next().is_some() && is_like(pattern_chars.as_str(), name_chars.as_str())
+        }
         Some(literal) => {
             let literal = match literal {
                 '\\' => pattern_chars.next().unwrap_or('\\'),
                 other => other,
             };
-            name_chars.next() == Some(literal) && is_like(pattern_chars.as_str(), name_chars.as_str())
+            name_chars.next() == Some(literal)
+                && is_like(pattern_chars.as_str(), name_chars.as_str())
         }
     }
 }

@@ -46,7 +46,10 @@ impl Mysql {
             let beyond = through_it.flat_map(|grant| self.beyond_reading(grant));
             // What the role may do is not ours to take back: that this account may take it is.
             found.extend(beyond.map(|beyond| {
-                Overreach::new(format!("{me}, as a member of {role}: {}", beyond.what), &*leave)
+                Overreach::new(
+                    format!("{me}, as a member of {role}: {}", beyond.what),
+                    &*leave,
+                )
             }));
         }
         found.sort();
@@ -78,7 +81,11 @@ impl Mysql {
             && rights.iter().any(|right| name_of(right) == "SELECT");
         if all {
             // With them it would lose what it reads by.
-            let place = if on == "*.*" { format!("{here}.*") } else { on.clone() };
+            let place = if on == "*.*" {
+                format!("{here}.*")
+            } else {
+                on.clone()
+            };
             found.push(Overreach::new(
                 format!("{to} may do anything on {on}"),
                 format!(

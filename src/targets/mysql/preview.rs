@@ -134,6 +134,7 @@ async fn explain(
         statement,
         params: params[first..].to_vec(),
         max_rows: None,
+        dry_run: false,
     };
     let described = super::Described {
         columns: names::undescribed(&prepared.columns),
