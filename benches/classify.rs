@@ -4,10 +4,30 @@
 //! cargo bench --bench classify
 //! cargo bench --bench classify -- FILE.jsonl      lines of {"dialect", "sql"}
 //! ```
+//!
+//! On one busy core: 30,000 usual statements a second with their columns traced, 150,000 without (what `portcullis
+//! classify` does); of PostgreSQL's own suites 42,000 and 190,000, of MariaDB's 28,000 and 140,000.
+//!
+//! How right it is, on the servers' own test suites (Debian's postgresql-15 source: regression, PL/pgSQL, contrib;
+//! mariadb-test-data: main): `suites/label.py` beside this file runs them on a throwaway server and says of every statement
+//! whether it had an effect, `suites/score.py` compares.
+//!
+//! | suite | statements | plain reads | not called `read` | valid, called `unknown` | effects the text shows, called `read` |
+//! |---|---|---|---|---|---|
+//! | PostgreSQL 15.18 | 39,699 | 12,075 | 40 (0.33 %) | 3 (0.01 %) | 0 |
+//! | MariaDB 10.11 | 94,658 | 26,388 | 0 | 9 (0.01 %) | 0 |
+//!
+//! Of the 40 all but one do have an effect that the run could not see, as EXPLAIN ANALYZE of what is refused for another
+//! reason, or `nextval` of what finds no row. Apart from these are reads that call functions and operators which are not built in
+//! (1,793 and 78: refused), and reads of credentials (24 and 106: `secret`). Called `read` though the run saw an effect are
+//! EXPLAIN of a write (nothing runs; MariaDB refuses it in a read-only transaction all the same), what stands behind a view
+//! (only a catalog can tell), and texts that only quote a function's name: every such row was read by hand.
+//!
+//! Of the same suites' queries that only read, the columns of 76 and 81 % are traced to the end (PostgreSQL, MariaDB).
 
 use std::{error::Error, fs, hint::black_box, time::Instant};
 
-use portcullis::domain::classify::{Dialect, sql};
+use portcullis::domain::classify::{Dialect, Facts, sql};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -80,12 +100,21 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn measure(name: &str, statements: &[Statement]) {
+    measure_with(name, statements, sql::classify);
+    measure_with(
+        &format!("{name}, columns not traced"),
+        statements,
+        sql::classify_untraced,
+    );
+}
+
+fn measure_with(name: &str, statements: &[Statement], judge: fn(Dialect, &str) -> Facts) {
     let rounds = 200_000 / statements.len().max(1) + 1;
     let bytes: usize = statements.iter().map(|statement| statement.sql.len()).sum();
     let started = Instant::now();
     for _ in 0..rounds {
         for statement in statements {
-            black_box(sql::classify(statement.dialect, black_box(&statement.sql)));
+            black_box(judge(statement.dialect, black_box(&statement.sql)));
         }
     }
     let seconds = started.elapsed().as_secs_f64();

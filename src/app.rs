@@ -364,7 +364,7 @@ fn endpoints(snapshot: &Snapshot) -> Vec<TargetEndpoint> {
                     name: connection.name.clone(),
                     kind: connection.kind,
                     access,
-                    url: SecretUrl::new(resolved.url()),
+                    url: SecretUrl::new(resolved.url()).with_token(resolved.token()),
                 });
             }
         }

@@ -250,7 +250,8 @@ impl Besieged {
             .replace("KIND", siege.kind);
         fs::write(&policy, text).unwrap();
         let (read, write) = bare.urls();
-        let serving = Serving::start_at(&policy, &folder.path().join("data"), &read, &write).await;
+        let urls = [("CRM_READ_URL", &*read), ("CRM_WRITE_URL", &*write)];
+        let serving = Serving::start_in(&policy, &folder.path().join("data"), &urls).await;
         Self {
             bare,
             agent: serving.caller(&agent(provider).await),
@@ -454,6 +455,7 @@ fn masking(columns: &[(&str, How)]) -> Masking {
     let rule = |(pattern, how): &(&str, How)| ColumnRule {
         pattern: (*pattern).into(),
         as_: *how,
+        domain: None,
         in_predicates: InPredicates::default(),
     };
     Masking::compile(MaskingRules {

@@ -77,8 +77,9 @@ impl Guarded {
             .replace("api://portcullis", AUDIENCE);
         fs::write(&policy, text).unwrap();
         let (read, write) = (database.read_url(), database.write_url());
+        let urls = [("CRM_READ_URL", &*read), ("CRM_WRITE_URL", &*write)];
         let data = folder.path().join("data");
-        let serving = Serving::start_at(&policy, &data, &read, &write).await;
+        let serving = Serving::start_in(&policy, &data, &urls).await;
         Self {
             database,
             _folder: folder,

@@ -270,7 +270,7 @@ approvers:
 connections:
   CRM: { kind: postgres, read: { url: "postgres://h/d" }, allow: { groups: [a] } }
   kind: { kind: postgre, read: { url: "postgres://h/d" }, allow: { groups: [a] } }
-  mssql: { kind: mssql, read: { url: "mssql://h/d" }, allow: { groups: [a] } }
+  command: { kind: command, read: { url: "sh://h/d" }, allow: { groups: [a] } }
   http: { kind: http, read: { url: "https://h/" }, allow: { groups: [a] } }
   missing: { kind: postgres }
   nobody: { kind: sqlite, read: { url: "sqlite:a.db" }, allow: {} }
@@ -365,6 +365,16 @@ rules:
 "#],
     ),
     (
+        "tokens",
+        &[r#"version: 1
+connections:
+  a: { kind: postgres, read: { url: "postgres://u:${secret:P}@h/d", token: entra }, allow: { groups: [x] } }
+  b: { kind: postgres, read: { url: "postgres://u@h/d", token: entrra }, allow: { groups: [x] } }
+  c: { kind: sqlite, read: { url: "sqlite:c.db", token: entra }, allow: { groups: [x] } }
+  d: { kind: postgres, read: { url: "postgres://${secret:U}@h/d", token: entra }, allow: { groups: [x] } }
+"#],
+    ),
+    (
         "masking",
         &[r#"version: 1
 masking:
@@ -376,6 +386,8 @@ masking:
     - { match: "*.*.ssn" }
     - { match: "*.ssn", as: redact }
     - { match: ssn, as: redact }
+    - { match: "*.t.a", as: hash, domain: people }
+    - { match: "*.t.b", as: pseudonym, domain: "E mail" }
   detect: [secret, personal]
   patterns:
     - { name: a, regex: "EMP-\\d{6", as: redact }
@@ -524,7 +536,7 @@ fn the_schema_takes_the_example_and_no_unknown_key() {
         |value: &mut Value| value["rules"][0]["when"]["efect"] = "read".into(),
         |value: &mut Value| value["rules"][0]["when"]["effect"] = "reed".into(),
         |value: &mut Value| value["rules"][0]["then"] = "alow".into(),
-        |value: &mut Value| value["connections"]["crm"]["kind"] = "mssql".into(),
+        |value: &mut Value| value["connections"]["crm"]["kind"] = "command".into(),
         |value: &mut Value| value["connections"]["crm"]["allow"] = Value::Null,
         |value: &mut Value| value["approvers"]["dba"]["count"] = 0.into(),
         |value: &mut Value| value["masking"]["columns"][0]["as"] = "hide".into(),

@@ -1,4 +1,5 @@
-//! What runs at a target: real PostgreSQL servers and SQLite files, looked at from outside and by other clients.
+//! What runs at a target: real PostgreSQL servers and SQLite files, looked at from outside and by other clients; and SQL
+//! Server, for which a peer written from the protocol's specification stands in where none is named.
 
 use std::{ops::ControlFlow, time::Duration};
 
@@ -21,6 +22,9 @@ mod effects;
 mod endings;
 mod limits;
 mod losses;
+mod mssql;
+mod mssql_catalog;
+mod mssql_wire;
 mod mysql;
 mod origins;
 mod overreach;

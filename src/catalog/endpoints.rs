@@ -6,18 +6,26 @@ use std::{collections::BTreeMap, fmt};
 
 use super::Secrets;
 use crate::domain::{
-    connection::{Access, ConnectionKind, ConnectionName},
+    connection::{Access, ConnectionKind, ConnectionName, Token},
     policy::{Endpoint, Policy},
 };
 
 /// An address that can be connected to. It holds credentials.
 #[derive(Clone, PartialEq, Eq)]
-pub struct ResolvedEndpoint(String);
+pub struct ResolvedEndpoint {
+    url: String,
+    token: Option<Token>,
+}
 
 impl ResolvedEndpoint {
     /// The address, credentials included: for targets only.
     pub fn url(&self) -> &str {
-        &self.0
+        &self.url
+    }
+
+    /// What is used in place of a password.
+    pub fn token(&self) -> Option<Token> {
+        self.token
     }
 }
 
@@ -65,7 +73,10 @@ impl Endpoints {
                         missing.push(format!("`connections.{name}.{setting}.url`: {why}"));
                     })
                     .ok()
-                    .map(ResolvedEndpoint)
+                    .map(|url| ResolvedEndpoint {
+                        url,
+                        token: endpoint.token,
+                    })
             };
             let read = fill("read", &rules.read);
             let write = rules.write.as_ref().and_then(|write| fill("write", write));
@@ -131,6 +142,7 @@ fn fits(kind: ConnectionKind, url: String) -> Result<String, String> {
         ConnectionKind::Postgres => (&["postgres://", "postgresql://"], "postgres://…"),
         ConnectionKind::Mysql => (&["mysql://", "mariadb://"], "mysql://…"),
         ConnectionKind::Sqlite => (&["sqlite:"], "sqlite:PATH"),
+        ConnectionKind::Mssql => (&["mssql://", "sqlserver://"], "mssql://…"),
     };
     if schemes.iter().any(|scheme| url.starts_with(scheme)) {
         Ok(url)
@@ -193,7 +205,13 @@ mod tests {
         assert!(missing.contains("no secret Q"), "{missing}");
         let wrong = fits(ConnectionKind::Postgres, "hunter2".into()).unwrap_err();
         assert!(!wrong.contains("hunter2"), "{wrong}");
-        let shown = format!("{:?}", ResolvedEndpoint("hunter2".into()));
+        let shown = format!(
+            "{:?}",
+            ResolvedEndpoint {
+                url: "hunter2".into(),
+                token: None
+            }
+        );
         assert!(!shown.contains("hunter2"), "{shown}");
     }
 }

@@ -165,7 +165,7 @@ fn answer(line: &[u8], default: Option<Dialect>) -> Result<(Value, Facts), Strin
             let dialect = question.dialect.or(default).ok_or(
                 "`dialect` is missing: give postgres, sqlite, mysql or mssql, here or with --dialect",
             )?;
-            sql::classify(dialect, &text)
+            sql::classify_untraced(dialect, &text)
         }
         Kind::Argv | Kind::Shell => Facts::unknown(
             "commands are not judged: this version judges SQL only, so the worst is assumed",

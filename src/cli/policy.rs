@@ -419,17 +419,19 @@ fn becomes(
         match rewrite(*into, dialect, &operation, question.facts, None) {
             Err(why) => refused(why),
             Ok(rewritten) => {
-                let Operation::Sql(becomes) = rewritten.unwrap_or(operation);
-                let facts = question.connection.facts_by_text(&becomes.statement);
+                let becomes = rewritten.unwrap_or(operation);
+                let Operation::Sql(sql) = &becomes;
+                let facts = question.connection.facts_by_text(&sql.statement);
                 if is_no_worse(&facts, question.facts) {
                     let facts = &facts;
                     Becomes {
                         decision: verdict_on_rewritten(
                             policy,
                             &Question { facts, ..*question },
+                            &becomes,
                             rule,
                         ),
-                        statement: becomes.statement,
+                        statement: sql.statement.clone(),
                     }
                 } else {
                     refused("it is not certain that it would do no more then".into())

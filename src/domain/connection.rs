@@ -7,6 +7,14 @@ use std::{fmt, str::FromStr, time::Duration};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// What a credential has in place of a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Token {
+    /// An access token of Microsoft Entra ID, for the identity the gateway runs as.
+    Entra,
+}
+
 /// The name of a connection: a lowercase letter, then up to 62 lowercase letters, digits, `-` or `_`.
 #[derive(
     Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
@@ -76,6 +84,8 @@ pub enum ConnectionKind {
     Mysql,
     /// A SQLite file.
     Sqlite,
+    /// SQL Server or Azure SQL, over TDS.
+    Mssql,
 }
 
 impl ConnectionKind {
@@ -85,6 +95,7 @@ impl ConnectionKind {
             Self::Postgres => super::classify::Dialect::Postgres,
             Self::Mysql => super::classify::Dialect::Mysql,
             Self::Sqlite => super::classify::Dialect::Sqlite,
+            Self::Mssql => super::classify::Dialect::Mssql,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Spends a permit: run, mask, and say what happened in an event.
 
-use std::{ops::ControlFlow, sync::Arc, time::Duration};
+use std::{borrow::Cow, ops::ControlFlow, sync::Arc, time::Duration};
 
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::domain::{
     classify::{Effect, Facts},
-    connection::{Access, Ending},
+    connection::{Access, ConnectionName, Ending},
     id::RequestId,
     masking::{Cell, MaskedColumn, MaskedCounts, Masking, RowMasker, ServerColumn},
     operation::Operation,
@@ -63,45 +63,61 @@ impl<P: Ports> Gateway<P> {
             .max_rows
             .map_or(budget.rows, |asked| asked.min(budget.rows));
         let mut sink = Sink::new(&policy.masking, &assessed.facts, max_rows, budget.bytes);
-        let (result, took_us) = self.dispatch(spent, assessed, &mut sink, left).await;
+        let (result, took_us) = self
+            .dispatch(spent, assessed, policy, &mut sink, left)
+            .await;
         match result {
             Ok(completion) => self.finished(request, policy, key, sink, completion, took_us),
             Err(error) => failed(request, is_undone, sink, error, budget.timeout),
         }
     }
 
-    /// Runs what was permitted into `sink`, and says how long it took, in microseconds.
+    /// Runs what was permitted into `sink`, with values in place of its pseudonyms, and says how long it took, in
+    /// microseconds.
     pub(super) async fn dispatch(
         &self,
         spent: Spent,
         assessed: &Assessed,
+        policy: &Policy,
         sink: &mut Sink<'_>,
         left: &CancellationToken,
     ) -> (Result<Completion, RunError>, u64) {
         let (access, budget, connection) = (spent.access, spent.budget, spent.connection.clone());
-        let execution = Execution {
-            request: spent.request,
-            connection: spent.connection,
-            operation: spent.operation,
-            access,
-            budget,
-            ending: spent.ending,
-        };
+        let exact = with_values(&connection, &spent.operation, &assessed.facts, policy);
         let began = self.parts.clock.now();
-        let result = if spent.begin_before.is_some_and(|end| began >= end) {
-            Err(RunError::Unreachable(
+        let late = spent.begin_before.is_some_and(|end| began >= end);
+        let result = match exact {
+            _ if late => Err(RunError::Unreachable(
                 "this process was held up for too long before it could begin".into(),
-            ))
-        } else if let Some(why) = &assessed.unreachable {
-            Err(RunError::Unreachable(why.to_string()))
-        } else {
-            tokio::select! {
-                result = self.parts.targets.run(execution, sink, left) => result,
-                () = self.parts.clock.sleep(budget.timeout.saturating_add(CONFIRM)) => {
-                    Err(match access {
-                        Access::Read => RunError::Cancelled { timeout: true },
-                        Access::Write => RunError::Unknown("the target stopped answering".into()),
-                    })
+            )),
+            _ if let Some(why) = &assessed.unreachable => {
+                Err(RunError::Unreachable(why.to_string()))
+            }
+            Err(why) => Err(RunError::Unreachable(why)),
+            Ok(exact) => {
+                let revealed = match exact {
+                    Cow::Owned(revealed) => Some(revealed),
+                    Cow::Borrowed(_) => None,
+                };
+                let has_values = revealed.is_some();
+                let execution = Execution {
+                    request: spent.request,
+                    connection: spent.connection,
+                    operation: revealed.unwrap_or(spent.operation),
+                    access,
+                    budget,
+                    ending: spent.ending,
+                };
+                tokio::select! {
+                    result = self.parts.targets.run(execution, sink, left) => {
+                        result.map_err(|error| if has_values { quoting(error) } else { error })
+                    }
+                    () = self.parts.clock.sleep(budget.timeout.saturating_add(CONFIRM)) => {
+                        Err(match access {
+                            Access::Read => RunError::Cancelled { timeout: true },
+                            Access::Write => RunError::Unknown("the target stopped answering".into()),
+                        })
+                    }
                 }
             }
         };
@@ -278,6 +294,41 @@ impl<P: Ports> Gateway<P> {
         let mut nonce = [0; 12];
         nonce.copy_from_slice(&self.parts.clock.entropy()[..12]);
         key.seal(request, purpose, nonce, text)
+    }
+}
+
+/// The operation with values in place of its pseudonyms, for the target alone. It was judged to have none that cannot be
+/// turned back; whoever finds one now runs nothing.
+fn with_values<'o>(
+    connection: &ConnectionName,
+    operation: &'o Operation,
+    facts: &Facts,
+    policy: &Policy,
+) -> Result<Cow<'o, Operation>, String> {
+    let Some(rules) = policy.connections.get(connection) else {
+        return Err("the connection is gone from the policy".into());
+    };
+    let revealed = policy
+        .masking
+        .reveal(rules.kind.dialect(), facts, operation);
+    revealed.map_err(|refused| refused.to_string())
+}
+
+/// An error of a statement that the gate has put values into: it can quote them before any row was looked at.
+fn quoting(error: RunError) -> RunError {
+    match error {
+        RunError::Refused {
+            code,
+            message,
+            second_wall,
+            unread: _,
+        } => RunError::Refused {
+            code,
+            message,
+            second_wall,
+            unread: false,
+        },
+        other => other,
     }
 }
 

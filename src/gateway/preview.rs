@@ -177,7 +177,7 @@ impl<P: Ports> Gateway<P> {
                 request: &request,
                 operation: &operation,
                 facts: &assessed.facts,
-                before_rewriting: asked.as_deref(),
+                before_rewriting: asked.as_ref().map(|(asked, facts)| (asked, &**facts)),
                 rehearsal: rehearsal.and_then(|rehearsal| rehearsed(rehearsal, statement)),
                 policy: &policy,
                 approver,
@@ -314,7 +314,7 @@ impl<P: Ports> Gateway<P> {
         let mut sink = Sink::new(&policy.masking, &assessed.facts, rows, bytes);
         let nobody_leaves = CancellationToken::new();
         let (result, took_us) = self
-            .dispatch(spent, &assessed, &mut sink, &nobody_leaves)
+            .dispatch(spent, &assessed, policy, &mut sink, &nobody_leaves)
             .await;
         let completion = match result {
             Ok(completion) => completion,

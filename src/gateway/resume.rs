@@ -52,8 +52,8 @@ pub(super) struct Considered {
     pub(super) operation: Operation,
     /// Judged anew.
     pub(super) assessed: Assessed,
-    /// What was asked, judged anew, where policy rewrote it.
-    pub(super) asked: Option<Arc<Facts>>,
+    /// What was asked, and what that would do, judged anew, where policy rewrote it.
+    pub(super) asked: Option<(Operation, Arc<Facts>)>,
 }
 
 impl<P: Ports> Gateway<P> {
@@ -111,7 +111,7 @@ impl<P: Ports> Gateway<P> {
                 request: &request,
                 operation,
                 facts: &assessed.facts,
-                asked: asked.as_deref(),
+                asked: asked.as_ref().map(|(asked, facts)| (asked, &**facts)),
                 policy: &policy,
                 approver,
                 answer: *said,
@@ -191,7 +191,8 @@ impl<P: Ports> Gateway<P> {
         let asked = match &decided.rewritten {
             Some(rewritten) => {
                 let asked = unsealed(Purpose::Asked, &rewritten.sealed)?;
-                Some(self.assess(connection, &asked).await.facts)
+                let facts = self.assess(connection, &asked).await.facts;
+                Some((asked, facts))
             }
             None => None,
         };

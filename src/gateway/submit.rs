@@ -1,6 +1,6 @@
 //! One request, from the door to its outcome.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 
@@ -111,19 +111,10 @@ impl<P: Ports> Gateway<P> {
         } = self.shape(principal, connection, operation, &policy).await;
         let facts = &*assessed.facts;
         let preview = match judged.record.action {
-            Action::RequireApproval if facts.class.changes_something() => {
-                let preview = self.parts.targets.preview(name, &operation, PREVIEW_LIMIT);
-                let Preview {
-                    estimated_rows,
-                    note,
-                } = preview.await;
-                // A planner that fails may quote a value.
-                let note = policy.masking.text(&note, &mut MaskedCounts::default());
-                Some(Preview {
-                    estimated_rows,
-                    note: note.into_inner(),
-                })
-            }
+            Action::RequireApproval if facts.class.changes_something() => Some(
+                self.preview_of(connection, &operation, facts, &policy)
+                    .await,
+            ),
             _ => None,
         };
         let judged_as = (&operation, facts);
@@ -150,6 +141,45 @@ impl<P: Ports> Gateway<P> {
             left,
         )
         .await
+    }
+
+    /// What `operation` would touch, as an approver may see it.
+    async fn preview_of(
+        &self,
+        connection: &ConnectionRules,
+        operation: &Operation,
+        facts: &Facts,
+        policy: &Policy,
+    ) -> Preview {
+        let masking = &policy.masking;
+        let dialect = connection.kind.dialect();
+        let exact = match masking.reveal(dialect, facts, operation) {
+            Ok(exact) => exact,
+            Err(refused) => {
+                return Preview {
+                    estimated_rows: None,
+                    note: refused.to_string(),
+                };
+            }
+        };
+        let preview = self
+            .parts
+            .targets
+            .preview(&connection.name, &exact, PREVIEW_LIMIT);
+        let Preview {
+            estimated_rows,
+            note,
+        } = preview.await;
+        // A planner that fails may quote a value, even one that only the gate put there.
+        let counts = &mut MaskedCounts::default();
+        let note = match exact {
+            Cow::Borrowed(_) => masking.text(&note, counts),
+            Cow::Owned(_) => masking.message(facts, false, &note, counts),
+        };
+        Preview {
+            estimated_rows,
+            note: note.into_inner(),
+        }
     }
 
     /// Does what follows from a judged request: record, run, disclose, in the order each kind needs.
@@ -230,7 +260,7 @@ impl<P: Ports> Gateway<P> {
             facts: &before.facts,
             now: self.parts.clock.now(),
         };
-        let (rule, into) = match verdict(policy, &question) {
+        let (rule, into) = match verdict(policy, &question, asked) {
             Decision::Rewrite { rule, into } => (rule, into),
             decision => {
                 return Shaped {
@@ -272,7 +302,7 @@ impl<P: Ports> Gateway<P> {
         };
         Shaped {
             judged: Judged::new(
-                verdict_on_rewritten(policy, &question, &rule),
+                verdict_on_rewritten(policy, &question, &operation, &rule),
                 policy.version,
             ),
             operation,

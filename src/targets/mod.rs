@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     domain::{
         classify::{server::ServerCatalog, sql::JudgedCatalog},
-        connection::{Access, ConnectionKind, ConnectionName},
+        connection::{Access, ConnectionKind, ConnectionName, Token},
         operation::Operation,
         session::Preview,
     },
@@ -29,6 +29,9 @@ use catalog::CatalogCache;
 pub use overreach::Overreach;
 
 mod catalog;
+mod credential;
+mod definition;
+mod mssql;
 mod mysql;
 mod overreach;
 mod postgres;
@@ -37,12 +40,23 @@ mod trust;
 
 /// A URL with a credential in it. It can be used here and printed nowhere.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SecretUrl(Box<str>);
+pub struct SecretUrl {
+    url: Box<str>,
+    token: Option<Token>,
+}
 
 impl SecretUrl {
     /// Takes the text.
     pub fn new(url: impl Into<Box<str>>) -> Self {
-        Self(url.into())
+        Self {
+            url: url.into(),
+            token: None,
+        }
+    }
+
+    /// The same, with a token in place of a password.
+    pub fn with_token(self, token: Option<Token>) -> Self {
+        Self { token, ..self }
     }
 }
 
@@ -61,9 +75,8 @@ pub struct TargetEndpoint {
     pub kind: ConnectionKind,
     /// Which of its credentials this is.
     pub access: Access,
-    /// The address, credential included: `postgres://user:password@host/database`,
-    /// `mysql://user:password@host/database`, or for SQLite a path, with or
-    /// without `sqlite:` before it.
+    /// The address, credential included: `postgres://user:password@host/database`, `mysql://…` and `mssql://…` alike, or
+    /// for SQLite a path, with or without `sqlite:` before it.
     pub url: SecretUrl,
 }
 
@@ -94,6 +107,7 @@ struct Endpoint {
 
 #[derive(Clone)]
 enum Target {
+    Mssql(Arc<mssql::Mssql>),
     Mysql(Arc<mysql::Mysql>),
     Postgres(Arc<postgres::Postgres>),
     Sqlite(Arc<sqlite::Sqlite>),
@@ -192,12 +206,13 @@ impl Target {
             Self::Mysql(mysql) => {
                 let writer = writer.and_then(|writer| match writer {
                     Self::Mysql(writer) => Some(writer),
-                    Self::Postgres(_) | Self::Sqlite(_) => None,
+                    Self::Mssql(_) | Self::Postgres(_) | Self::Sqlite(_) => None,
                 });
                 mysql.catalog(writer).await
             }
             Self::Postgres(postgres) => postgres.catalog().await,
             Self::Sqlite(sqlite) => sqlite.catalog().await,
+            Self::Mssql(mssql) => mssql.catalog().await,
         }
     }
 
@@ -206,20 +221,29 @@ impl Target {
             Self::Mysql(mysql) => mysql.overreach().await,
             Self::Postgres(postgres) => postgres.overreach().await,
             Self::Sqlite(sqlite) => sqlite.overreach().await,
+            Self::Mssql(mssql) => mssql.overreach().await,
         }
     }
 }
 
 impl Endpoint {
     fn open(endpoint: &TargetEndpoint) -> Result<Self, String> {
-        let url = &endpoint.url.0;
+        let SecretUrl { url, token } = &endpoint.url;
         Ok(Self {
             url: endpoint.url.clone(),
             target: match endpoint.kind {
-                ConnectionKind::Postgres => {
-                    Target::Postgres(postgres::Postgres::open(url, endpoint.access)?)
+                ConnectionKind::Mssql => {
+                    Target::Mssql(mssql::Mssql::open(url, *token, endpoint.access)?)
                 }
-                ConnectionKind::Mysql => Target::Mysql(mysql::Mysql::open(url, endpoint.access)?),
+                ConnectionKind::Postgres => {
+                    Target::Postgres(postgres::Postgres::open(url, *token, endpoint.access)?)
+                }
+                ConnectionKind::Sqlite if token.is_some() => {
+                    return Err("a SQLite file takes no token: remove it".into());
+                }
+                ConnectionKind::Mysql => {
+                    Target::Mysql(mysql::Mysql::open(url, *token, endpoint.access)?)
+                }
                 ConnectionKind::Sqlite => {
                     Target::Sqlite(sqlite::Sqlite::open(url, endpoint.access)?)
                 }
@@ -230,6 +254,7 @@ impl Endpoint {
 
     fn kind(&self) -> ConnectionKind {
         match self.target {
+            Target::Mssql(_) => ConnectionKind::Mssql,
             Target::Postgres(_) => ConnectionKind::Postgres,
             Target::Mysql(_) => ConnectionKind::Mysql,
             Target::Sqlite(_) => ConnectionKind::Sqlite,
@@ -238,6 +263,7 @@ impl Endpoint {
 
     fn close(&self) {
         match &self.target {
+            Target::Mssql(mssql) => mssql.close(),
             Target::Postgres(postgres) => postgres.close(),
             Target::Mysql(mysql) => mysql.close(),
             Target::Sqlite(sqlite) => sqlite.close(),
@@ -257,6 +283,10 @@ impl Targets for LiveTargets {
         };
         let Operation::Sql(operation) = &execution.operation;
         match &endpoint.target {
+            Target::Mssql(target) => {
+                let (budget, ending) = (&execution.budget, execution.ending);
+                target.run(operation, budget, ending, sink, cancel).await
+            }
             Target::Postgres(target) => {
                 let (budget, ending) = (&execution.budget, execution.ending);
                 target.run(operation, budget, ending, sink, cancel).await
@@ -289,8 +319,13 @@ impl Targets for LiveTargets {
     }
 
     fn catalog_changed(&self, connection: &ConnectionName) {
-        if let Some(endpoint) = self.endpoint(connection, Access::Read) {
-            endpoint.catalog.changed();
+        for access in [Access::Read, Access::Write] {
+            if let Some(endpoint) = self.endpoint(connection, access) {
+                endpoint.catalog.changed();
+                if let Target::Mssql(mssql) = &endpoint.target {
+                    mssql.catalog_changed();
+                }
+            }
         }
     }
 
@@ -302,6 +337,10 @@ impl Targets for LiveTargets {
     ) -> Preview {
         let Operation::Sql(operation) = operation;
         match self.endpoint(connection, Access::Read).as_deref() {
+            Some(Endpoint {
+                target: Target::Mssql(_),
+                ..
+            }) => mssql::Mssql::preview(),
             Some(Endpoint {
                 target: Target::Postgres(target),
                 ..

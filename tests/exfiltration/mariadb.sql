@@ -205,6 +205,14 @@ SELECT x.label FROM (SELECT * FROM directory) x
 SELECT contact + 0 FROM directory
 SELECT * FROM by_way_of WHERE c = 0 OR a = 0
 
+-- columns computed of others
+SELECT shown FROM badges
+SELECT kept, town FROM badges
+SELECT * FROM badges
+SELECT b.kept AS town FROM badges b
+SELECT MAX(shown) FROM badges
+SELECT hidden FROM badges
+
 -- functions and procedures of their own
 SELECT contact_of(1)
 SELECT contact_of(person) FROM orders LIMIT 2

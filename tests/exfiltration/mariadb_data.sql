@@ -12,6 +12,8 @@ INSERT INTO orders SELECT seq, 1 + seq % 3, CONCAT('item ', seq), seq * 1.25, '2
 CREATE TABLE scratch (id integer, note text, number bigint);
 CREATE TABLE counter (id bigint AUTO_INCREMENT PRIMARY KEY, note text);
 CREATE TABLE codes (code varchar(60) PRIMARY KEY, small tinyint, moment datetime, kind enum('a', 'b'), CHECK (small < 100));
+CREATE TABLE badges (id integer, ssn varchar(60), shown varchar(60) AS (REVERSE(ssn)) VIRTUAL, kept varchar(90) AS (CONCAT(shown, '!')) PERSISTENT, town varchar(60), hidden varchar(60) INVISIBLE DEFAULT (ssn));
+INSERT INTO badges (id, ssn, town) VALUES (1, 'KV558120J', 'Bonn');
 CREATE TABLE log (what text) ENGINE=Aria TRANSACTIONAL=0;
 CREATE SEQUENCE carrier;
 CREATE VIEW directory AS SELECT id, email AS contact, CONCAT(UPPER(email), ' in ', town) AS label, salary * 2 AS twice, town FROM people;

@@ -47,6 +47,9 @@ SELECT DATABASE() IS NOT NULL, VERSION() LIKE '1%'
 SHOW TABLES
 SHOW COLUMNS FROM orders
 DESCRIBE orders
+DESCRIBE people
+SHOW COLUMNS FROM people LIKE 'e%'
+SHOW CREATE TABLE people
 SHOW INDEX FROM orders
 SHOW CREATE TABLE orders
 SHOW VARIABLES LIKE 'version_comment'
@@ -76,3 +79,4 @@ SELECT seq FROM seq_1_to_5
 SELECT o.id, t.n FROM orders o, JSON_TABLE('[1, 2]', '$[*]' COLUMNS (n int PATH '$')) t WHERE o.id = 1
 SELECT DATEDIFF('2024-03-01', at), at + INTERVAL 1 DAY FROM orders WHERE id = 6
 SELECT name FROM people NATURAL JOIN (SELECT 1 AS id) x
+SELECT id, town FROM badges

@@ -136,6 +136,13 @@ pub(crate) fn ask(url: &str, statements: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// What the server says to statements it refuses.
+pub(crate) fn refused(url: &str, statements: &str) -> String {
+    let output = client(url, &[], statements);
+    assert!(!output.status.success(), "{statements}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
 fn client(url: &str, options: &[&str], statements: &str) -> Output {
     let url = Url::parse(url).unwrap();
     let password = percent_decoded(url.password().unwrap_or_default());

@@ -2,9 +2,11 @@
 
 pub(crate) mod gateway;
 pub(crate) mod http;
+pub(crate) mod identity;
 pub(crate) mod mariadb;
 pub(crate) mod oidc;
 pub(crate) mod openapi;
 pub(crate) mod people;
 pub(crate) mod postgres;
 pub(crate) mod serving;
+pub(crate) mod tds;

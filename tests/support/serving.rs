@@ -24,11 +24,13 @@ pub(crate) struct Serving {
 impl Serving {
     /// Starts it, and waits until it is ready.
     pub(crate) async fn start(policy: &Path, data: &Path, database: &Database) -> Self {
-        Self::start_at(policy, data, &database.read_url(), &database.write_url()).await
+        let (read, write) = (database.read_url(), database.write_url());
+        let urls = [("CRM_READ_URL", &*read), ("CRM_WRITE_URL", &*write)];
+        Self::start_in(policy, data, &urls).await
     }
 
-    /// The same, with these addresses for its connection.
-    pub(crate) async fn start_at(policy: &Path, data: &Path, read: &str, write: &str) -> Self {
+    /// Starts it with more in its environment, and waits until it is ready.
+    pub(crate) async fn start_in(policy: &Path, data: &Path, environment: &[(&str, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
@@ -40,9 +42,8 @@ impl Serving {
             .env("PORTCULLIS_POLICY", policy)
             .env("PORTCULLIS_DATA", data)
             .env("PORTCULLIS_LISTEN", address.to_string())
-            .env("CRM_READ_URL", read)
-            .env("CRM_WRITE_URL", write)
             .env_remove("FUNCTIONS_CUSTOMHANDLER_PORT")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(append.unwrap())
             .spawn()

@@ -3,7 +3,7 @@
 //! INVARIANT: doubt ranks as danger. Whatever is not proven to be a read is not a read; what cannot be parsed is
 //! [`Effect::Unknown`], above everything else.
 
-use std::{collections::BTreeSet, fmt};
+use std::{collections::BTreeSet, fmt, ops::Range};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -142,8 +142,23 @@ pub enum Outputs {
     /// One entry per output expression (a star stands for several columns). A result with another number of columns
     /// than the entries say was not understood after all.
     Known(Vec<OutputSource>),
+    /// However many there are, they describe: names, types, keys, a plan. None shows a value of a row.
+    Described,
     /// Not proven at all: treat every column as if it came from anything the statement reads.
     Unproven,
+}
+
+/// Values a statement brings itself which stand for nothing but a value of a column: they are compared with it for
+/// equality, or written to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GivenValues {
+    /// The column; several where the text alone cannot tell which.
+    pub columns: BTreeSet<ColumnRef>,
+    /// Where in the text literals stand, as bytes with their quotes and prefix. What is between the quotes is a string's
+    /// text as long as it holds neither quote nor backslash.
+    pub literals: Vec<Range<usize>>,
+    /// Numbers of parameters, from 1. They stand in no other place of the statement.
+    pub parameters: BTreeSet<usize>,
 }
 
 /// A value that is put somewhere to stay: whoever reads it there no longer sees whose it was.
@@ -176,6 +191,10 @@ pub struct Facts {
     /// Columns in WHERE, JOIN, GROUP BY, HAVING, ORDER BY, CASE: places where a value can be inferred without being
     /// shown.
     pub predicates: BTreeSet<ColumnRef>,
+    /// Values of columns that the statement brings itself. May miss some, never holds one that is used in another way.
+    pub given: Vec<GivenValues>,
+    /// The highest number of a parameter in its text.
+    pub highest_parameter: usize,
     /// Where each output column comes from.
     pub outputs: Outputs,
     /// It runs code that was not judged, such as a function of the users' own: what that reads, and prints, is not known.
@@ -197,6 +216,8 @@ impl Facts {
             functions: BTreeSet::new(),
             unbounded: true,
             predicates: BTreeSet::new(),
+            given: Vec::new(),
+            highest_parameter: 0,
             outputs: Outputs::Unproven,
             runs_unjudged: true,
             flows: BTreeSet::new(),

@@ -7,7 +7,9 @@ mod columns;
 mod detect;
 mod events;
 mod message;
+mod pseudonym;
 mod replace;
+mod reveal;
 mod rows;
 mod rules;
 mod stream;
@@ -19,8 +21,11 @@ use serde::{Deserialize, Serialize};
 
 use super::classify::Facts;
 use detect::{Finding, Rule};
+pub use reveal::BadPseudonym;
 pub use rows::RowMasker;
-pub use rules::{ColumnRule, DetectorSet, How, InPredicates, MaskingError, MaskingRules, Pattern};
+pub use rules::{
+    ColumnRule, DetectorSet, How, InPredicates, MaskingError, MaskingRules, Pattern, is_plain_name,
+};
 pub use stream::{Stream, TextFinding};
 
 /// Something that went through masking.
@@ -114,12 +119,24 @@ pub struct MaskedColumn {
 }
 
 /// Compiled masking rules. The default masks with every built-in detector.
-#[derive(Default)]
 pub struct Masking {
     columns: Vec<rules::CompiledColumn>,
     patterns: Vec<rules::CompiledPattern>,
     sets: detect::Sets,
     key: [u8; 32],
+    pseudonyms: pseudonym::Pseudonyms,
+}
+
+impl Default for Masking {
+    fn default() -> Self {
+        Self {
+            columns: Vec::new(),
+            patterns: Vec::new(),
+            sets: detect::Sets::default(),
+            key: [0; 32],
+            pseudonyms: pseudonym::Pseudonyms::new(&[0; 32]),
+        }
+    }
 }
 
 /// The key stays out of it.
@@ -211,8 +228,10 @@ impl Masking {
                 replace::hide(hidden, mask, out);
             }
             Rule::Pattern(index) => {
-                let how = self.patterns[usize::from(index)].how;
-                let shown = replace::text(self, how, &String::from_utf8_lossy(hidden));
+                let pattern = &self.patterns[usize::from(index)];
+                let hidden = String::from_utf8_lossy(hidden);
+                // A pattern's label is no column's domain: what it masks cannot be sent back.
+                let shown = replace::text(self, pattern.how, &pattern.label, &hidden);
                 out.extend_from_slice(shown.as_bytes());
             }
         }

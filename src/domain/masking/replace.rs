@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use aws_lc_rs::hmac;
 
-use super::{Cell, Masking, rules::How};
+use super::{Cell, Masking, pseudonym::Raw, rules::How};
 
 /// Stands for one hidden character in text.
 pub(super) const HIDDEN: char = '_';
@@ -20,7 +20,9 @@ const HIDDEN_CELL: &str = "\"********\"";
 const MAX_STARS: usize = 64;
 
 /// Appends what stands for a masked cell, as JSON.
-pub(super) fn cell(masking: &Masking, how: How, cell: Cell<'_>, json: &mut Vec<u8>) {
+///
+/// `domain` is the pseudonyms' own.
+pub(super) fn cell(masking: &Masking, how: How, domain: &str, cell: Cell<'_>, json: &mut Vec<u8>) {
     let (text, structured) = match cell {
         Cell::Null => return json.extend_from_slice(b"null"),
         Cell::Bool(value) => (if value { "true" } else { "false" }, true),
@@ -37,25 +39,28 @@ pub(super) fn cell(masking: &Masking, how: How, cell: Cell<'_>, json: &mut Vec<u
         How::KeepLast(shown) => json_string(&keep_last(text, shown), json),
         How::Hash => json_string(&hash(&masking.key, text), json),
         How::Pseudonym => {
-            let invented = pseudonym(&masking.key, text);
-            match cell {
-                // An exponent's letter became another one.
-                Cell::Number(text) if text.bytes().all(|byte| !byte.is_ascii_alphabetic()) => {
-                    json.extend_from_slice(invented.as_bytes());
-                }
-                _ => json_string(&invented, json),
+            let raw = match cell {
+                Cell::Number(digits) => Raw::Number(digits.to_owned()),
+                _ => Raw::Text(text.to_owned()),
+            };
+            match masking.pseudonyms.of(domain, &raw) {
+                Some(pseudonym) => json_string(&pseudonym, json),
+                None => json.extend_from_slice(HIDDEN_CELL.as_bytes()),
             }
         }
     }
 }
 
 /// What stands for a match of a policy's own pattern in text.
-pub(super) fn text(masking: &Masking, how: How, value: &str) -> String {
+pub(super) fn text(masking: &Masking, how: How, domain: &str, value: &str) -> String {
     match how {
         How::Redact | How::Null => value.chars().map(|_| HIDDEN).collect(),
         How::KeepLast(shown) => keep_last(value, shown),
         How::Hash => hash(&masking.key, value),
-        How::Pseudonym => pseudonym(&masking.key, value),
+        How::Pseudonym => {
+            let pseudonym = masking.pseudonyms.of(domain, &Raw::Text(value.to_owned()));
+            pseudonym.unwrap_or_else(|| text(masking, How::Redact, domain, value))
+        }
     }
 }
 
@@ -79,7 +84,7 @@ fn hash(key: &[u8; 32], value: &str) -> String {
     out
 }
 
-fn derive(key: &[u8; 32], purpose: &[u8], value: &[u8]) -> [u8; 32] {
+pub(super) fn derive(key: &[u8; 32], purpose: &[u8], value: &[u8]) -> [u8; 32] {
     let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
     context.update(purpose);
     context.update(&[0]);
@@ -87,63 +92,6 @@ fn derive(key: &[u8; 32], purpose: &[u8], value: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(context.sign().as_ref());
     out
-}
-
-/// An invented value of the same kind. Letters become letters, digits digits, everything else stays where it is; an
-/// e-mail address stays one, at a domain nobody can own.
-fn pseudonym(key: &[u8; 32], value: &str) -> String {
-    let mut bytes = Keystream::new(key, value);
-    if let Some((local, domain)) = value.split_once('@')
-        && !local.is_empty()
-        && domain.contains('.')
-    {
-        let name: String = (0..10)
-            .map(|_| char::from(b'a' + bytes.below(26)))
-            .collect();
-        return format!("{name}@example.invalid");
-    }
-    let mut out = String::with_capacity(value.len());
-    let mut first_digit = true;
-    for c in value.chars() {
-        out.push(match c {
-            '0'..='9' if first_digit => {
-                first_digit = false;
-                char::from(b'1' + bytes.below(9))
-            }
-            '0'..='9' => char::from(b'0' + bytes.below(10)),
-            c if c.is_uppercase() => char::from(b'A' + bytes.below(26)),
-            c if c.is_alphabetic() => char::from(b'a' + bytes.below(26)),
-            c => c,
-        });
-    }
-    out
-}
-
-/// Bytes that follow from a key and a value, as many as are asked for.
-struct Keystream<'a> {
-    key: &'a [u8; 32],
-    block: [u8; 32],
-    used: usize,
-}
-
-impl<'a> Keystream<'a> {
-    fn new(key: &'a [u8; 32], value: &str) -> Self {
-        Self {
-            key,
-            block: derive(key, b"portcullis-mask-pseudonym-v1", value.as_bytes()),
-            used: 0,
-        }
-    }
-
-    fn below(&mut self, bound: u8) -> u8 {
-        if self.used == self.block.len() {
-            self.block = derive(self.key, b"portcullis-mask-pseudonym-next-v1", &self.block);
-            self.used = 0;
-        }
-        let byte = self.block[self.used];
-        self.used += 1;
-        byte % bound
-    }
 }
 
 /// Appends `text` as a JSON string.

@@ -137,12 +137,13 @@ impl<'a> RowMasker<'a> {
 
     fn cell(&mut self, index: usize, cell: Cell<'_>) {
         match self.columns[index].treatment {
-            Treatment::Whole { how, .. } => {
+            Treatment::Whole { how, rule } => {
                 if cell != Cell::Null {
                     self.whole[index] += 1;
                     self.cells += 1;
                 }
-                replace::cell(self.masking, how, cell, &mut self.json);
+                let domain = rule.map_or("", |rule| self.masking.columns[rule].domain());
+                replace::cell(self.masking, how, domain, cell, &mut self.json);
             }
             Treatment::Detect => self.detect(index, cell),
         }

@@ -9,7 +9,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Masking, detect};
+use super::{Masking, detect, pseudonym::Pseudonyms};
 use crate::domain::classify::{ColumnRef, Facts, Flow, name};
 
 /// Columns in which servers show values of other tables' columns, or the text of others' statements: statistics about
@@ -143,6 +143,8 @@ pub struct ColumnRule {
     pub pattern: String,
     /// What is shown instead.
     pub as_: How,
+    /// Columns of one domain show equal values as equal pseudonyms; `None`: those of the same name.
+    pub domain: Option<String>,
     /// Whether its values may be inferred by filtering on it.
     pub in_predicates: InPredicates,
 }
@@ -159,7 +161,8 @@ pub enum How {
     Null,
     /// A keyed hash: equal values stay equal, and nothing else can be told.
     Hash,
-    /// An invented value of the same kind, always the same for the same value.
+    /// An invented value of the same kind: an e-mail address stays one. The same for the same value, and turned back into it
+    /// where a statement compares it with the column or writes it there.
     Pseudonym,
 }
 
@@ -235,6 +238,12 @@ pub enum MaskingError {
         "masking column `{0}` is not `schema.table.column` or `table.column`: write two or three parts separated by dots, `*` for any"
     )]
     Column(String),
+    /// A domain that says nothing, or could be taken for something else.
+    #[error(
+        "masking domain `{0}` is not 1 to 64 of a-z, 0-9, `-` and `_`, on a column masked `as: pseudonym`: name the \
+         columns' common meaning, such as `email`"
+    )]
+    Domain(String),
     /// Two rules for the same columns.
     #[error("masking column `{0}` has two rules: keep one")]
     ColumnTwice(String),
@@ -295,6 +304,14 @@ pub(super) struct CompiledColumn {
     column: Part,
     /// `column:table.column`, as findings of this rule are counted.
     pub(super) label: Box<str>,
+    /// What its pseudonyms are bound to.
+    domain: Box<str>,
+}
+
+/// Whether a name is 1 to 64 of a-z, 0-9, `-` and `_`.
+pub fn is_plain_name(name: &str) -> bool {
+    let named = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'-' | b'_');
+    (1..=64).contains(&name.len()) && name.bytes().all(named)
 }
 
 impl CompiledColumn {
@@ -314,7 +331,15 @@ impl CompiledColumn {
         } else {
             format!("column:{schema}.{table}.{column}")
         };
+        let domain = match &rule.domain {
+            Some(domain) if rule.as_ != How::Pseudonym || !is_plain_name(domain) => {
+                return Err(MaskingError::Domain(domain.clone()));
+            }
+            Some(domain) => domain.clone(),
+            None => column.to_lowercase(),
+        };
         Ok(Self {
+            domain: domain.into(),
             schema: Part::new(schema),
             table: Part::new(table),
             column: Part::new(column),
@@ -325,6 +350,16 @@ impl CompiledColumn {
 
     pub(super) fn rule(&self) -> &ColumnRule {
         &self.rule
+    }
+
+    pub(super) fn domain(&self) -> &str {
+        &self.domain
+    }
+
+    /// Whether it is about `relation` beyond doubt: a schema the text does not name could be one the rule is not about.
+    pub(super) fn surely_about(&self, relation: &str) -> bool {
+        self.matches_relation(Some(relation))
+            && (self.schema == Part::Any || relation.contains('.'))
     }
 
     /// A relation the text does not name could be any; a schema it does not name could be any.
@@ -359,9 +394,7 @@ pub(super) struct CompiledPattern {
 
 impl CompiledPattern {
     fn new(pattern: &Pattern) -> Result<Self, MaskingError> {
-        let named =
-            |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, b'-' | b'_');
-        if !(1..=64).contains(&pattern.name.len()) || !pattern.name.bytes().all(named) {
+        if !is_plain_name(&pattern.name) {
             return Err(MaskingError::PatternName(pattern.name.clone()));
         }
         let wrong = |reason: String| MaskingError::Regex {
@@ -416,6 +449,7 @@ impl Masking {
                     pattern,
                     as_: How::Redact,
                     in_predicates: InPredicates::default(),
+                    domain: None,
                 })?;
                 if !columns.iter().any(|other| other.label == column.label) {
                     columns.push(column);
@@ -439,6 +473,7 @@ impl Masking {
                 secrets: rules.detect.contains(&DetectorSet::Secrets),
                 personal: rules.detect.contains(&DetectorSet::Personal),
             },
+            pseudonyms: Pseudonyms::new(&rules.key),
             key: rules.key,
         })
     }

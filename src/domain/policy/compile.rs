@@ -22,7 +22,7 @@ use super::{
 };
 use crate::domain::{
     connection::{Budget, ConnectionName},
-    masking::{ColumnRule, InPredicates, Masking, MaskingRules, Pattern},
+    masking::{ColumnRule, How, InPredicates, Masking, MaskingRules, Pattern},
     record::{Hash, hash_of},
 };
 
@@ -563,9 +563,15 @@ impl Compiler<'_> {
             } = value;
             for At { value: column, .. } in columns.iter().flatten() {
                 if let (Some(pattern), Some(how)) = (&column.r#match.0, column.r#as.0) {
+                    // One that cannot be is told with its place.
+                    let domain = column.domain.as_ref().map(|domain| &domain.value);
+                    let sound = |domain: &&String| {
+                        how == How::Pseudonym && units::domain_name(domain).is_ok()
+                    };
                     masking.columns.push(ColumnRule {
                         pattern: pattern.value.0.clone(),
                         as_: how,
+                        domain: domain.filter(sound).cloned(),
                         in_predicates: column.in_predicates.unwrap_or_default(),
                     });
                 }
@@ -735,6 +741,17 @@ impl Compiler<'_> {
             };
             if let Some(first) = seen.insert(same, *place) {
                 self.twice("a rule for these columns", *place, first);
+            }
+        }
+        for At { value: column, .. } in columns() {
+            if let (Some(domain), Some(how)) = (&column.domain, column.r#as.0) {
+                if how != How::Pseudonym {
+                    let message = "only pseudonyms have a domain";
+                    let how = "mask it `as: pseudonym`, or remove `domain`";
+                    self.problems.suggest(domain.place, message, how);
+                } else if let Err((message, suggestion)) = units::domain_name(&domain.value) {
+                    self.problems.suggest(domain.place, message, suggestion);
+                }
             }
         }
         for At { value, place, .. } in patterns().filter_map(|at| at.value.name.0.as_ref()) {

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::domain::{
     classify::Effect,
-    connection::ConnectionKind,
+    connection::{ConnectionKind, Token},
     masking::{DetectorSet, How, InPredicates},
     rewrite::Rewrite,
 };
@@ -111,6 +111,9 @@ mapping! {
     struct EndpointDocument: "an endpoint" {
         /// `postgres://USER:${secret:PASSWORD}@HOST/DATABASE`, `sqlite:PATH`, or `${secret:NAME}` for all of it.
         url: At<String>,
+        /// `entra`: log in with an access token of the identity the gateway runs as, in place of a password. The url then names
+        /// a user and no password, and the server has to prove itself by TLS.
+        token: Option<At<Token>>,
     }
 
     /// Principals: whoever is in any of these.
@@ -182,6 +185,9 @@ mapping! {
         r#match: Needed<At<ColumnPatternText>>,
         /// How.
         r#as: Needed<How>,
+        /// For pseudonyms: columns of one domain show equal values as equal pseudonyms, so that they can be joined, and take each
+        /// other's. The column's name if not given.
+        domain: Option<At<String>>,
         /// What becomes of a statement that compares, sorts or groups by it. `require_approval` if not given.
         in_predicates: Option<InPredicates>,
     }
@@ -348,13 +354,14 @@ pub(super) struct KindText(pub(super) ConnectionKind);
 
 impl FromNode for KindText {
     fn read(node: &Node, problems: &mut Problems<'_>) -> Option<Self> {
-        const KINDS: [(&str, ConnectionKind); 4] = [
+        const KINDS: [(&str, ConnectionKind); 5] = [
             ("postgres", ConnectionKind::Postgres),
             ("mysql", ConnectionKind::Mysql),
             ("mariadb", ConnectionKind::Mysql),
             ("sqlite", ConnectionKind::Sqlite),
+            ("mssql", ConnectionKind::Mssql),
         ];
-        const WITHOUT_A_TARGET: [&str; 3] = ["mssql", "http", "command"];
+        const WITHOUT_A_TARGET: [&str; 2] = ["http", "command"];
         let text = scalar(node, "a kind of connection", problems)?;
         let known = KINDS.iter().find(|(name, _)| *name == text);
         let allowed = choices(text, "allowed", KINDS.iter().map(|(name, _)| *name));
@@ -385,9 +392,20 @@ impl EndpointDocument {
         kind: Option<ConnectionKind>,
         problems: &mut Problems<'_>,
     ) -> Option<Endpoint> {
-        units::endpoint(kind, &self.url.value)
+        let endpoint = units::endpoint(kind, &self.url.value)
             .map_err(|(message, suggestion)| problems.suggest(self.url.place, message, suggestion))
-            .ok()
+            .ok()?;
+        let token = self.token.as_ref();
+        if let Some(token) = token
+            && let Err((message, suggestion)) = units::with_token(kind, &endpoint.url)
+        {
+            problems.suggest(token.place, message, suggestion);
+            return None;
+        }
+        Some(Endpoint {
+            token: token.map(|token| token.value),
+            ..endpoint
+        })
     }
 }
 
@@ -547,6 +565,8 @@ words! {
         "human" => Self::Human, "pipeline" => Self::Pipeline;
     RecordedResults, "something to keep of results":
         "masked" => Self::Masked, "none" => Self::None;
+    Token, "a kind of token":
+        "entra" => Self::Entra;
     DetectorSet, "a set of detectors":
         "secrets" => Self::Secrets, "personal" => Self::Personal;
     InPredicates, "something that can follow":

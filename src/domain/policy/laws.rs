@@ -189,7 +189,10 @@ fn connection(name: &str, kind: ConnectionKind, allow: Who) -> ConnectionRules {
     ConnectionRules {
         name: name.parse().unwrap(),
         kind,
-        read: Endpoint { url: "x".into() },
+        read: Endpoint {
+            url: "x".into(),
+            token: None,
+        },
         write: None,
         allow,
         budget: Budget::default(),

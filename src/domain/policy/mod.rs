@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     classify::{Effect, Facts, server::Surroundings, sql},
-    connection::{Budget, ConnectionKind, ConnectionName},
+    connection::{Budget, ConnectionKind, ConnectionName, Token},
     masking::{Masking, MaskingRules},
     principal::Principal,
     record::Hash,
@@ -182,6 +182,8 @@ impl ConnectionRules {
 pub struct Endpoint {
     /// `postgres://…`, `sqlite:PATH`, or `${secret:NAME}` for either.
     pub url: String,
+    /// What is used in place of a password.
+    pub token: Option<Token>,
 }
 
 /// An address may hold a password.

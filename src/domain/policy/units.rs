@@ -11,7 +11,7 @@ use super::{
     credential::literal_start,
     problem::{choices, nearest, quoted},
 };
-use crate::domain::connection::ConnectionKind;
+use crate::domain::{connection::ConnectionKind, masking};
 
 /// What is wrong with a text, and how to mend it.
 pub(super) type Wrong = (String, String);
@@ -181,15 +181,25 @@ pub(super) fn function(text: &str) -> Result<String, Wrong> {
 
 /// A name findings are counted under.
 pub(super) fn pattern_name(text: &str) -> Result<(), Wrong> {
-    let allowed =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
-    if text.len() <= 64 && text.bytes().all(allowed) {
+    if masking::is_plain_name(text) {
         Ok(())
     } else {
         Err((
             format!("{} cannot name a masking pattern", quoted(text)),
             "use up to 64 lowercase letters, digits, `-` or `_`: findings are counted under it"
                 .into(),
+        ))
+    }
+}
+
+/// What pseudonyms are bound to.
+pub(super) fn domain_name(text: &str) -> Result<(), Wrong> {
+    if masking::is_plain_name(text) {
+        Ok(())
+    } else {
+        Err((
+            format!("{} cannot name a domain of pseudonyms", quoted(text)),
+            "use 1 to 64 lowercase letters, digits, `-` or `_`, such as email: what the columns have in common".into(),
         ))
     }
 }
@@ -273,6 +283,11 @@ pub(super) fn endpoint(kind: Option<ConnectionKind>, text: &str) -> Result<Endpo
             "MySQL or MariaDB server",
         ),
         Some(ConnectionKind::Sqlite) => ("sqlite:PATH", &["sqlite:"], "SQLite file"),
+        Some(ConnectionKind::Mssql) => (
+            "mssql://USER:${secret:PASSWORD}@HOST/DATABASE",
+            &["mssql://", "sqlserver://"],
+            "SQL Server",
+        ),
     };
     let is_named_whole = text.starts_with("${") && text.find('}') == Some(text.len() - 1);
     match schemes.iter().find_map(|scheme| text.strip_prefix(scheme)) {
@@ -291,7 +306,31 @@ pub(super) fn endpoint(kind: Option<ConnectionKind>, text: &str) -> Result<Endpo
             ));
         }
     }
-    Ok(Endpoint { url: text.into() })
+    Ok(Endpoint {
+        url: text.into(),
+        token: None,
+    })
+}
+
+/// Checks that an address can be logged in to with a token.
+pub(super) fn with_token(kind: Option<ConnectionKind>, url: &str) -> Result<(), Wrong> {
+    if kind == Some(ConnectionKind::Sqlite) {
+        return Err((
+            "a SQLite file takes no token".into(),
+            "remove `token`".into(),
+        ));
+    }
+    let user = url
+        .split_once("://")
+        .and_then(|(_, rest)| rest.rsplit_once('@'))
+        .map(|(user, _)| user.replace("${secret:", ""));
+    if user.is_some_and(|user| user.contains(':')) {
+        return Err((
+            "this address has a password and a token".into(),
+            "remove the password: postgres://USER@HOST/DATABASE".into(),
+        ));
+    }
+    Ok(())
 }
 
 /// Checks that every `${…}` is a `${secret:NAME}`.

@@ -170,26 +170,42 @@ fn access_for(effect: Effect, operation: &Operation) -> Access {
     }
 }
 
-/// All that policy says to a question: its rules, whether the connection can write at all, and whether masked columns may
-/// be in conditions. The same when something is asked and when it is to run, so that nothing denied since can run.
-pub fn verdict(policy: &Policy, question: &Question<'_>) -> Decision {
-    settled(policy, question, evaluate(policy, question).decision)
+/// All that policy says to a question about `operation`: its rules, whether the connection can write at all, whether
+/// masked columns may be in conditions, and whether every pseudonym in it can be turned back. The same when something is
+/// asked and when it is to run, so that nothing denied since can run.
+pub fn verdict(policy: &Policy, question: &Question<'_>, operation: &Operation) -> Decision {
+    settled(
+        policy,
+        question,
+        operation,
+        evaluate(policy, question).decision,
+    )
 }
 
 /// All that policy says to what `rule` made of a statement. That rule lets it through unless another denies it or asks for
 /// approval; nothing rewrites it again.
-pub fn verdict_on_rewritten(policy: &Policy, question: &Question<'_>, rule: &RuleName) -> Decision {
+pub fn verdict_on_rewritten(
+    policy: &Policy,
+    question: &Question<'_>,
+    operation: &Operation,
+    rule: &RuleName,
+) -> Decision {
     let decision = match evaluate(policy, question).decision {
         Decision::Allow { .. } | Decision::Rewrite { .. } | Decision::Deny { rule: None, .. } => {
             Decision::Allow { rule: rule.clone() }
         }
         decision @ (Decision::Deny { .. } | Decision::RequireApproval { .. }) => decision,
     };
-    settled(policy, question, decision)
+    settled(policy, question, operation, decision)
 }
 
 /// What rules say, and what holds whatever they say.
-fn settled(policy: &Policy, question: &Question<'_>, decision: Decision) -> Decision {
+fn settled(
+    policy: &Policy,
+    question: &Question<'_>,
+    operation: &Operation,
+    decision: Decision,
+) -> Decision {
     let Question {
         connection, facts, ..
     } = question;
@@ -209,10 +225,29 @@ fn settled(policy: &Policy, question: &Question<'_>, decision: Decision) -> Deci
     if matches!(decision, Decision::Rewrite { .. }) {
         return decision;
     }
-    match keep_masked(facts, policy) {
+    let decision = match keep_masked(facts, policy) {
         Some(denial) => denial,
         None => infer(decision, facts, policy),
+    };
+    if matches!(decision, Decision::Deny { .. }) {
+        return decision;
     }
+    let dialect = connection.kind.dialect();
+    match policy.masking.reveal(dialect, facts, operation) {
+        Ok(_) => decision,
+        Err(refused) => Decision::Deny {
+            rule: Some(RuleName("masking, pseudonyms".into())),
+            message: sentence(&refused.to_string()),
+        },
+    }
+}
+
+fn sentence(why: &str) -> String {
+    let mut letters = why.chars();
+    let first = letters
+        .next()
+        .map(|letter| letter.to_uppercase().to_string());
+    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
 }
 
 /// A masked value that is put where nothing masks it could be read there by the next statement, so nobody can approve it.
@@ -414,8 +449,8 @@ pub struct Answered<'a> {
     pub operation: Operation,
     /// What it would do, judged again.
     pub facts: &'a Facts,
-    /// What was asked would do, where policy rewrote it.
-    pub asked: Option<&'a Facts>,
+    /// What was asked, and what that would do, where policy rewrote it.
+    pub asked: Option<(&'a Operation, &'a Facts)>,
     /// Today's policy.
     pub policy: &'a Policy,
     /// Who answers.
@@ -650,8 +685,8 @@ pub struct PreviewAsked<'a> {
     pub operation: &'a Operation,
     /// What it would do, judged again.
     pub facts: &'a Facts,
-    /// What was asked would do, where policy rewrote it.
-    pub before_rewriting: Option<&'a Facts>,
+    /// What was asked, and what that would do, where policy rewrote it.
+    pub before_rewriting: Option<(&'a Operation, &'a Facts)>,
     /// How it is run to be seen; or why it cannot be rolled back wholly.
     pub rehearsal: Result<Rehearsed, String>,
     /// Today's policy.
@@ -776,7 +811,7 @@ pub fn preview(
 fn still_agreed<'a>(
     request: &Request,
     (operation, facts): (&Operation, &Facts),
-    asked: Option<&Facts>,
+    asked: Option<(&Operation, &Facts)>,
     policy: &'a Policy,
     now: Timestamp,
 ) -> Result<&'a ConnectionRules, DecisionRecord> {
@@ -801,18 +836,17 @@ fn still_agreed<'a>(
         now,
     };
     let decision = match (&request.decided.rewritten, asked) {
-        (None, _) => match verdict(policy, &question) {
+        (None, _) => match verdict(policy, &question, operation) {
             // As it was when it was asked.
             Decision::Rewrite { rule, into } if is_already(into, connection, operation, facts) => {
-                verdict_on_rewritten(policy, &question, &rule)
+                verdict_on_rewritten(policy, &question, operation, &rule)
             }
             decision => decision,
         },
-        (Some(before), Some(asked)) => {
-            let facts = asked;
-            match verdict(policy, &Question { facts, ..question }) {
+        (Some(before), Some((asked, facts))) => {
+            match verdict(policy, &Question { facts, ..question }, asked) {
                 Decision::Rewrite { rule, into } if into == before.into => {
-                    verdict_on_rewritten(policy, &question, &rule)
+                    verdict_on_rewritten(policy, &question, operation, &rule)
                 }
                 denied @ Decision::Deny { .. } => denied,
                 _ => Decision::Deny {

@@ -5,14 +5,17 @@
 
 use std::fmt;
 
-use crate::targets::{postgres::Encryption, trust::decoded};
+use crate::{
+    domain::connection::Token,
+    targets::{credential::Password, postgres::Encryption, trust::decoded},
+};
 
 /// A server, a database and a credential.
 pub(super) struct Address {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) user: String,
-    pub(super) password: String,
+    pub(super) password: Password,
     pub(super) database: String,
     pub(super) encryption: Encryption,
 }
@@ -27,7 +30,7 @@ impl fmt::Debug for Address {
 impl Address {
     /// Reads `mysql://user:password@host:port/database?sslmode=…&sslrootcert=…`, with the meanings PostgreSQL's
     /// addresses have. No message repeats the URL.
-    pub(super) fn parse(url: &str) -> Result<Self, String> {
+    pub(super) fn parse(url: &str, token: Option<Token>) -> Result<Self, String> {
         let url = url::Url::parse(url).map_err(|error| {
             format!(
                 "its url cannot be read ({error}): write mysql://user:password@host:3306/database, \
@@ -47,7 +50,7 @@ impl Address {
         if user.is_empty() {
             return Err("its url names no user: the credential is always named".into());
         }
-        let password = decoded(url.password().unwrap_or_default(), "password")?;
+        let password = Password::of_open_source(token, url.password())?;
         let database = decoded(url.path().trim_start_matches('/'), "database")?;
         if database.is_empty() {
             return Err(
@@ -68,7 +71,7 @@ impl Address {
                 }
             }
         }
-        let encryption = Encryption::choose(&host, mode.as_deref(), root.as_deref())?;
+        let encryption = Encryption::choose(&host, token, mode.as_deref(), root.as_deref())?;
         Ok(Self {
             port: url.port().unwrap_or(3306),
             host,
@@ -86,23 +89,29 @@ mod tests {
 
     #[test]
     fn a_url_is_read_whole_and_its_credential_is_never_printed() {
-        let address = Address::parse("mysql://re%40der:p%2Fw%20d@localhost/crm").unwrap();
+        let address = Address::parse("mysql://re%40der:p%2Fw%20d@localhost/crm", None).unwrap();
+        assert!(matches!(&address.password, Password::Fixed(password) if &**password == "p/w d"));
         assert_eq!(
-            (
-                &*address.user,
-                &*address.password,
-                &*address.database,
-                address.port
-            ),
-            ("re@der", "p/w d", "crm", 3306)
+            (&*address.user, &*address.database, address.port),
+            ("re@der", "crm", 3306)
         );
         assert_eq!(format!("{address:?}"), "mysql://…@localhost:3306/crm");
     }
 
     #[test]
+    fn a_token_takes_the_place_of_the_password_and_is_sent_under_tls_alone() {
+        let entra = |url: &str| Address::parse(url, Some(Token::Entra));
+        let address = entra("mysql://app@localhost/d").unwrap();
+        assert!(matches!(address.password, Password::Token(_)));
+        assert!(matches!(address.encryption, Encryption::Verified { .. }));
+        assert!(entra("mysql://app@localhost/d?sslmode=disable").is_err());
+        assert!(entra("mysql://app:hunter2@localhost/d").is_err());
+    }
+
+    #[test]
     fn without_tls_only_loopback_is_reached_and_no_message_repeats_a_password() {
         let plain = |url: &str| {
-            Address::parse(url)
+            Address::parse(url, None)
                 .map(|address| matches!(address.encryption, Encryption::LoopbackOnly))
         };
         assert_eq!(plain("mysql://u:p@127.0.0.1/d"), Ok(true));
@@ -116,7 +125,7 @@ mod tests {
             "mysql://:hunter2@h/d",
             "postgres://u:hunter2@h/d",
         ] {
-            let message = Address::parse(url).unwrap_err();
+            let message = Address::parse(url, None).unwrap_err();
             assert!(!message.contains("hunter2"), "{message}");
         }
     }

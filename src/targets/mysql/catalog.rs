@@ -1,10 +1,11 @@
 //! What users have made on a MySQL or MariaDB server, for the judgement of statements that name it: in every database this
 //! credential sees but the server's own.
 //!
-//! Triggers are shown only to who may make them, which one that reads may not. So they are asked for with the credential
-//! that writes, and a table whose triggers neither of them sees has one nobody knows.
+//! A credential is shown the columns it has a right on, and triggers only if it may make them, which one that reads may
+//! not. So the one that writes is asked for these as well; a table whose triggers neither of them sees has one nobody
+//! knows.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     Mysql,
@@ -73,12 +74,15 @@ impl Mysql {
         }
         let seen = match &writer {
             // Who cannot be reached changes nothing, so that it is not known what a change would run does no harm.
-            Some(writer) => writer.seen_triggers().await.unwrap_or_else(|error| {
-                tracing::debug!(%error, "the triggers could not be asked for");
+            Some(writer) => writer.seen().await.unwrap_or_else(|error| {
+                tracing::debug!(%error, "what the credential that writes sees could not be asked for");
                 Seen::default()
             }),
             None => Seen::default(),
         };
+        for row in seen.columns {
+            let _gone = reading.column(row);
+        }
         for row in seen.triggers {
             let _gone = reading.trigger(row);
         }
@@ -92,18 +96,20 @@ impl Mysql {
         Ok(catalog)
     }
 
-    async fn seen_triggers(&self) -> Result<Seen, RunError> {
-        let answers = self.ask(&[&triggers()]).await?;
+    async fn seen(&self) -> Result<Seen, RunError> {
+        let mut answers = self.ask(&[&columns(), &triggers()]).await?;
         Ok(Seen {
-            triggers: answers.into_iter().flatten().collect(),
+            triggers: answers.pop().unwrap_or_default(),
+            columns: answers.pop().unwrap_or_default(),
             grants: self.grants().await?,
         })
     }
 }
 
-/// What the credential that writes sees of triggers.
+/// What the credential that writes may see and the other not.
 #[derive(Default)]
 struct Seen {
+    columns: Vec<OwnRow>,
     triggers: Vec<OwnRow>,
     grants: Vec<Grant>,
 }
@@ -125,11 +131,13 @@ fn relations() -> String {
     )
 }
 
-/// What virtual columns compute is left aside: built-in functions alone can be called there.
+/// What virtual columns call is left aside: built-in functions alone. A default may be computed of other columns as well.
 fn columns() -> String {
     format!(
-        "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, ORDINAL_POSITION, DATA_TYPE, EXTRA FROM information_schema.COLUMNS
-           WHERE TABLE_SCHEMA NOT IN {OWN_SCHEMAS} ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"
+        "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, ORDINAL_POSITION, DATA_TYPE, EXTRA,
+             CASE WHEN COLUMN_DEFAULT LIKE '%`%' THEN COLUMN_DEFAULT ELSE GENERATION_EXPRESSION END
+           FROM information_schema.COLUMNS
+           WHERE TABLE_SCHEMA NOT IN {OWN_SCHEMAS}"
     )
 }
 
@@ -173,8 +181,13 @@ fn triggers() -> String {
 #[derive(Default)]
 struct Reading {
     catalog: ServerCatalog,
-    /// Relations of which `*` does not show the columns that are known, in their order.
-    out_of_order: BTreeSet<ServerName>,
+    /// By relation and position, as far as they are seen.
+    columns: BTreeMap<ServerName, BTreeMap<usize, Column>>,
+}
+
+struct Column {
+    column: RelationColumn,
+    hidden: bool,
 }
 
 impl Reading {
@@ -195,29 +208,34 @@ impl Reading {
     }
 
     fn column(&mut self, row: OwnRow) -> Option<()> {
-        let [schema, relation, name, position, data_type, extra] = <[_; 6]>::try_from(row).ok()?;
+        let [schema, relation, name, position, data_type, extra, computed] =
+            <[_; 7]>::try_from(row).ok()?;
+        let (name, position) = (name?, position?.parse().ok()?);
         let id = ServerName {
             schema: schema?,
             name: relation?,
         };
-        let relation = self.catalog.relations.get_mut(&id)?;
-        relation.columns.push(RelationColumn {
-            name: name?,
-            type_name: ServerName {
-                schema: String::new(),
-                name: data_type?,
-            },
-        });
-        // Before it there is one this credential may not see, or `*` leaves it out.
-        if position?.parse() != Ok(relation.columns.len()) || extra?.contains("INVISIBLE") {
-            self.out_of_order.insert(id);
+        // Empty for the others in MySQL.
+        if let Some(text) = computed.filter(|text| !text.is_empty()) {
+            let relation = self.catalog.relations.get_mut(&id)?;
+            relation.computed.insert(name.clone(), text);
         }
+        let schema = String::new();
+        let type_name = ServerName {
+            schema,
+            name: data_type?,
+        };
+        let column = Column {
+            column: RelationColumn { name, type_name },
+            hidden: extra?.contains("INVISIBLE"),
+        };
+        self.columns.entry(id).or_default().insert(position, column);
         Some(())
     }
 
     fn view(&mut self, row: OwnRow) -> Option<()> {
         let (relation, definition) = self.of_relation(row)?;
-        if !definition.is_empty() && !relation.columns.is_empty() {
+        if !definition.is_empty() {
             relation.definition = Some(definition);
             relation.opaque = false;
         }
@@ -265,10 +283,23 @@ impl Reading {
     }
 
     fn finished(mut self) -> ServerCatalog {
-        for name in &self.out_of_order {
-            if let Some(relation) = self.catalog.relations.get_mut(name) {
-                relation.columns.clear();
+        for (name, columns) in self.columns {
+            let Some(relation) = self.catalog.relations.get_mut(&name) else {
+                continue;
+            };
+            let last = columns
+                .last_key_value()
+                .map_or(0, |(position, _)| *position);
+            if last != columns.len() {
+                // Between them there are some that neither credential sees.
+                continue;
             }
+            let (hidden, shown) = columns
+                .into_values()
+                .partition::<Vec<_>, _>(|column| column.hidden);
+            let columns = |columns: Vec<Column>| columns.into_iter().map(|column| column.column);
+            relation.columns = columns(shown).collect();
+            relation.hidden = columns(hidden).collect();
         }
         self.catalog
     }

@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::{
-        connection::{Access, Budget},
+        connection::{Access, Budget, Token},
         masking::ServerColumn,
         operation::SqlOperation,
     },
@@ -185,10 +185,14 @@ enum Ready {
 }
 
 impl Mysql {
-    pub(super) fn open(url: &str, access: Access) -> Result<Arc<Self>, String> {
+    pub(super) fn open(
+        url: &str,
+        token: Option<Token>,
+        access: Access,
+    ) -> Result<Arc<Self>, String> {
         Ok(Arc::new(Self {
             access,
-            pool: Pool::new(Arc::new(Address::parse(url)?), access),
+            pool: Pool::new(Arc::new(Address::parse(url, token)?), access),
             known: Mutex::default(),
             hasher: RandomState::new(),
         }))

@@ -26,12 +26,13 @@ const SETTLING: Duration = Duration::from_secs(1);
 
 /// What every session is told first, and again after each reset: the text means what its judge took it to mean (double
 /// quotes are text, backslashes escape, `||` is no concatenation), a value that does not fit is an error and not cut
-/// off, times are UTC, and messages are English, so that they can be told apart. `wait_timeout` lets the server
-/// notice by itself that this machine is gone.
+/// off, times are UTC, a plan is a table (where it could be something else), and messages are English, so that they can be told
+/// apart. `wait_timeout` lets the server notice by itself that this machine is gone.
 const SETTINGS: &str = "SET NAMES utf8mb4, \
      SESSION sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', \
      SESSION time_zone = '+00:00', SESSION lc_messages = 'en_US', SESSION completion_type = 'NO_CHAIN', \
-     SESSION autocommit = 1, SESSION wait_timeout = 600";
+     SESSION autocommit = 1, SESSION wait_timeout = 600 \
+     /*!80032 , SESSION explain_format = 'TRADITIONAL' */";
 /// The same for connections that only read. It is what keeps definitions out: a statement that commits implicitly ends
 /// the transaction it runs in, whose READ ONLY is then gone, but not the session's.
 const READ_SETTINGS: &str = "SET SESSION TRANSACTION READ ONLY";

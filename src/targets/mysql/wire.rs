@@ -25,7 +25,7 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{address::Address, values::ColumnType};
-use crate::targets::postgres::Encryption;
+use crate::targets::{credential::NoToken, postgres::Encryption};
 
 /// How long reaching the server and logging in may take.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
@@ -250,6 +250,8 @@ pub(super) enum ConnectError {
         "the server wants a way to log in that is not supported: use caching_sha2_password or mysql_native_password"
     )]
     Method,
+    #[error(transparent)]
+    NoToken(#[from] NoToken),
     #[error("{0}")]
     Wire(#[from] WireError),
 }
@@ -257,12 +259,14 @@ pub(super) enum ConnectError {
 impl Wire {
     /// Reaches the server and logs in.
     pub(super) async fn connect(address: &Address) -> Result<Self, ConnectError> {
-        tokio::time::timeout(CONNECT_TIME, Self::log_in(address))
+        // The token that is good now: one that was good for an earlier connection may have expired.
+        let password = address.password.current().await?;
+        tokio::time::timeout(CONNECT_TIME, Self::log_in(address, password.as_bytes()))
             .await
             .map_err(|_elapsed| ConnectError::Slow)?
     }
 
-    async fn log_in(address: &Address) -> Result<Self, ConnectError> {
+    async fn log_in(address: &Address, password: &[u8]) -> Result<Self, ConnectError> {
         let tcp = TcpStream::connect((&*address.host, address.port))
             .await
             .map_err(ConnectError::Io)?;
@@ -310,7 +314,7 @@ impl Wire {
                 .map_err(ConnectError::Tls)?;
             wire.stream = Stream::Tls(Box::new(tls));
         }
-        wire.authenticate(address, &greeting, capabilities, sequence)
+        wire.authenticate(address, password, &greeting, capabilities, sequence)
             .await?;
         Ok(wire)
     }
@@ -318,6 +322,7 @@ impl Wire {
     async fn authenticate(
         &mut self,
         address: &Address,
+        password: &[u8],
         greeting: &Greeting,
         capabilities: u64,
         mut sequence: u8,
@@ -327,7 +332,6 @@ impl Wire {
             true => capabilities | capability::TLS,
             false => capabilities,
         };
-        let password = address.password.as_bytes();
         let mut plugin = greeting.plugin.clone();
         let mut nonce = greeting.nonce.clone();
         // A way that cannot be gone is asked for another one.
@@ -394,7 +398,8 @@ impl Wire {
     /// Asks the server, on a connection of its own, to stop what runs on the connection it calls `thread`.
     pub(super) async fn cancel(address: &Address, thread: u32) -> Result<(), ConnectError> {
         let asked = async {
-            let mut wire = Self::log_in(address).await?;
+            let password = address.password.current().await?;
+            let mut wire = Self::log_in(address, password.as_bytes()).await?;
             wire.queue_own(&format!("KILL QUERY {thread}"));
             wire.send().await?;
             // That there is no such connection any more is as good.

@@ -7,14 +7,20 @@ use std::{fmt, sync::Arc};
 
 use rustls::{ClientConfig, pki_types::ServerName};
 
-use crate::targets::trust::{self, decoded, is_loopback};
+use crate::{
+    domain::connection::Token,
+    targets::{
+        credential::Password,
+        trust::{self, decoded, is_loopback},
+    },
+};
 
 /// A server, a database and a credential.
 pub(super) struct Address {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) user: String,
-    pub(super) password: String,
+    pub(super) password: Password,
     pub(super) database: String,
     pub(super) encryption: Encryption,
 }
@@ -43,7 +49,8 @@ impl fmt::Debug for Address {
 
 impl Address {
     /// Reads `postgres://user:password@host:port/database?sslmode=…&sslrootcert=…`. No message repeats the URL.
-    pub(super) fn parse(url: &str) -> Result<Self, String> {
+    /// With a token there is no password in it, and the server has to prove itself, wherever it is.
+    pub(super) fn parse(url: &str, token: Option<Token>) -> Result<Self, String> {
         let url = url::Url::parse(url).map_err(|error| {
             format!(
                 "its url cannot be read ({error}): write postgres://user:password@host:5432/database, \
@@ -63,7 +70,7 @@ impl Address {
         if user.is_empty() {
             return Err("its url names no user: the credential is always named".into());
         }
-        let password = decoded(url.password().unwrap_or_default(), "password")?;
+        let password = Password::of_open_source(token, url.password())?;
         let path = decoded(url.path().trim_start_matches('/'), "database")?;
         let database = if path.is_empty() { user.clone() } else { path };
 
@@ -81,7 +88,7 @@ impl Address {
                 }
             }
         }
-        let encryption = Encryption::choose(&host, mode.as_deref(), root.as_deref())?;
+        let encryption = Encryption::choose(&host, token, mode.as_deref(), root.as_deref())?;
         Ok(Self {
             port: url.port().unwrap_or(5432),
             host,
@@ -97,9 +104,20 @@ impl Encryption {
     /// Every mode that asks for TLS verifies chain and host name: an unverified certificate keeps nobody out.
     pub(in crate::targets) fn choose(
         host: &str,
+        token: Option<Token>,
         mode: Option<&str>,
         root: Option<&str>,
     ) -> Result<Self, String> {
+        let mode = match (token, mode) {
+            (Some(_), Some("disable")) => {
+                return Err(
+                    "its url says sslmode=disable, and a token is never sent in the clear: leave sslmode out"
+                        .into(),
+                );
+            }
+            (Some(_), None | Some("allow" | "prefer")) => Some("verify-full"),
+            (_, mode) => mode,
+        };
         let loopback = is_loopback(host);
         match mode {
             Some("disable") if !loopback => Err(format!(
@@ -133,24 +151,31 @@ mod tests {
 
     #[test]
     fn a_url_is_read_whole_and_its_credential_is_never_printed() {
-        let address = Address::parse("postgres://re%40der:p%2Fw%20d@localhost:6000/crm").unwrap();
+        let address =
+            Address::parse("postgres://re%40der:p%2Fw%20d@localhost:6000/crm", None).unwrap();
         assert_eq!(
             (
                 &*address.user,
-                &*address.password,
+                match &address.password {
+                    Password::Fixed(password) => &**password,
+                    Password::Token(_) => "a token",
+                },
                 &*address.database,
                 address.port
             ),
             ("re@der", "p/w d", "crm", 6000)
         );
         assert_eq!(format!("{address:?}"), "postgres://…@localhost:6000/crm");
-        assert_eq!(Address::parse("postgres://u@[::1]/").unwrap().host, "::1");
+        assert_eq!(
+            Address::parse("postgres://u@[::1]/", None).unwrap().host,
+            "::1"
+        );
     }
 
     #[test]
     fn without_tls_only_loopback_is_reached() {
         let plain = |url: &str| {
-            Address::parse(url)
+            Address::parse(url, None)
                 .map(|address| matches!(address.encryption, Encryption::LoopbackOnly))
         };
         assert!(plain("postgres://u:p@127.0.0.1/d").unwrap());
@@ -163,6 +188,22 @@ mod tests {
     }
 
     #[test]
+    fn a_token_takes_the_place_of_the_password_and_is_sent_under_tls_alone() {
+        let entra = |url: &str| Address::parse(url, Some(Token::Entra));
+        let under_tls = |url: &str| {
+            entra(url).map(|address| matches!(address.encryption, Encryption::Verified { .. }))
+        };
+        assert!(under_tls("postgres://u@localhost/d?sslmode=prefer").unwrap());
+        assert!(under_tls("postgres://u@localhost/d").unwrap());
+        assert!(entra("postgres://u@localhost/d?sslmode=disable").is_err());
+        let both = entra("postgres://u:hunter2@localhost/d").unwrap_err();
+        assert!(
+            both.contains("remove one") && !both.contains("hunter2"),
+            "{both}"
+        );
+    }
+
+    #[test]
     fn no_message_about_a_url_repeats_its_password() {
         for url in [
             "postgres://u:hunter2@/d",
@@ -172,7 +213,7 @@ mod tests {
             "postgres://u:hunter2@h/d?sslmode=disable",
             "u:hunter2@h",
         ] {
-            let message = Address::parse(url).unwrap_err();
+            let message = Address::parse(url, None).unwrap_err();
             assert!(!message.contains("hunter2"), "{message}");
         }
     }

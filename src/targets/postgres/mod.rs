@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::{
-        connection::{Access, Budget},
+        connection::{Access, Budget, Token},
         masking::{Cell, ServerColumn},
         operation::{Param, SqlOperation},
     },
@@ -146,14 +146,18 @@ struct Progress {
 }
 
 impl Postgres {
-    pub(super) fn open(url: &str, access: Access) -> Result<Arc<Self>, String> {
+    pub(super) fn open(
+        url: &str,
+        token: Option<Token>,
+        access: Access,
+    ) -> Result<Arc<Self>, String> {
         let kind = match access {
             Access::Read => Kind::Read,
             Access::Write => Kind::Write,
         };
         Ok(Arc::new(Self {
             access,
-            pool: Pool::new(Arc::new(Address::parse(url)?), kind),
+            pool: Pool::new(Arc::new(Address::parse(url, token)?), kind),
             names: Names::default(),
             known: Mutex::default(),
             hasher: RandomState::new(),

@@ -25,6 +25,7 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::address::{Address, Encryption};
+use crate::targets::credential::NoToken;
 
 /// How long reaching the server and logging in may take.
 const CONNECT_TIME: Duration = Duration::from_secs(10);
@@ -200,6 +201,8 @@ pub(super) enum ConnectError {
         "the server wants a way to log in that is not supported: use a password with SCRAM-SHA-256"
     )]
     Method,
+    #[error(transparent)]
+    NoToken(#[from] NoToken),
     #[error("{0}")]
     Wire(#[from] WireError),
 }
@@ -207,12 +210,14 @@ pub(super) enum ConnectError {
 impl Wire {
     /// Reaches the server and logs in.
     pub(super) async fn connect(address: &Address) -> Result<Self, ConnectError> {
-        tokio::time::timeout(CONNECT_TIME, Self::log_in(address))
+        // The token that is good now: one that was good for an earlier connection may have expired.
+        let password = address.password.current().await?;
+        tokio::time::timeout(CONNECT_TIME, Self::log_in(address, password.as_bytes()))
             .await
             .map_err(|_elapsed| ConnectError::Slow)?
     }
 
-    async fn log_in(address: &Address) -> Result<Self, ConnectError> {
+    async fn log_in(address: &Address, password: &[u8]) -> Result<Self, ConnectError> {
         let mut wire = Self {
             stream: Stream::open(address).await?,
             inbound: BytesMut::new(),
@@ -240,12 +245,15 @@ impl Wire {
         )
         .map_err(WireError::Lost)?;
         wire.send().await?;
-        wire.authenticate(address).await?;
+        wire.authenticate(address, password).await?;
         Ok(wire)
     }
 
-    async fn authenticate(&mut self, address: &Address) -> Result<(), ConnectError> {
-        let password = address.password.as_bytes();
+    async fn authenticate(
+        &mut self,
+        address: &Address,
+        password: &[u8],
+    ) -> Result<(), ConnectError> {
         let mut scram: Option<ScramSha256> = None;
         loop {
             let (tag, mut body) = self.message().await?;

@@ -27,8 +27,8 @@ use super::{
     functions::{self, Call},
     judge,
     lineage::Trees,
+    only_tree,
     parser::{Doubt, Name},
-    tree::syntax_tree,
 };
 
 /// Definitions behind one statement, at most.
@@ -130,6 +130,19 @@ impl JudgedCatalog {
             .collect()
     }
 
+    /// Whether T-SQL may look for a relation by this name outside of the database. Nobody can put anything into the
+    /// schemas that are the server's own.
+    fn is_elsewhere(&self, parts: &[&str]) -> bool {
+        match parts {
+            _ if self.dialect != Dialect::Mssql => false,
+            [database, schema, _] if self.catalog.database.as_deref() == Some(database) => {
+                schema.is_empty()
+            }
+            [_, "sys" | "information_schema", _] => false,
+            _ => parts.len() > 2,
+        }
+    }
+
     fn is_on_path(&self, schema: &str) -> bool {
         // PostgreSQL always looks there, first where the path does not say when.
         self.catalog.search_path.iter().any(|on| on == schema)
@@ -174,7 +187,7 @@ impl JudgedCatalog {
         let tree = |id: &ServerName| {
             let definition = self.catalog.relations.get(id)?.definition.as_deref()?;
             let tree = remembered(&self.trees, definition, || {
-                syntax_tree(self.dialect, definition)
+                only_tree(self.dialect, definition)
             });
             Some((id.clone(), tree))
         };
@@ -474,6 +487,16 @@ impl<'a> Resolver<'a> {
         let Object { name, access } = object;
         let parts = name::parts(&name).unwrap_or_default();
         let parts: Vec<&str> = parts.iter().map(|part| part.text.as_str()).collect();
+        if self.known.is_elsewhere(&parts) {
+            if !self.place.vouches_for(&name) {
+                self.unknown(format!(
+                    "{name} may be in another database, where nobody can see what stands behind it; what is in this one \
+                     needs its schema and name alone"
+                ));
+            }
+            self.found.objects.insert(Object { name, access });
+            return;
+        }
         let meant = self.known.relations(&parts, lookup);
         if meant.is_empty() {
             self.found.objects.insert(Object {
@@ -509,7 +532,7 @@ impl<'a> Resolver<'a> {
                 qualified(id)
             ));
         }
-        for column in &relation.columns {
+        for column in relation.columns.iter().chain(&relation.hidden) {
             self.value_of(&column.type_name);
             if written {
                 self.made_into(&column.type_name);
@@ -806,9 +829,11 @@ fn folded(catalog: ServerCatalog) -> ServerCatalog {
             parents: ids(relation.parents),
             ..relation
         };
-        for column in &mut relation.columns {
+        for column in relation.columns.iter_mut().chain(&mut relation.hidden) {
             column.name = lower(&column.name);
         }
+        let computed = std::mem::take(&mut relation.computed).into_iter();
+        relation.computed = computed.map(|(name, text)| (lower(&name), text)).collect();
         relations
             .entry(id(name))
             .and_modify(|known| known.opaque = true)
@@ -824,6 +849,7 @@ fn folded(catalog: ServerCatalog) -> ServerCatalog {
         }));
     }
     ServerCatalog {
+        database: catalog.database.as_deref().map(lower),
         search_path: catalog
             .search_path
             .iter()

@@ -92,9 +92,10 @@ impl Parser<'_> {
                     }
                 }
                 Kind::OpenBrace => {
-                    // ODBC: {d '…'}, {t '…'}, {ts '…'}, {fn now()}.
+                    // ODBC: {d '…'}, {t '…'}, {ts '…'}, {fn now()}; in MySQL also {date '…'} and the like.
                     self.at += 1;
-                    if !self.eat_any(&["d", "t", "ts", "fn", "guid"]) {
+                    let known = ["d", "t", "ts", "fn", "guid", "date", "time", "timestamp"];
+                    if !self.eat_any(&known) {
                         return self.doubt("a brace opens something unknown");
                     }
                 }
@@ -238,6 +239,8 @@ impl Parser<'_> {
             }
             "interval" => {
                 while self.eat_any(&["year", "month", "day", "hour", "minute", "second", "to"]) {}
+                // MariaDB: INTERVAL DAY_SECOND(6)
+                self.eat("day_second");
             }
             _ => {}
         }

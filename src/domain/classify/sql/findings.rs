@@ -172,6 +172,8 @@ impl Findings {
             functions: self.functions,
             unbounded: self.unbounded || class == Effect::Unknown,
             predicates: BTreeSet::new(),
+            given: Vec::new(),
+            highest_parameter: 0,
             outputs: Outputs::Unproven,
             runs_unjudged,
             flows: BTreeSet::new(),

@@ -377,7 +377,7 @@ impl Parser<'_> {
         if self.relations.last() != Some(&dotted) {
             self.relations.push(dotted.clone());
         }
-        if name.0.len() == 1 && self.ctes.contains(&dotted) {
+        if name.0.len() == 1 && self.ctes.contains(&self.as_spelled(name)) {
             return;
         }
         if name.0.len() == 1 && name.last() == "dual" && self.dialect == Dialect::Mysql {

@@ -225,6 +225,10 @@ impl<'a> Parser<'a> {
         // A literal may be a secret; a message shows only words.
         let near = match self.kind(0) {
             Some(Kind::Text | Kind::Number) => "a literal".to_owned(),
+            // By default a string.
+            Some(Kind::Quoted) if self.dialect == Dialect::Mysql && near.starts_with("`\"") => {
+                "a literal".to_owned()
+            }
             _ => near,
         };
         Err(Doubt(format!("{what}, at {near}")))

@@ -14,7 +14,7 @@ use super::{
     Dialect,
     functions::{self, Call},
     lex::{self, Kind, Reading},
-    syntax_tree,
+    tree::lone_statement,
 };
 
 /// Kinds of statement that change rows, and nothing that a rollback does not give back.
@@ -59,10 +59,7 @@ pub fn rehearse(
     catalog: Option<&ServerCatalog>,
 ) -> Result<Rehearsal, String> {
     is_undone_by_rollback(dialect, facts, catalog)?;
-    let tree = syntax_tree(dialect, statement).and_then(|mut tree| match tree.len() {
-        1 => tree.pop(),
-        _ => None,
-    });
+    let tree = lone_statement(dialect, statement);
     let plain = || Rehearsal {
         before: None,
         change: statement.to_owned(),
@@ -84,6 +81,18 @@ pub fn rehearse(
         ),
         _ => (None, Returned::After, None),
     };
+    if dialect == Dialect::Mssql {
+        // Its OUTPUT stands amid the words of a change: rows are returned where the statement asks for them itself.
+        let returned = match statement.to_lowercase().contains("deleted") {
+            true => Returned::Before,
+            false => Returned::After,
+        };
+        return Ok(Rehearsal {
+            before: before.filter(|_| returned == Returned::After),
+            returned,
+            ..plain()
+        });
+    }
     // Where it returns the rows as they were, they need not be read first.
     let before_if_needed = before.clone().filter(|_| returned == Returned::After);
     let added = match returning(&mut tree) {
@@ -109,9 +118,7 @@ pub fn rehearse(
     *added = Some(vec![everything]);
     let text = without_end(dialect, statement).map(|statement| format!("{statement}{words}"));
     // Only if it reads as the same statement with that one clause behind it.
-    let change = text.filter(|text| {
-        syntax_tree(dialect, text).is_some_and(|again| again == std::slice::from_ref(&tree))
-    });
+    let change = text.filter(|text| lone_statement(dialect, text).as_ref() == Some(&tree));
     Ok(match change {
         Some(change) => Rehearsal {
             before: before_if_needed,
@@ -127,7 +134,7 @@ fn is_undone_by_rollback(
     facts: &Facts,
     catalog: Option<&ServerCatalog>,
 ) -> Result<(), String> {
-    if !matches!(dialect, Dialect::Postgres | Dialect::Sqlite) {
+    if dialect == Dialect::Mysql {
         return Err(
             "on this kind of server it is not certain that a rollback undoes a change".into(),
         );
@@ -168,7 +175,15 @@ fn is_undone_by_rollback(
         .filter(|object| object.access == ObjectAccess::Write);
     for object in written {
         let parts: Vec<&str> = object.name.split('.').collect();
-        let Some((_, relation)) = catalog.and_then(|catalog| catalog.relation(&parts)) else {
+        let known = catalog.filter(|_| dialect != Dialect::Mssql || parts.len() <= 2);
+        let Some((_, relation)) = known.and_then(|catalog| catalog.relation(&parts)) else {
+            // What it knows of is all there is: no temporary table of a session's own, and no other server.
+            if dialect == Dialect::Mssql {
+                return Err(format!(
+                    "`{}` is not in this database's catalog, so what else a change of it does is not known",
+                    object.name
+                ));
+            }
             continue;
         };
         if let Some(trigger) = relation.triggers.first() {
@@ -272,6 +287,12 @@ fn rows_found<'a>(
         return None;
     }
     let name = target(table)?;
+    let mut others = others.peekable();
+    // T-SQL names the changed table again among the others, and its parameters by their names.
+    let is_odd = |condition: &sqlparser::ast::Expr| condition.to_string().contains('@');
+    if dialect == Dialect::Mssql && (others.peek().is_some() || condition.is_some_and(is_odd)) {
+        return None;
+    }
     let mut query = format!("SELECT {name}.* FROM {table}");
     for other in others {
         query.push_str(&format!(", {other}"));
@@ -310,7 +331,13 @@ fn renumbered(dialect: Dialect, query: &str) -> Option<(String, Vec<usize>)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::classify, *};
+    use super::{
+        super::{
+            super::server::{Relation, ServerName},
+            classify,
+        },
+        *,
+    };
 
     fn rehearsed(dialect: Dialect, statement: &str) -> Result<Rehearsal, String> {
         rehearse(dialect, statement, &classify(dialect, statement), None)
@@ -354,6 +381,43 @@ mod tests {
     }
 
     #[test]
+    fn a_change_in_tsql_is_rehearsed_where_its_table_is_known_to_do_nothing_else() {
+        let table = |triggers: &[&str]| Relation {
+            triggers: triggers.iter().map(|&name| name.to_owned()).collect(),
+            ..Relation::default()
+        };
+        let named = |name: &str| ServerName {
+            schema: "dbo".into(),
+            name: name.into(),
+        };
+        let catalog = ServerCatalog {
+            search_path: vec!["dbo".into()],
+            relations: [(named("t"), table(&[])), (named("noted"), table(&["note"]))].into(),
+            ..ServerCatalog::default()
+        };
+        let mut shown = String::new();
+        for statement in [
+            "UPDATE t SET a = 1 WHERE b = 2",
+            "UPDATE t SET a = 1 WHERE b = @P1",
+            "UPDATE x SET a = 1 FROM t AS x WHERE b = 2",
+            "DELETE FROM dbo.t WHERE id = 1",
+            "DELETE FROM dbo.t OUTPUT deleted.id WHERE id = 1",
+            "UPDATE t SET a = 1 UPDATE t SET b = 2",
+            "DELETE FROM noted",
+            "DELETE FROM #session",
+            "DELETE FROM elsewhere.dbo.t",
+            "INSERT INTO t EXEC p",
+            "DELETE FROM t; COMMIT",
+        ] {
+            let facts = classify(Dialect::Mssql, statement);
+            let rehearsed = rehearse(Dialect::Mssql, statement, &facts, Some(&catalog));
+            shown.push_str(&format!("{statement}\n  {rehearsed:?}\n"));
+        }
+        assert!(rehearsed(Dialect::Mssql, "DELETE FROM t").is_err());
+        insta::assert_snapshot!(shown);
+    }
+
+    #[test]
     fn what_a_rollback_would_not_undo_is_not_rehearsed() {
         let mut shown = String::new();
         for statement in [
@@ -371,9 +435,7 @@ mod tests {
             let refused = rehearsed(Dialect::Postgres, statement).unwrap_err();
             shown.push_str(&format!("{statement}\n  {refused}\n"));
         }
-        for dialect in [Dialect::Mysql, Dialect::Mssql] {
-            assert!(rehearsed(dialect, "DELETE FROM t WHERE id = 1").is_err());
-        }
+        assert!(rehearsed(Dialect::Mysql, "DELETE FROM t WHERE id = 1").is_err());
         insta::assert_snapshot!(shown);
     }
 }

@@ -11,7 +11,7 @@ use super::{
     super::{Effect, Facts},
     Dialect,
     lex::{self, Kind, Reading, Token},
-    syntax_tree,
+    tree::lone_statement,
 };
 
 /// `statement` so that it returns at most `rows` rows; the same where it does already. `Err`: why that is not certain.
@@ -44,8 +44,8 @@ pub fn limited(
     let Some(changed) = limit(dialect, &text, query, rows)? else {
         return Ok(statement.to_owned());
     };
-    match syntax_tree(dialect, &changed) {
-        Some(again) if again == [tree] => Ok(changed),
+    match lone_statement(dialect, &changed) {
+        Some(again) if again == tree => Ok(changed),
         _ => Err(unsure()),
     }
 }
@@ -114,8 +114,7 @@ impl<'a> Text<'a> {
     }
 
     fn tree(&self, dialect: Dialect) -> Option<Statement> {
-        let mut tree = syntax_tree(dialect, self.source)?;
-        (tree.len() == 1).then(|| tree.pop()).flatten()
+        lone_statement(dialect, self.source)
     }
 
     /// Where the last of these words stands outside all parentheses.
@@ -457,7 +456,7 @@ mod tests {
             prop_assert_eq!(again.as_ref(), Ok(&once));
             // Without its own limit it is what it was without its own.
             let bare = |text: &str| {
-                let mut tree = syntax_tree(dialect, text).unwrap().remove(0);
+                let mut tree = lone_statement(dialect, text).unwrap();
                 let Statement::Query(query) = &mut tree else { panic!("{text}") };
                 let limit = match query.limit_clause.take() {
                     Some(LimitClause::LimitOffset { limit, offset, .. }) => {

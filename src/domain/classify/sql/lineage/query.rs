@@ -9,7 +9,7 @@ use sqlparser::ast::{
 use super::{
     Walk,
     names::Name,
-    scope::{CommonTable, Environment, Place, Scope, State, View},
+    scope::{CommonTable, Environment, Output, Place, Scope, State, View},
     shape::{Item, Shape, Sources},
 };
 use crate::domain::classify::Dialect;
@@ -74,11 +74,24 @@ impl<'a> Walk<'a> {
         if let Some(fetch) = &query.fetch {
             self.deciders(&fetch.quantity, place, &mut body.rows);
         }
-        let plain_result = match query.for_clause {
-            None | Some(ForClause::Browse) => query.format_clause.is_none(),
-            Some(ForClause::Json { .. } | ForClause::Xml { .. }) => false,
-        };
-        if !plain_result {
+        match query.for_clause {
+            None => {}
+            // One column, of everything.
+            Some(ForClause::Json { .. } | ForClause::Xml { .. }) => {
+                let mut everything = Sources::default();
+                self.all_of(&body.items, &mut everything);
+                body.items = vec![Item::Column {
+                    name: None,
+                    sources: everything.settle(),
+                    unchanged: false,
+                }];
+            }
+            // It adds columns.
+            Some(ForClause::Browse) => {
+                body.items = vec![Item::Blur(Rc::new(Sources::unproven()))];
+            }
+        }
+        if query.format_clause.is_some() {
             body.items = vec![Item::Blur(Rc::new(Sources::unproven()))];
         }
         if !query.pipe_operators.is_empty() || query.settings.is_some() {
@@ -392,22 +405,26 @@ enum Arms {
 }
 
 /// Output names a clause may use.
-pub(super) fn output_names(items: &[Item]) -> HashMap<Name, Rc<Sources>> {
-    let mut names: HashMap<Name, Sources> = HashMap::with_capacity(items.len());
+pub(super) fn output_names(items: &[Item]) -> HashMap<Name, Output> {
+    let mut names: HashMap<Name, (Sources, bool)> = HashMap::with_capacity(items.len());
     for item in items {
         if let Item::Column {
             name: Some(name),
             sources,
-            ..
+            unchanged,
         } = item
         {
-            let known = names.entry(*name).or_default();
+            let (known, all_unchanged) = names.entry(*name).or_insert((Sources::default(), true));
             known.columns.extend(&sources.columns);
             known.unproven |= sources.unproven;
+            *all_unchanged &= unchanged;
         }
     }
     names
         .into_iter()
-        .map(|(name, sources)| (name, sources.settle()))
+        .map(|(name, (sources, unchanged))| {
+            let sources = sources.settle();
+            (name, Output { sources, unchanged })
+        })
         .collect()
 }
