@@ -144,6 +144,48 @@ async fn data_made_in_mariadb_is_masked_and_guarded_with_a_policy_of_fifteen_lin
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_approver_sees_exactly_what_would_change_in_mariadb_where_it_can_be_undone() {
+    let guarded = Guarded::new().await;
+    let held = guarded
+        .ask("DELETE FROM orders WHERE customer = 3 AND id < 21")
+        .await;
+    let seen = guarded.dana.preview(&held.body["approval"]).await.body;
+    assert_eq!(seen["rows"], 10, "{seen}");
+    assert_eq!(seen["before"]["rows"][0][2], "item 1", "{seen}");
+    assert_eq!(guarded.database.count("orders"), 200);
+
+    let held = guarded
+        .ask("UPDATE customers SET town = 'Bonn' WHERE id = 1")
+        .await;
+    let seen = guarded.dana.preview(&held.body["approval"]).await.body;
+    nothing_shows(&seen.to_string());
+    assert_eq!(
+        (&seen["rows"], &seen["before"]["rows"][0][3]),
+        (&1.into(), &"Jena".into()),
+        "{seen}"
+    );
+
+    guarded.database.prepare(
+        "CREATE TABLE kept (id integer) ENGINE=MyISAM; INSERT INTO kept VALUES (1); CREATE TABLE noted (id integer);
+         CREATE TRIGGER touched BEFORE DELETE ON noted FOR EACH ROW DELETE FROM kept",
+    );
+    for sql in [
+        "DELETE FROM kept WHERE id = 1",
+        "DELETE FROM noted WHERE id = 1",
+    ] {
+        let held = guarded.ask(sql).await;
+        assert_eq!(held.status, StatusCode::ACCEPTED, "{}", held.body);
+        let refused = guarded.dana.preview(&held.body["approval"]).await;
+        assert_eq!(
+            refused.body["type"], "urn:portcullis:problem:no-exact-preview",
+            "{}",
+            refused.body
+        );
+    }
+    assert_eq!(guarded.database.count("kept"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn views_and_computed_columns_of_data_made_in_mariadb_stay_masked() {
     let guarded = Guarded::new().await;
     for sql in [

@@ -8,5 +8,7 @@ pub(crate) mod oidc;
 pub(crate) mod openapi;
 pub(crate) mod people;
 pub(crate) mod postgres;
+pub(crate) mod rabbitmq;
+pub(crate) mod service_bus;
 pub(crate) mod serving;
 pub(crate) mod tds;

@@ -78,6 +78,9 @@ CREATE CAST (integer AS app.mood) WITH FUNCTION app.mood_of(integer) AS ASSIGNME
 CREATE DOMAIN app.short AS text DEFAULT plain(1)::text CHECK (length(VALUE) < plain(9));
 CREATE TABLE app.moods (mood app.mood, moods app.mood[], short app.short);
 CREATE SEQUENCE app.numbers;
+ALTER TABLE log ADD number integer GENERATED ALWAYS AS IDENTITY, ADD about integer REFERENCES customers ON DELETE SET NULL;
+CREATE TABLE app.nodes (id integer PRIMARY KEY, above integer REFERENCES app.nodes ON UPDATE CASCADE,
+    customer integer REFERENCES customers);
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,12 +102,14 @@ async fn everything_users_have_made_in_postgres_is_in_its_catalog() {
         [
             "app.Odd Name",
             "app.moods",
+            "app.nodes",
             "app.numbers",
             "public.contacts",
             "public.customers",
             "public.events",
             "public.events_2026",
-            "public.log"
+            "public.log",
+            "public.log_number_seq"
         ]
     );
 
@@ -131,10 +136,16 @@ async fn everything_users_have_made_in_postgres_is_in_its_catalog() {
     let computed: Vec<_> = customers.computed.iter().collect();
     assert_eq!(computed, [(&"twice".into(), &"(salary * 2)".into())]);
     assert_eq!(customers.on_read, ["app.sly(id)"]);
+    assert_eq!(customers.defaults, ["'none'::text"]);
+    let numbers = ["nextval('public.log_number_seq'::regclass)"];
+    assert_eq!(relation(catalog, "log").defaults, numbers);
+    assert_eq!(customers.on_delete, [named("public", "log")]);
+    let (_, nodes) = catalog.relation(&["app", "nodes"]).unwrap();
+    assert_eq!(nodes.on_update, [named("app", "nodes")]);
+    assert!(nodes.on_delete.is_empty() && customers.on_update.is_empty());
     assert_eq!(
         customers.on_write,
         [
-            "'none'::text",
             "(salary * 2)",
             "(salary < 900000)",
             "(salary > 1)",
@@ -331,6 +342,7 @@ async fn everything_users_have_made_in_a_sqlite_file_is_in_its_catalog() {
     let made = rusqlite::Connection::open(&path).unwrap();
     made.execute_batch(
         "CREATE TABLE customers (id INTEGER PRIMARY KEY, email TEXT DEFAULT (lower('X')), twice AS (id * 2));
+         CREATE TABLE \"or'ders\" (of INTEGER REFERENCES Customers (id) ON DELETE CASCADE, other REFERENCES customers);
          CREATE VIEW contacts (c) AS SELECT email FROM customers;
          CREATE VIEW broken AS SELECT * FROM nowhere;
          CREATE TRIGGER noted AFTER DELETE ON customers BEGIN SELECT 1; END;
@@ -353,7 +365,8 @@ async fn everything_users_have_made_in_a_sqlite_file_is_in_its_catalog() {
         [("id", "integer"), ("email", "text"), ("twice", "")]
     );
     assert_eq!(customers.triggers, ["noted"]);
-    assert_eq!(customers.on_write, ["lower('X')"]);
+    assert_eq!(customers.defaults, ["lower('X')"]);
+    assert_eq!(customers.on_delete, [named("main", "or'ders")]);
     let computed: Vec<_> = customers.computed.keys().collect();
     assert_eq!(computed, ["twice"]);
     assert!(customers.computed["twice"].contains("(id * 2)"));
@@ -380,6 +393,7 @@ CREATE FUNCTION sly(gone integer) RETURNS integer MODIFIES SQL DATA BEGIN DELETE
 CREATE FUNCTION plain(x integer) RETURNS integer NO SQL RETURN x + 1;
 CREATE PROCEDURE clean() DELETE FROM customers;
 CREATE SEQUENCE numbers;
+CREATE TABLE part_of (customer integer, FOREIGN KEY (customer) REFERENCES customers (id) ON DELETE SET NULL ON UPDATE RESTRICT);
 CREATE TABLE part (id integer) ENGINE=MyISAM;
 CREATE TABLE merged (id integer) ENGINE=MERGE UNION=(part);
 SET sql_mode = 'ANSI_QUOTES';
@@ -402,17 +416,24 @@ async fn everything_users_have_made_in_mariadb_is_in_its_catalog() {
     let names: Vec<&str> = catalog.relations.keys().map(|id| &*id.name).collect();
     assert_eq!(
         names,
-        ["contacts", "customers", "merged", "numbers", "part"]
+        [
+            "contacts",
+            "customers",
+            "merged",
+            "numbers",
+            "part",
+            "part_of"
+        ]
     );
     let customers = relation(catalog, "customers");
-    let named = |columns: &[RelationColumn]| -> Vec<String> {
+    let listed = |columns: &[RelationColumn]| -> Vec<String> {
         columns
             .iter()
             .map(|column| format!("{} {}", column.name, column.type_name.name))
             .collect()
     };
     assert_eq!(
-        named(&customers.columns),
+        listed(&customers.columns),
         [
             "id int",
             "email varchar",
@@ -422,7 +443,7 @@ async fn everything_users_have_made_in_mariadb_is_in_its_catalog() {
             "at datetime"
         ]
     );
-    assert_eq!(named(&customers.hidden), ["inside int"]);
+    assert_eq!(listed(&customers.hidden), ["inside int"]);
     let computed: Vec<_> = customers
         .computed
         .iter()
@@ -442,15 +463,14 @@ async fn everything_users_have_made_in_mariadb_is_in_its_catalog() {
         ["touched"],
         "only the credential that writes sees it"
     );
+    assert_eq!(customers.on_write, ["`salary` < 900000"]);
     assert_eq!(
-        customers.on_write,
-        [
-            "'no`ne'",
-            "current_timestamp()",
-            "lcase(`Email`)",
-            "`salary` < 900000"
-        ]
+        customers.defaults,
+        ["'no`ne'", "current_timestamp()", "lcase(`Email`)"]
     );
+    assert_eq!(customers.on_delete, [named(&database.name, "part_of")]);
+    assert!(customers.on_update.is_empty());
+    assert!(!customers.lasting && relation(catalog, "part").lasting);
     let contacts = relation(catalog, "contacts").definition.as_deref().unwrap();
     assert!(
         contacts.starts_with("select `") && contacts.ends_with(r"<> 'it\'s'"),

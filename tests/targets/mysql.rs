@@ -280,6 +280,20 @@ async fn an_effect_that_is_rolled_back_or_too_large_leaves_nothing() {
         .await
         .unwrap();
     assert_eq!(database.count("accounts"), 1);
+    // What a trigger changes counts.
+    database.prepare(
+        "DROP TABLE old; CREATE TABLE log (n int);
+         CREATE TRIGGER noted AFTER DELETE ON accounts FOR EACH ROW INSERT INTO log SELECT seq FROM seq_1_to_5",
+    );
+    let delete = "DELETE FROM accounts WHERE id = 2";
+    let (tried, _) = target.change(Ending::RollBack, delete).await.unwrap();
+    assert_eq!((tried.affected, tried.changed), (Some(1), Some(6)));
+    let refused = target.change(few, delete).await;
+    assert!(
+        matches!(refused, Err(RunError::TooMany { affected: 6, .. })),
+        "{refused:?}"
+    );
+    assert_eq!(database.count("accounts") + database.count("log"), 1);
 }
 
 // ---------------------------------------------------------------------------------------------- limits

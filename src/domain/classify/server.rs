@@ -66,8 +66,16 @@ pub struct Relation {
     pub opaque: bool,
     /// What else runs when rows are written to it: the texts of rules, without `CREATE RULE … DO`.
     pub rules: Vec<String>,
-    /// Expressions the server evaluates when rows are written to it: defaults, checks, stored columns, indexes.
+    /// Expressions the server evaluates when rows are written to it: checks, stored columns, indexes.
     pub on_write: Vec<String>,
+    /// Expressions the server evaluates for columns that a new row leaves out, or where a statement says DEFAULT.
+    pub defaults: Vec<String>,
+    /// Relations whose rows the server changes or deletes, by what a foreign key says, when rows of this one are deleted.
+    pub on_delete: Vec<ServerName>,
+    /// The same when rows of this one are changed.
+    pub on_update: Vec<ServerName>,
+    /// What becomes of its rows stays so, whatever becomes of the transaction: its engine has none.
+    pub lasting: bool,
     /// Names of triggers, for people: what they do is not judged.
     pub triggers: Vec<String>,
     /// Expressions the server evaluates whenever rows are read: row security policies, virtual columns.

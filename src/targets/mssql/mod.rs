@@ -394,6 +394,8 @@ impl Mssql {
         };
         let completion = Completion {
             affected: ran.affected,
+            // Of rows that triggers and foreign keys change the server does not tell.
+            changed: ran.affected,
         };
         if wire.transaction() != Transaction::Open {
             if ending != (Ending::Commit { at_most: None }) {
@@ -403,7 +405,7 @@ impl Mssql {
             // What it wanted to be lasting is.
             return Ok((completion, After::Discard));
         }
-        if let Some(error) = ending.refuses(completion.affected) {
+        if let Some(error) = ending.refuses(completion.changed) {
             // Closing the connection rolls back.
             return Err((Failure::NotCommitted(error), After::Discard));
         }
@@ -493,8 +495,11 @@ async fn write_outside(
     };
     match consume(wire, &Described::default(), sink, Rest::Await).await {
         Ok(ran) => {
-            let affected = ran.affected;
-            Ok((Completion { affected }, After::Discard))
+            let completion = Completion {
+                affected: ran.affected,
+                changed: None,
+            };
+            Ok((completion, After::Discard))
         }
         Err(Failure::Server(message)) if message.class == NOT_COMPILED => {
             Err((Failure::Server(message), After::Discard))

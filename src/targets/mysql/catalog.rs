@@ -47,11 +47,13 @@ type Question = fn() -> String;
 type Take = fn(&mut Reading, OwnRow) -> Option<()>;
 
 /// What is asked, and who takes each row of the answer, in this order.
-const QUESTIONS: [(Question, Take); 6] = [
+const QUESTIONS: [(Question, Take); 8] = [
     (relations, Reading::relation),
     (columns, Reading::column),
     (views, Reading::view),
-    (expressions, Reading::expression),
+    (checks, Reading::check),
+    (defaults, Reading::default_value),
+    (keys, Reading::key),
     (routines, Reading::routine),
     (triggers, Reading::trigger),
 ];
@@ -126,8 +128,8 @@ fn shows_triggers(grant: &Grant, table: &ServerName) -> bool {
 
 fn relations() -> String {
     format!(
-        "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ENGINE FROM information_schema.TABLES
-           WHERE TABLE_SCHEMA NOT IN {OWN_SCHEMAS}"
+        "SELECT t.TABLE_SCHEMA, t.TABLE_NAME, t.TABLE_TYPE, t.ENGINE, e.TRANSACTIONS FROM information_schema.TABLES t
+           LEFT JOIN information_schema.ENGINES e ON e.ENGINE = t.ENGINE WHERE t.TABLE_SCHEMA NOT IN {OWN_SCHEMAS}"
     )
 }
 
@@ -148,15 +150,27 @@ fn views() -> String {
     )
 }
 
-/// What is evaluated when rows are written. In MySQL these too call built-in functions alone, and its catalog escapes them
-/// in a way of its own; the comment is part of the question for MariaDB only.
-fn expressions() -> String {
+/// In MySQL checks and defaults call built-in functions alone, and its catalog escapes them in a way of its own: for MariaDB
+/// the comment is part of the question.
+fn checks() -> String {
     format!(
-        "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_DEFAULT FROM information_schema.COLUMNS WHERE 1 = 0
-           /*M! OR TABLE_SCHEMA NOT IN {OWN_SCHEMAS} AND COLUMN_DEFAULT <> 'NULL'
-           UNION ALL SELECT CONSTRAINT_SCHEMA, TABLE_NAME, CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS
-             WHERE CONSTRAINT_SCHEMA NOT IN {OWN_SCHEMAS} */
-           ORDER BY 1, 2, 3"
+        "SELECT NULL, NULL, NULL FROM DUAL WHERE 1 = 0
+           /*M! UNION ALL SELECT CONSTRAINT_SCHEMA, TABLE_NAME, CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS
+             WHERE CONSTRAINT_SCHEMA NOT IN {OWN_SCHEMAS} */ ORDER BY 1, 2, 3"
+    )
+}
+
+fn defaults() -> String {
+    format!(
+        "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_DEFAULT FROM information_schema.COLUMNS
+           WHERE 1 = 0 /*M! OR TABLE_SCHEMA NOT IN {OWN_SCHEMAS} AND COLUMN_DEFAULT <> 'NULL' */ ORDER BY 1, 2, 3"
+    )
+}
+
+fn keys() -> String {
+    format!(
+        "SELECT DISTINCT CONSTRAINT_SCHEMA, TABLE_NAME, UNIQUE_CONSTRAINT_SCHEMA, REFERENCED_TABLE_NAME, DELETE_RULE, UPDATE_RULE
+           FROM information_schema.REFERENTIAL_CONSTRAINTS WHERE CONSTRAINT_SCHEMA NOT IN {OWN_SCHEMAS}"
     )
 }
 
@@ -192,11 +206,13 @@ struct Column {
 
 impl Reading {
     fn relation(&mut self, row: OwnRow) -> Option<()> {
-        let [schema, name, kind, engine] = <[_; 4]>::try_from(row).ok()?;
+        let [schema, name, kind, engine, transactions] = <[_; 5]>::try_from(row).ok()?;
         let engine = engine.unwrap_or_default().to_lowercase();
+        let is_view = kind? == "VIEW";
         let relation = Relation {
             // A view is, until its definition is seen.
-            opaque: kind? == "VIEW" || !HOLD_THEIR_ROWS.contains(&&*engine),
+            opaque: is_view || !HOLD_THEIR_ROWS.contains(&&*engine),
+            lasting: !is_view && transactions.as_deref() != Some("YES"),
             ..Relation::default()
         };
         let name = ServerName {
@@ -242,9 +258,37 @@ impl Reading {
         Some(())
     }
 
-    fn expression(&mut self, row: OwnRow) -> Option<()> {
-        let (relation, expression) = self.of_relation(row)?;
-        relation.on_write.push(expression);
+    fn check(&mut self, row: OwnRow) -> Option<()> {
+        let (relation, check) = self.of_relation(row)?;
+        relation.on_write.push(check);
+        Some(())
+    }
+
+    fn default_value(&mut self, row: OwnRow) -> Option<()> {
+        let (relation, value) = self.of_relation(row)?;
+        relation.defaults.push(value);
+        Some(())
+    }
+
+    fn key(&mut self, row: OwnRow) -> Option<()> {
+        let [schema, name, of_schema, of, on_delete, on_update] = <[_; 6]>::try_from(row).ok()?;
+        let refers = ServerName {
+            schema: schema?,
+            name: name?,
+        };
+        let referred = ServerName {
+            schema: of_schema?,
+            name: of?,
+        };
+        let acts =
+            |rule: Option<String>| !matches!(rule.as_deref(), Some("NO ACTION" | "RESTRICT"));
+        let referred = self.catalog.relations.get_mut(&referred)?;
+        if acts(on_delete) {
+            referred.on_delete.push(refers.clone());
+        }
+        if acts(on_update) {
+            referred.on_update.push(refers);
+        }
         Some(())
     }
 

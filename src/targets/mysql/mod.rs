@@ -434,6 +434,10 @@ impl Mysql {
             wire.queue_own("SAVEPOINT portcullis");
         }
         let ready = self.make_ready(wire, operation).await?;
+        let before = match ending.counts() {
+            true => Some(rows_changed(wire).await?),
+            false => None,
+        };
         progress.go_on()?;
         if !undoable {
             progress.past_return.store(true, Ordering::SeqCst);
@@ -450,15 +454,19 @@ impl Mysql {
             }
             Err(failure) => return Err(failure),
         };
-        let completion = Completion {
-            affected: undoable.then_some(ran.done.affected),
-        };
         tell_warnings(wire, ran.done, sink).await?;
+        let affected = undoable.then_some(ran.done.affected);
+        let changed = match before {
+            // Rows that were found and stayed as they are count as well.
+            Some(before) => affected.max(Some(rows_changed(wire).await?.saturating_sub(before))),
+            None => None,
+        };
+        let completion = Completion { affected, changed };
         if !ran.done.in_transaction() {
             // The statement itself ended the transaction, in which nothing else had happened.
             return Ok((completion, After::Reset));
         }
-        if let Some(error) = ending.refuses(completion.affected) {
+        if let Some(error) = ending.refuses(completion.changed) {
             roll_back(wire).await?;
             return Err(Failure::NotCommitted(error));
         }
@@ -484,6 +492,18 @@ impl Mysql {
             Reply::Columns(_) => Err(WireError::Protocol("rows nobody asked for").into()),
         }
     }
+}
+
+/// How many rows this session has changed, by statements and by what they trigger. What a foreign key changes elsewhere is
+/// done inside the engine, and nowhere counted.
+async fn rows_changed(wire: &mut Wire) -> Result<u64, Failure> {
+    let query = "SHOW SESSION STATUS WHERE Variable_name IN ('Handler_write', 'Handler_update', 'Handler_delete')";
+    let rows = names::rows(wire, query).await?;
+    let counts = rows
+        .iter()
+        .map(|row| row.get(1)?.as_deref()?.parse::<u64>().ok());
+    let total = counts.sum::<Option<u64>>();
+    total.ok_or_else(|| Failure::Own("the server does not tell how many rows it changed".into()))
 }
 
 /// What it means that a statement of an effect failed, once what can be undone is.

@@ -66,6 +66,10 @@ fn loaded(mut connection: Connection) -> rusqlite::Result<ServerCatalog> {
         search_path: vec![MAIN.into()],
         ..ServerCatalog::default()
     };
+    let main = |name: String| ServerName {
+        schema: MAIN.into(),
+        name,
+    };
     let mut tables: Vec<(String, String)> = Vec::new();
     connection.pragma_query(None, "table_list", |row| {
         let (schema, name): (String, String) = (row.get("schema")?, row.get("name")?);
@@ -76,7 +80,7 @@ fn loaded(mut connection: Connection) -> rusqlite::Result<ServerCatalog> {
     })?;
     for (name, kind) in tables {
         let mut columns = Vec::new();
-        let (mut on_write, mut generated) = (Vec::new(), Vec::new());
+        let (mut defaults, mut generated) = (Vec::new(), Vec::new());
         // A view that reads what is no longer there, a virtual table whose module is not: nobody can read them either.
         let described = connection.pragma(Some(MAIN), "table_xinfo", &name, |row| {
             columns.push(RelationColumn {
@@ -86,7 +90,7 @@ fn loaded(mut connection: Connection) -> rusqlite::Result<ServerCatalog> {
                     name: row.get::<_, String>("type")?.to_lowercase(),
                 },
             });
-            on_write.extend(row.get::<_, Option<String>>("dflt_value")?);
+            defaults.extend(row.get::<_, Option<String>>("dflt_value")?);
             if matches!(row.get("hidden")?, VIRTUAL | STORED) {
                 generated.push(row.get("name")?);
             }
@@ -106,24 +110,37 @@ fn loaded(mut connection: Connection) -> rusqlite::Result<ServerCatalog> {
             columns,
             computed,
             opaque: kind == "virtual" || kind == "view" || described.is_err(),
-            on_write,
+            defaults,
             ..Relation::default()
         };
-        let schema = MAIN.into();
-        catalog
-            .relations
-            .insert(ServerName { schema, name }, relation);
+        catalog.relations.insert(main(name), relation);
     }
+    // The names a key was written with need not be spelled as the tables are.
+    let mut keys = connection.prepare(
+        "SELECT t.name, p.name, max(k.on_delete NOT IN ('NO ACTION', 'RESTRICT')),
+             max(k.on_update NOT IN ('NO ACTION', 'RESTRICT')) FROM sqlite_schema t JOIN pragma_foreign_key_list(t.name) k
+           JOIN sqlite_schema p ON p.type = 'table' AND p.name = k.\"table\" COLLATE NOCASE
+           WHERE t.type = 'table' GROUP BY t.name, p.name ORDER BY t.name, p.name",
+    )?;
+    let mut rows = keys.query([])?;
+    while let Some(row) = rows.next()? {
+        if let Some(referred) = catalog.relations.get_mut(&main(row.get(1)?)) {
+            if row.get(2)? {
+                referred.on_delete.push(main(row.get(0)?));
+            }
+            if row.get(3)? {
+                referred.on_update.push(main(row.get(0)?));
+            }
+        }
+    }
+    drop(rows);
+    drop(keys);
     let mut statement = connection.prepare(
         "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE type IN ('view', 'trigger')",
     )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let name = ServerName {
-            schema: MAIN.into(),
-            name: row.get(2)?,
-        };
-        let Some(relation) = catalog.relations.get_mut(&name) else {
+        let Some(relation) = catalog.relations.get_mut(&main(row.get(2)?)) else {
             continue;
         };
         if row.get::<_, String>(0)? == "trigger" {

@@ -317,6 +317,24 @@ impl Parser<'_> {
             "within" if self.word(1) == "group" && self.kind(2) == Some(Kind::Open) => {
                 self.at += 2;
             }
+            // ON CONFLICT (…) DO, and MERGE's INSERT (…) VALUES: nothing of the sort can follow a call there.
+            "conflict"
+                if self.word_before() == "on"
+                    && self.kind(1) == Some(Kind::Open)
+                    && self.word_behind_parens(1) == "do" =>
+            {
+                self.at += 1;
+            }
+            "insert"
+                if self.word_before() == "then"
+                    && self.kind(1) == Some(Kind::Open)
+                    && matches!(
+                        self.word_behind_parens(1),
+                        "values" | "default" | "overriding"
+                    ) =>
+            {
+                self.at += 1;
+            }
             "over" | "filter"
                 if (self.kind_before() == Some(Kind::Close) || self.word_before() == "nulls")
                     && matches!(self.kind(1), Some(Kind::Open)) =>

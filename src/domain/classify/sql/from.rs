@@ -439,8 +439,14 @@ impl Parser<'_> {
         for index in 0..self.tokens.len() {
             if matches!(self.tokens[index].kind, Kind::Word | Kind::Quoted) {
                 let word = self.folded(index);
+                let may_replace =
+                    word == "replace" && (index == 0 || self.word_at(index - 1) == "or");
+                let uses = &mut self.found.uses;
+                uses.says_default |= word == "default";
+                uses.updates |= matches!(&*word, "conflict" | "duplicate");
+                uses.replaces |= may_replace;
                 if catalog.has_type(&word) {
-                    self.found.uses.types.insert(word.into_owned());
+                    uses.types.insert(word.into_owned());
                 }
             }
         }

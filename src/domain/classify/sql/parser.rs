@@ -151,6 +151,20 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// The unquoted word behind the parentheses that open at `ahead`.
+    pub(super) fn word_behind_parens(&self, ahead: usize) -> &'a str {
+        let mut depth = 0usize;
+        for index in self.at + ahead..self.tokens.len() {
+            match self.tokens[index].kind {
+                Kind::Open => depth += 1,
+                Kind::Close if depth <= 1 => return self.word_at(index + 1),
+                Kind::Close => depth -= 1,
+                _ => {}
+            }
+        }
+        ""
+    }
+
     pub(super) fn word_before(&self) -> &'a str {
         match self.at.checked_sub(1).and_then(|at| self.tokens.get(at)) {
             Some(token) if token.kind == Kind::Word => self.lowered(self.at - 1),
