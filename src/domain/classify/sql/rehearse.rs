@@ -84,9 +84,10 @@ pub fn rehearse(
     };
     if dialect == Dialect::Mysql {
         // Only one of its two kinds of server returns rows of changes, and of some: where the statement asks for them itself.
-        let returns = returning(&mut tree).is_some_and(|returning| returning.is_some());
+        let asked = returning(&mut tree).is_some_and(|returning| returning.is_some());
+        let returned = if asked { returned } else { Returned::After };
         return Ok(Rehearsal {
-            before: before.filter(|_| !returns || returned == Returned::After),
+            before: before.filter(|_| returned == Returned::After),
             returned,
             ..plain()
         });
@@ -489,6 +490,12 @@ mod tests {
             ),
             (Dialect::Sqlite, "UPDATE t SET a = ?1 WHERE b = ?2"),
             (Dialect::Sqlite, "UPDATE t SET a = ? WHERE b = ?"),
+            (Dialect::Mysql, "UPDATE t SET a = 1 WHERE b = 'x'"),
+            (Dialect::Mysql, "DELETE FROM t WHERE b = 2"),
+            (Dialect::Mysql, "DELETE FROM t WHERE b = 2 RETURNING id"),
+            (Dialect::Mysql, r"DELETE FROM t WHERE b = 'a\\'"),
+            (Dialect::Mysql, "INSERT INTO t (a) SELECT a FROM u"),
+            (Dialect::Mysql, "UPDATE t SET a = ? WHERE b = ?"),
         ] {
             shown.push_str(&format!(
                 "{statement}\n  {:?}\n",
