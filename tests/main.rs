@@ -13,6 +13,7 @@ mod cli;
 mod dependencies;
 mod entra;
 mod exfiltration;
+mod guarded_mariadb;
 mod guarded_mssql;
 mod guarded_postgres;
 mod host;

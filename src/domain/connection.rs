@@ -79,6 +79,9 @@ impl fmt::Display for ConnectionName {
 pub enum ConnectionKind {
     /// PostgreSQL, over its extended protocol.
     Postgres,
+    /// MySQL or MariaDB, over the protocol they share.
+    #[serde(alias = "mariadb")]
+    Mysql,
     /// A SQLite file.
     Sqlite,
     /// SQL Server or Azure SQL, over TDS.
@@ -90,6 +93,7 @@ impl ConnectionKind {
     pub fn dialect(self) -> super::classify::Dialect {
         match self {
             Self::Postgres => super::classify::Dialect::Postgres,
+            Self::Mysql => super::classify::Dialect::Mysql,
             Self::Sqlite => super::classify::Dialect::Sqlite,
             Self::Mssql => super::classify::Dialect::Mssql,
         }

@@ -6,12 +6,13 @@
 
 use std::{fmt, sync::Arc};
 
+use super::trust::decoded;
 use crate::{domain::connection::Token, identity::Tokens};
 
 pub(super) use crate::identity::NoToken;
 
 /// What Azure Database for PostgreSQL and MySQL take a token for.
-pub(super) const OPEN_SOURCE_DATABASES: &str = "https://ossrdbms-aad.database.windows.net/.default";
+const OPEN_SOURCE_DATABASES: &str = "https://ossrdbms-aad.database.windows.net/.default";
 
 /// What Azure SQL takes a token for.
 pub(super) const AZURE_SQL: &str = "https://database.windows.net/.default";
@@ -38,6 +39,23 @@ impl Password {
     pub(super) fn token(token: Token, scope: &'static str) -> Self {
         match token {
             Token::Entra => Self::Token(Tokens::of(scope)),
+        }
+    }
+
+    /// What a url of PostgreSQL or MySQL says: its password as it is written there, or a token in its place.
+    pub(super) fn of_open_source(
+        token: Option<Token>,
+        written: Option<&str>,
+    ) -> Result<Self, String> {
+        match (token, written) {
+            (Some(_), Some(_)) => {
+                Err("its url has a password, and it has a token: remove one of them".into())
+            }
+            (Some(token), None) => Ok(Self::token(token, OPEN_SOURCE_DATABASES)),
+            (None, written) => {
+                let password = decoded(written.unwrap_or_default(), "password")?;
+                Ok(Self::Fixed(password.into()))
+            }
         }
     }
 

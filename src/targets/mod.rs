@@ -32,6 +32,7 @@ mod catalog;
 mod credential;
 mod definition;
 mod mssql;
+mod mysql;
 mod overreach;
 mod postgres;
 mod sqlite;
@@ -74,8 +75,8 @@ pub struct TargetEndpoint {
     pub kind: ConnectionKind,
     /// Which of its credentials this is.
     pub access: Access,
-    /// The address, credential included: `postgres://user:password@host/database`, `mssql://…` alike, or for SQLite a
-    /// path, with or without `sqlite:` before it.
+    /// The address, credential included: `postgres://user:password@host/database`, `mysql://…` and `mssql://…` alike, or
+    /// for SQLite a path, with or without `sqlite:` before it.
     pub url: SecretUrl,
 }
 
@@ -107,6 +108,7 @@ struct Endpoint {
 #[derive(Clone)]
 enum Target {
     Mssql(Arc<mssql::Mssql>),
+    Mysql(Arc<mysql::Mysql>),
     Postgres(Arc<postgres::Postgres>),
     Sqlite(Arc<sqlite::Sqlite>),
 }
@@ -198,8 +200,16 @@ impl LiveTargets {
 }
 
 impl Target {
-    async fn catalog(self) -> Result<ServerCatalog, RunError> {
+    /// What users have made there, as this credential sees it; `writer` is the one that may change it.
+    async fn catalog(self, writer: Option<Self>) -> Result<ServerCatalog, RunError> {
         match self {
+            Self::Mysql(mysql) => {
+                let writer = writer.and_then(|writer| match writer {
+                    Self::Mysql(writer) => Some(writer),
+                    Self::Mssql(_) | Self::Postgres(_) | Self::Sqlite(_) => None,
+                });
+                mysql.catalog(writer).await
+            }
             Self::Postgres(postgres) => postgres.catalog().await,
             Self::Sqlite(sqlite) => sqlite.catalog().await,
             Self::Mssql(mssql) => mssql.catalog().await,
@@ -208,6 +218,7 @@ impl Target {
 
     async fn overreach(&self) -> Result<Vec<Overreach>, RunError> {
         match self {
+            Self::Mysql(mysql) => mysql.overreach().await,
             Self::Postgres(postgres) => postgres.overreach().await,
             Self::Sqlite(sqlite) => sqlite.overreach().await,
             Self::Mssql(mssql) => mssql.overreach().await,
@@ -230,6 +241,9 @@ impl Endpoint {
                 ConnectionKind::Sqlite if token.is_some() => {
                     return Err("a SQLite file takes no token: remove it".into());
                 }
+                ConnectionKind::Mysql => {
+                    Target::Mysql(mysql::Mysql::open(url, *token, endpoint.access)?)
+                }
                 ConnectionKind::Sqlite => {
                     Target::Sqlite(sqlite::Sqlite::open(url, endpoint.access)?)
                 }
@@ -242,6 +256,7 @@ impl Endpoint {
         match self.target {
             Target::Mssql(_) => ConnectionKind::Mssql,
             Target::Postgres(_) => ConnectionKind::Postgres,
+            Target::Mysql(_) => ConnectionKind::Mysql,
             Target::Sqlite(_) => ConnectionKind::Sqlite,
         }
     }
@@ -250,6 +265,7 @@ impl Endpoint {
         match &self.target {
             Target::Mssql(mssql) => mssql.close(),
             Target::Postgres(postgres) => postgres.close(),
+            Target::Mysql(mysql) => mysql.close(),
             Target::Sqlite(sqlite) => sqlite.close(),
         }
     }
@@ -275,6 +291,10 @@ impl Targets for LiveTargets {
                 let (budget, ending) = (&execution.budget, execution.ending);
                 target.run(operation, budget, ending, sink, cancel).await
             }
+            Target::Mysql(target) => {
+                let (budget, ending) = (&execution.budget, execution.ending);
+                target.run(operation, budget, ending, sink, cancel).await
+            }
             Target::Sqlite(target) => {
                 let (budget, ending) = (&execution.budget, execution.ending);
                 target.run(operation, budget, ending, sink, cancel).await
@@ -290,7 +310,11 @@ impl Targets for LiveTargets {
             return Err(no_credential(connection, Access::Read).into());
         };
         let (dialect, now) = (endpoint.kind().dialect(), Instant::now());
-        let load = || endpoint.target.clone().catalog();
+        let writer = self.endpoint(connection, Access::Write);
+        let load = || {
+            let writer = writer.map(|writer| writer.target.clone());
+            endpoint.target.clone().catalog(writer)
+        };
         endpoint.catalog.get(dialect, now, load).await.map(Some)
     }
 
@@ -319,6 +343,10 @@ impl Targets for LiveTargets {
             }) => mssql::Mssql::preview(),
             Some(Endpoint {
                 target: Target::Postgres(target),
+                ..
+            }) => target.preview(operation, limit).await,
+            Some(Endpoint {
+                target: Target::Mysql(target),
                 ..
             }) => target.preview(operation, limit).await,
             Some(Endpoint {

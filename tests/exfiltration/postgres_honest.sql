@@ -69,3 +69,4 @@ EXPLAIN (COSTS OFF) SELECT item FROM orders WHERE id = 1
 SHOW server_version_num
 SELECT pg_size_pretty(1048576::bigint)
 SELECT t.town, o.item FROM orders o JOIN people t ON t.id = o.person AND t.boss = 1 ORDER BY o.id LIMIT 3
+SELECT id, town FROM badges

@@ -3,6 +3,7 @@
 pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod identity;
+pub(crate) mod mariadb;
 pub(crate) mod oidc;
 pub(crate) mod openapi;
 pub(crate) mod people;

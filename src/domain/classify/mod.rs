@@ -144,6 +144,8 @@ pub enum Outputs {
     /// One entry per output expression (a star stands for several columns). A result with another number of columns
     /// than the entries say was not understood after all.
     Known(Vec<OutputSource>),
+    /// However many there are, they describe: names, types, keys, a plan. None shows a value of a row.
+    Described,
     /// Not proven at all: treat every column as if it came from anything the statement reads.
     Unproven,
 }

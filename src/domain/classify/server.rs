@@ -52,8 +52,13 @@ pub struct ServerName {
 /// Something that rows can be read from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Relation {
-    /// Its columns in order.
+    /// Its columns in the order `*` shows them in; none: which they are, or in which order, is not known.
     pub columns: Vec<RelationColumn>,
+    /// Columns that can be named and that `*` does not show.
+    pub hidden: Vec<RelationColumn>,
+    /// Columns the server itself fills from others of the row, each with the text that says how: an expression as the
+    /// server prints it, or more than that.
+    pub computed: BTreeMap<String, String>,
     /// What a view reads, as the server prints it: one SELECT. A materialized view's too: its columns are its query's.
     /// `None`: it holds its rows itself, or its definition may not be seen, which `opaque` tells apart.
     pub definition: Option<String>,
@@ -69,6 +74,8 @@ pub struct Relation {
     pub on_delete: Vec<ServerName>,
     /// The same when rows of this one are changed.
     pub on_update: Vec<ServerName>,
+    /// What becomes of its rows stays so, whatever becomes of the transaction: its engine has none.
+    pub lasting: bool,
     /// Names of triggers, for people: what they do is not judged.
     pub triggers: Vec<String>,
     /// Expressions the server evaluates whenever rows are read: row security policies, virtual columns.

@@ -277,6 +277,11 @@ pub(super) fn endpoint(kind: Option<ConnectionKind>, text: &str) -> Result<Endpo
             &["postgres://", "postgresql://"],
             "PostgreSQL server",
         ),
+        Some(ConnectionKind::Mysql) => (
+            "mysql://USER:${secret:PASSWORD}@HOST/DATABASE",
+            &["mysql://", "mariadb://"],
+            "MySQL or MariaDB server",
+        ),
         Some(ConnectionKind::Sqlite) => ("sqlite:PATH", &["sqlite:"], "SQLite file"),
         Some(ConnectionKind::Mssql) => (
             "mssql://USER:${secret:PASSWORD}@HOST/DATABASE",

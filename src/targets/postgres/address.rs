@@ -10,7 +10,7 @@ use rustls::{ClientConfig, pki_types::ServerName};
 use crate::{
     domain::connection::Token,
     targets::{
-        credential::{OPEN_SOURCE_DATABASES, Password},
+        credential::Password,
         trust::{self, decoded, is_loopback},
     },
 };
@@ -26,7 +26,7 @@ pub(super) struct Address {
 }
 
 /// How the server is proven to be the server.
-pub(super) enum Encryption {
+pub(in crate::targets) enum Encryption {
     /// Not at all: the connection never leaves this machine, which is checked again once it stands.
     LoopbackOnly,
     /// By a certificate for its host name.
@@ -70,17 +70,7 @@ impl Address {
         if user.is_empty() {
             return Err("its url names no user: the credential is always named".into());
         }
-        let password = match (token, url.password()) {
-            (Some(_), Some(_)) => {
-                return Err(
-                    "its url has a password, and it has a token: remove one of them".into(),
-                );
-            }
-            (Some(token), None) => Password::token(token, OPEN_SOURCE_DATABASES),
-            (None, password) => {
-                Password::Fixed(decoded(password.unwrap_or_default(), "password")?.into())
-            }
-        };
+        let password = Password::of_open_source(token, url.password())?;
         let path = decoded(url.path().trim_start_matches('/'), "database")?;
         let database = if path.is_empty() { user.clone() } else { path };
 
@@ -98,17 +88,7 @@ impl Address {
                 }
             }
         }
-        let mode = match (token, mode.as_deref()) {
-            (Some(_), Some("disable")) => {
-                return Err(
-                    "its url says sslmode=disable, and a token is never sent in the clear: leave sslmode out"
-                        .into(),
-                );
-            }
-            (Some(_), None | Some("allow" | "prefer")) => Some("verify-full"),
-            (_, mode) => mode,
-        };
-        let encryption = Encryption::choose(&host, mode, root.as_deref())?;
+        let encryption = Encryption::choose(&host, token, mode.as_deref(), root.as_deref())?;
         Ok(Self {
             port: url.port().unwrap_or(5432),
             host,
@@ -122,7 +102,22 @@ impl Address {
 
 impl Encryption {
     /// Every mode that asks for TLS verifies chain and host name: an unverified certificate keeps nobody out.
-    fn choose(host: &str, mode: Option<&str>, root: Option<&str>) -> Result<Self, String> {
+    pub(in crate::targets) fn choose(
+        host: &str,
+        token: Option<Token>,
+        mode: Option<&str>,
+        root: Option<&str>,
+    ) -> Result<Self, String> {
+        let mode = match (token, mode) {
+            (Some(_), Some("disable")) => {
+                return Err(
+                    "its url says sslmode=disable, and a token is never sent in the clear: leave sslmode out"
+                        .into(),
+                );
+            }
+            (Some(_), None | Some("allow" | "prefer")) => Some("verify-full"),
+            (_, mode) => mode,
+        };
         let loopback = is_loopback(host);
         match mode {
             Some("disable") if !loopback => Err(format!(

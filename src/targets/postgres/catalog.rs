@@ -110,7 +110,9 @@ fn relations(_: u32, definitions: Definitions) -> String {
 
 fn columns(_: u32, _: Definitions) -> String {
     format!(
-        "SELECT a.attrelid, a.attname, a.atttypid FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+        "SELECT a.attrelid, a.attname, a.atttypid, CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END
+           FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+           LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
            WHERE {OWN} AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum"
     )
 }
@@ -265,7 +267,10 @@ impl Reading {
             name: word(row, 1)?.to_owned(),
             type_name: self.type_of(row, 2)?,
         };
+        let computed = row.get(3).cloned().flatten();
         if let Some(relation) = self.of(row)? {
+            let computed = computed.map(|text| (column.name.clone(), text));
+            relation.computed.extend(computed);
             relation.columns.push(column);
         }
         Ok(())

@@ -42,6 +42,10 @@ use pool::{Kind, Lease, Pool};
 use values::Shape;
 use wire::{CancelKey, Field, Reply, ServerMessage, TransactionStatus, Wire, WireError, cells};
 
+pub(super) use address::Encryption;
+pub(super) use pool::{PATIENCE, SIZE};
+pub(super) use values::is_json_number;
+
 mod address;
 mod catalog;
 mod names;

@@ -3,7 +3,7 @@
 //! There are no functions of users' own here, and an expression in the schema may call none that do anything: of tables
 //! their columns and triggers are read, of views what they select.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use rusqlite::{
     Connection,
@@ -25,6 +25,9 @@ use crate::{
 
 /// The one schema there is: other files cannot be attached.
 const MAIN: &str = "main";
+/// Of generated columns, in `table_xinfo`'s `hidden`.
+const VIRTUAL: i64 = 2;
+const STORED: i64 = 3;
 
 impl Sqlite {
     /// Everything users have made there.
@@ -77,7 +80,7 @@ fn loaded(mut connection: Connection) -> rusqlite::Result<ServerCatalog> {
     })?;
     for (name, kind) in tables {
         let mut columns = Vec::new();
-        let mut defaults = Vec::new();
+        let (mut defaults, mut generated) = (Vec::new(), Vec::new());
         // A view that reads what is no longer there, a virtual table whose module is not: nobody can read them either.
         let described = connection.pragma(Some(MAIN), "table_xinfo", &name, |row| {
             columns.push(RelationColumn {
@@ -88,10 +91,24 @@ fn loaded(mut connection: Connection) -> rusqlite::Result<ServerCatalog> {
                 },
             });
             defaults.extend(row.get::<_, Option<String>>("dflt_value")?);
+            if matches!(row.get("hidden")?, VIRTUAL | STORED) {
+                generated.push(row.get("name")?);
+            }
             Ok(())
         });
+        // The definition has their expressions in it, and is told nowhere in parts.
+        let mut computed = BTreeMap::new();
+        if !generated.is_empty() {
+            let text: String = connection.query_row(
+                "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1",
+                [&name],
+                |row| row.get(0),
+            )?;
+            computed.extend(generated.into_iter().map(|column| (column, text.clone())));
+        }
         let relation = Relation {
             columns,
+            computed,
             opaque: kind == "virtual" || kind == "view" || described.is_err(),
             defaults,
             ..Relation::default()

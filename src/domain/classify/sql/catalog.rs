@@ -565,7 +565,7 @@ impl<'a> Resolver<'a> {
                 qualified(id)
             ));
         }
-        for column in &relation.columns {
+        for column in relation.columns.iter().chain(&relation.hidden) {
             self.value_of(&column.type_name);
             if written {
                 self.made_into(&column.type_name);
@@ -892,9 +892,11 @@ fn folded(catalog: ServerCatalog) -> ServerCatalog {
             on_update: ids(relation.on_update),
             ..relation
         };
-        for column in &mut relation.columns {
+        for column in relation.columns.iter_mut().chain(&mut relation.hidden) {
             column.name = lower(&column.name);
         }
+        let computed = std::mem::take(&mut relation.computed).into_iter();
+        relation.computed = computed.map(|(name, text)| (lower(&name), text)).collect();
         relations
             .entry(id(name))
             .and_modify(|known| known.opaque = true)

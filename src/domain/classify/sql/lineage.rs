@@ -11,7 +11,9 @@ use std::{
     rc::Rc,
 };
 
-use sqlparser::ast::Statement;
+use sqlparser::ast::{
+    Ident, ShowStatementFilter, ShowStatementFilterPosition, ShowStatementOptions, Statement,
+};
 
 use self::{
     beside::Beside,
@@ -71,6 +73,7 @@ impl Lineage {
                     .collect::<Option<Vec<_>>>()
                     .map_or(Outputs::Unproven, Outputs::Known)
             }
+            (Outputs::Described, Outputs::Described) => Outputs::Described,
             _ => Outputs::Unproven,
         };
         self.predicates.extend(other.predicates);
@@ -122,7 +125,12 @@ fn traced<'a>(mut walk: Walk<'a>, statements: &'a [Statement]) -> Lineage {
         shape = Some(walk.statement(statement));
     }
     let outputs = match (statements, shape) {
-        ([_], Some(shape)) if !walk.is_confused() && !walk.runs_anything() => walk.outputs(&shape),
+        ([_], Some(shape)) if !walk.is_confused() && !walk.runs_anything() => {
+            match walk.describes {
+                true => Outputs::Described,
+                false => walk.outputs(&shape),
+            }
+        }
         _ => Outputs::Unproven,
     };
     Lineage {
@@ -155,6 +163,8 @@ struct Walk<'a> {
     predicates: Vec<Column>,
     known_predicates: HashSet<Column>,
     predicates_doubted: bool,
+    /// The statement shows what things are made of, or a plan, and no value of a row.
+    describes: bool,
     /// Anything was not proven, anywhere.
     doubted: bool,
     /// Columns the select list at hand lets decide which of its rows bare columns are taken from.
@@ -187,6 +197,7 @@ impl<'a> Walk<'a> {
             predicates: Vec::new(),
             known_predicates: HashSet::new(),
             predicates_doubted: false,
+            describes: false,
             doubted: false,
             extremes: Vec::new(),
             multipliers: Vec::new(),
@@ -238,10 +249,26 @@ impl<'a> Walk<'a> {
                 Rc::new(Shape::unproven())
             }
             Statement::Explain {
+                analyze,
                 statement,
                 query_plan,
+                format,
                 ..
-            } => self.explained(statement, *query_plan),
+            } => {
+                let as_table = !analyze && format.is_none();
+                self.explained(statement, *query_plan, as_table)
+            }
+            Statement::ShowTables { show_options, .. }
+            | Statement::ShowColumns { show_options, .. }
+            | Statement::ShowDatabases { show_options, .. }
+            | Statement::ShowSchemas { show_options, .. } => {
+                if has_condition(show_options) {
+                    self.doubt_predicates();
+                }
+                self.description()
+            }
+            Statement::ExplainTable { .. } | Statement::ShowCreate { .. } => self.description(),
+            Statement::ShowVariable { variable } if shows_keys(variable) => self.description(),
             // These hold no expression over columns; what they give back is not a query's.
             Statement::StartTransaction { .. }
             | Statement::Commit { .. }
@@ -249,11 +276,6 @@ impl<'a> Walk<'a> {
             | Statement::Savepoint { .. }
             | Statement::ReleaseSavepoint { .. }
             | Statement::ShowVariable { .. }
-            | Statement::ShowTables { .. }
-            | Statement::ShowColumns { .. }
-            | Statement::ShowDatabases { .. }
-            | Statement::ShowSchemas { .. }
-            | Statement::ExplainTable { .. }
             | Statement::Pragma { .. }
             | Statement::Use(_)
             | Statement::Truncate(_)
@@ -280,8 +302,19 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// What MySQL tells of a thing, in columns of its own.
+    fn description(&mut self) -> Rc<Shape> {
+        self.describes = self.dialect == Dialect::Mysql;
+        Rc::new(Shape::unproven())
+    }
+
     /// A plan shows the statement's own constants, and how many rows its conditions find.
-    fn explained(&mut self, statement: &'a Statement, query_plan: bool) -> Rc<Shape> {
+    fn explained(
+        &mut self,
+        statement: &'a Statement,
+        query_plan: bool,
+        as_table: bool,
+    ) -> Rc<Shape> {
         let doubted = std::mem::take(&mut self.doubted);
         let shape = self.statement(statement);
         // Planning runs functions, and a plan shows what they returned.
@@ -301,7 +334,8 @@ impl<'a> Walk<'a> {
         }
         let width = match (self.dialect, query_plan) {
             (Dialect::Postgres, _) => 1,
-            // No more is known of how many columns these describe a plan in.
+            // Its table names tables and keys, and counts; in other forms a plan quotes what was read while it was made.
+            (Dialect::Mysql, _) if as_table => return self.description(),
             (Dialect::Mysql | Dialect::Mssql, _) => return Rc::new(Shape::unproven()),
             (Dialect::Sqlite, true) => 4,
             (Dialect::Sqlite, false) => 8,
@@ -424,4 +458,21 @@ impl<'a> Walk<'a> {
         }
         self.predicates_doubted = doubted;
     }
+}
+
+/// Whether a SHOW has a WHERE, which can ask anything.
+fn has_condition(options: &ShowStatementOptions) -> bool {
+    use ShowStatementFilterPosition::{Infix, Suffix};
+    matches!(
+        options.filter_position,
+        Some(Infix(ShowStatementFilter::Where(_)) | Suffix(ShowStatementFilter::Where(_)))
+    )
+}
+
+/// MySQL's `SHOW INDEX FROM table`, which has a tree for settings.
+fn shows_keys(words: &[Ident]) -> bool {
+    let word = |index: usize| words.get(index).map(|word| word.value.to_ascii_lowercase());
+    matches!(word(0).as_deref(), Some("index" | "indexes" | "keys"))
+        && matches!(word(1).as_deref(), Some("from" | "in"))
+        && words.len() == 3
 }
