@@ -91,8 +91,13 @@ fn made() -> Script {
         .own(
             EXPRESSIONS,
             &[
-                [some("7"), some("0"), some("(N'none')")],
-                [some("7"), some("1"), some("(upper([email]))")],
+                [some("7"), some("0"), some("(N'none')"), None],
+                [
+                    some("7"),
+                    some("1"),
+                    some("(upper([email]))"),
+                    some("shout"),
+                ],
             ],
         )
         .own(TRIGGERS, &[[some("7"), some("noted")]])
@@ -142,6 +147,7 @@ async fn everything_users_have_made_in_sql_server_is_in_its_catalog() {
     );
     assert_eq!(clients.on_write, ["(N'none')"]);
     assert_eq!(clients.on_read, ["(upper([email]))"]);
+    assert_eq!(clients.computed["shout"], "(upper([email]))");
     let contacts = relation("portcullis_contacts");
     assert_eq!(
         contacts.definition.as_deref(),
@@ -192,6 +198,11 @@ async fn what_stands_behind_a_name_in_sql_server_is_judged_with_it() {
     ] {
         assert_ne!(effect(statement), Effect::Read, "{statement}");
     }
+    // A computed column is made of what it is computed from.
+    let computed = "SELECT shout FROM portcullis_clients";
+    let computed = sql::classify_in(Dialect::Mssql, computed, place);
+    let outputs = format!("{:?}", computed.outputs);
+    assert!(outputs.contains("\"email\""), "{outputs}");
     let facts = sql::classify_in(Dialect::Mssql, "SELECT mail FROM portcullis_alias", place);
     let objects: Vec<_> = facts.objects.iter().map(|object| &*object.name).collect();
     assert!(

@@ -62,16 +62,16 @@ const COLUMNS: &str = "SELECT c.object_id, c.name, CASE WHEN t.is_user_defined =
      LEFT JOIN sys.types t ON t.user_type_id = c.user_type_id \
      WHERE o.type IN ('U', 'V', 'ET') ORDER BY c.object_id, c.column_id";
 
-/// Computed columns, defaults, checks, the conditions of indexes and of row security.
-const EXPRESSIONS: &str = "SELECT e.id, e.reads, e.expression FROM ( \
-       SELECT object_id, CASE WHEN is_persisted = 1 THEN 0 ELSE 1 END, definition FROM sys.computed_columns \
-       UNION ALL SELECT parent_object_id, 0, definition FROM sys.default_constraints \
-       UNION ALL SELECT parent_object_id, 0, definition FROM sys.check_constraints \
-       UNION ALL SELECT object_id, 0, filter_definition FROM sys.indexes WHERE has_filter = 1 \
-       UNION ALL SELECT p.target_object_id, CASE WHEN p.predicate_type = 0 THEN 1 ELSE 0 END, p.predicate_definition \
+/// Computed columns (with their names), defaults, checks, the conditions of indexes and of row security.
+const EXPRESSIONS: &str = "SELECT e.id, e.reads, e.expression, e.computed FROM ( \
+       SELECT object_id, CASE WHEN is_persisted = 1 THEN 0 ELSE 1 END, definition, name FROM sys.computed_columns \
+       UNION ALL SELECT parent_object_id, 0, definition, NULL FROM sys.default_constraints \
+       UNION ALL SELECT parent_object_id, 0, definition, NULL FROM sys.check_constraints \
+       UNION ALL SELECT object_id, 0, filter_definition, NULL FROM sys.indexes WHERE has_filter = 1 \
+       UNION ALL SELECT p.target_object_id, CASE WHEN p.predicate_type = 0 THEN 1 ELSE 0 END, p.predicate_definition, NULL \
          FROM sys.security_predicates p JOIN sys.security_policies s ON s.object_id = p.object_id \
          WHERE s.is_enabled = 1 \
-     ) e (id, reads, expression) ORDER BY 1, 2, 3";
+     ) e (id, reads, expression, computed) ORDER BY 1, 2, 3";
 
 const TRIGGERS: &str = "SELECT parent_id, name FROM sys.triggers \
      WHERE parent_class = 1 AND is_disabled = 0 ORDER BY parent_id, name";
@@ -146,7 +146,10 @@ impl Reading {
     fn expression(&mut self, row: &OwnRow) -> Option<()> {
         let reads = word(row, 1)? == "1";
         let expression = word(row, 2).map(str::to_owned);
+        let computed = word(row, 3).zip(word(row, 2));
+        let computed = computed.map(|(column, text)| (column.to_owned(), text.to_owned()));
         if let Some(relation) = self.of(row) {
+            relation.computed.extend(computed);
             match expression {
                 Some(expression) if reads => relation.on_read.push(expression),
                 Some(expression) => relation.on_write.push(expression),
