@@ -23,7 +23,7 @@ pub(crate) const KINDS: &[(&str, &str)] = &[
     ),
     (
         "npmrc",
-        "registry=https://registry.npmjs.org/\n//registry.npmjs.org/:_authToken=«npm»\n//npm.contoso.com/:_password=«b64password»\nalways-auth=true\n",
+        "registry=https://packages.contoso.com/npm/\n//packages.contoso.com/npm/:_authToken=«npm»\n//npm.contoso.com/:_password=«b64password»\nalways-auth=true\n",
     ),
     (
         "pypirc",
