@@ -84,6 +84,7 @@ pub(crate) mod asks {
     pub(crate) const RELATIONS: &str = "t.is_external";
     pub(crate) const COLUMNS: &str = "t.is_user_defined";
     pub(crate) const EXPRESSIONS: &str = "sys.computed_columns";
+    pub(crate) const KEYS: &str = "sys.foreign_keys";
     pub(crate) const TRIGGERS: &str = "sys.triggers";
     pub(crate) const ROUTINES: &str = "'RF')";
     pub(crate) const SYNONYMS: &str = "sys.synonyms";
@@ -176,6 +177,7 @@ impl Script {
             .own(asks::RELATIONS, &found)
             .own(asks::COLUMNS, &columns)
             .own(asks::EXPRESSIONS, none)
+            .own(asks::KEYS, none)
             .own(asks::TRIGGERS, none)
             .own(asks::ROUTINES, none)
             .own(asks::SYNONYMS, none)

@@ -10,7 +10,7 @@ use portcullis::{
 use super::{mssql::Server, *};
 use crate::support::tds::{
     Heard, Script,
-    asks::{COLUMNS, EXPRESSIONS, PLACE, RELATIONS, ROUTINES, SYNONYMS, TRIGGERS},
+    asks::{COLUMNS, EXPRESSIONS, KEYS, PLACE, RELATIONS, ROUTINES, SYNONYMS, TRIGGERS},
 };
 
 impl Target {
@@ -100,6 +100,7 @@ fn made() -> Script {
                 ],
             ],
         )
+        .own(KEYS, &[[some("7"), some("7"), some("1"), some("0")]])
         .own(TRIGGERS, &[[some("7"), some("noted")]])
         .own(
             ROUTINES,
@@ -164,6 +165,8 @@ async fn everything_users_have_made_in_sql_server_is_in_its_catalog() {
     if server.peer.is_some() {
         assert!(relation("sealed").opaque && relation("afar").opaque);
         assert_eq!(clients.triggers, ["noted"]);
+        assert_eq!(clients.on_delete[0].name, "portcullis_clients");
+        assert!(clients.on_update.is_empty());
         assert_eq!(catalog.database.as_deref(), Some("crm"));
     }
 }
@@ -218,6 +221,7 @@ async fn a_credential_that_does_not_see_every_definition_is_told_and_nothing_is_
         RELATIONS,
         COLUMNS,
         EXPRESSIONS,
+        KEYS,
         TRIGGERS,
         ROUTINES,
         SYNONYMS,

@@ -40,11 +40,12 @@ impl Mssql {
 type Take = fn(&mut Reading, &OwnRow) -> Option<()>;
 
 /// What is asked, and who takes each row of the answer, in this order.
-const QUESTIONS: [(&str, Take); 7] = [
+const QUESTIONS: [(&str, Take); 8] = [
     (PLACE, Reading::place),
     (RELATIONS, Reading::relation),
     (COLUMNS, Reading::column),
     (EXPRESSIONS, Reading::expression),
+    (KEYS, Reading::key),
     (TRIGGERS, Reading::trigger),
     (ROUTINES, Reading::routine),
     (SYNONYMS, Reading::synonym),
@@ -72,6 +73,12 @@ const EXPRESSIONS: &str = "SELECT e.id, e.reads, e.expression, e.computed FROM (
          FROM sys.security_predicates p JOIN sys.security_policies s ON s.object_id = p.object_id \
          WHERE s.is_enabled = 1 \
      ) e (id, reads, expression, computed) ORDER BY 1, 2, 3";
+
+/// What changes rows of another table: which one's key refers to which, and whether it acts on a DELETE and on an UPDATE.
+const KEYS: &str = "SELECT referenced_object_id, parent_object_id, \
+       CASE WHEN delete_referential_action <> 0 THEN 1 ELSE 0 END, \
+       CASE WHEN update_referential_action <> 0 THEN 1 ELSE 0 END \
+     FROM sys.foreign_keys WHERE is_disabled = 0 ORDER BY referenced_object_id, parent_object_id";
 
 const TRIGGERS: &str = "SELECT parent_id, name FROM sys.triggers \
      WHERE parent_class = 1 AND is_disabled = 0 ORDER BY parent_id, name";
@@ -155,6 +162,16 @@ impl Reading {
                 Some(expression) => relation.on_write.push(expression),
                 None => relation.opaque = true,
             }
+        }
+        Some(())
+    }
+
+    fn key(&mut self, row: &OwnRow) -> Option<()> {
+        let refers = self.relations.get(word(row, 1)?)?.0.clone();
+        let acts = (word(row, 2)? == "1", word(row, 3)? == "1");
+        if let Some(relation) = self.of(row) {
+            relation.on_delete.extend(acts.0.then(|| refers.clone()));
+            relation.on_update.extend(acts.1.then_some(refers));
         }
         Some(())
     }
