@@ -5,7 +5,7 @@
 //! | container | partition | document | the gateway may |
 //! |---|---|---|---|
 //! | `events` | `/subject`, the session | one event, named by session and sequence number | create, read |
-//! | `keys` | `/session` | the wrapped key of one session | create, read, delete |
+//! | `keys` | `/session` | the wrapped key of one session | create, read; erasing is for whoever is given that |
 //! | `requests` | `/session` | one request as searches see it | create, read, replace |
 //!
 //! **Append.** Creating a document that is there is a conflict, so of two appends after one head one wins. A batch is created in one
