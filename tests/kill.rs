@@ -135,15 +135,18 @@ async fn whenever_it_is_killed_nothing_runs_unrecorded_or_twice_and_everything_e
     let effects = effects(&database).await;
     let told = told.lock().unwrap();
     compare(&record, &effects, &told);
+    let unknown = record
+        .values()
+        .filter(|request| request.ending == "execution.outcome_unknown")
+        .count();
     eprintln!(
-        "{kills} kills, {} requests, {} effects, {} of them of unknown outcome",
+        "{kills} kills, {} requests, {} effects, {unknown} of them of unknown outcome",
         record.len(),
         effects.len(),
-        record
-            .values()
-            .filter(|request| request.ending == "execution.outcome_unknown")
-            .count(),
     );
+    // What someone has to be told of: an alert looks for it in the log.
+    let log = fs::read_to_string(data.join("log")).unwrap();
+    assert!(unknown == 0 || log.contains("execution.outcome_unknown"));
     assert!(
         kills > 10 && effects.len() > 30,
         "too little happened to mean anything"

@@ -217,6 +217,11 @@ impl<P: Ports> Gateway<P> {
             .iter()
             .filter_map(|event| event.body.request().cloned())
             .collect();
+        let unknown: Vec<_> = events
+            .iter()
+            .filter(|event| matches!(event.body, EventBody::ExecutionOutcomeUnknown(_)))
+            .filter_map(|event| event.body.request().cloned())
+            .collect();
         let batch = Batch {
             session: session.clone(),
             after,
@@ -224,6 +229,10 @@ impl<P: Ports> Gateway<P> {
             key,
         };
         let appended = self.parts.store.append(batch).await?;
+        for request in &unknown {
+            // Only a person can end this; the alert in infra/ looks for these words.
+            tracing::error!(%session, %request, "execution.outcome_unknown");
+        }
         for request in &requests {
             self.waiting.wake(request);
         }
