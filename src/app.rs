@@ -6,12 +6,12 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::Duration,
 };
 
-use axum::{Router, extract::Request};
-use tokio::net::TcpListener;
+use axum::{Router, body::Bytes, extract::Request};
+use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{ServiceExt, service_fn};
 
@@ -21,9 +21,9 @@ use crate::{
         AuthConfigError, Authenticator,
         dev::{DISCOVERY_PATH, DevIssuer, DevIssuerError, JWKS_PATH, LoopbackOnly},
     },
-    bus::InProcess,
+    bus::{Address, BadAddress, Broker, Bus, InProcess, Receiver, Settlement},
     catalog::{Catalog, LoadError, Snapshot, Source, Watcher},
-    config::Config,
+    config::{Config, Secret},
     domain::{
         connection::Access,
         id::Entropy,
@@ -45,6 +45,8 @@ pub use privileges::Finding;
 
 /// How often the timer looks for what is due.
 const RECONCILE_EVERY: Duration = Duration::from_secs(1);
+/// How long a caller waits for the gateway to be ready.
+const START_LIMIT: Duration = Duration::from_secs(10);
 /// How long what was begun may take to end when the gateway stops.
 const STOP_LIMIT: Duration = Duration::from_secs(30);
 
@@ -54,7 +56,7 @@ pub struct Live;
 
 impl Ports for Live {
     type Store = Sqlite;
-    type Bus = InProcess;
+    type Bus = Bus;
     type Targets = LiveTargets;
     type Clock = SystemClock;
 }
@@ -112,6 +114,9 @@ pub enum StartError {
     /// The record cannot be used.
     #[error(transparent)]
     Record(#[from] OpenError),
+    /// The message broker's address cannot be used.
+    #[error("PORTCULLIS_SERVICE_BUS: {0}")]
+    Bus(#[from] BadAddress),
     /// A target cannot be used.
     #[error(transparent)]
     Target(#[from] BadEndpoint),
@@ -123,7 +128,18 @@ pub struct Running {
     address: SocketAddr,
     gateway: Arc<Gateway<Live>>,
     stopping: CancellationToken,
+    /// The listener ended, and not because it was told to.
+    deaf: CancellationToken,
     background: TaskTracker,
+}
+
+/// Why a gateway stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to.
+    Told,
+    /// It could not go on.
+    Itself,
 }
 
 impl Running {
@@ -133,10 +149,14 @@ impl Running {
     }
 
     /// Runs until this process is told to end, then stops.
-    pub async fn until_signal(self) {
-        signal().await;
+    pub async fn until_signal(self) -> Ended {
+        let ended = tokio::select! {
+            () = signal() => Ended::Told,
+            () = self.deaf.cancelled() => Ended::Itself,
+        };
         tracing::info!("stopping: no new requests, waiting for what has begun");
         self.stop().await;
+        ended
     }
 
     /// Takes no new requests, waits for what has begun, closes the record.
@@ -160,7 +180,44 @@ pub async fn serve(config: &Config) -> Result<Running, StartError> {
         return Err(StartError::NoIssuer);
     }
     let auth = Authenticator::new(issuers)?;
-    parts.start(front, auth, Vec::new(), &config.instance)
+    let way = Way::of(config)?;
+    parts.start(front, auth, Vec::new(), &config.instance, way)
+}
+
+/// How approvers are told and heard beside the API, and who says that time has passed.
+struct Way {
+    bus: Bus,
+    /// Fetches their answers, where nobody brings them.
+    receiver: Option<Receiver>,
+    /// The Functions host brings answers, and the time.
+    hosted: bool,
+}
+
+impl Way {
+    fn of(config: &Config) -> Result<Self, BadAddress> {
+        let address = |text: &Secret| Address::parse(text.expose());
+        let broker = config.service_bus.as_ref();
+        Ok(Self {
+            bus: match broker {
+                Some(text) => Bus::Broker(Box::new(Broker::new(address(text)?))),
+                None => Bus::InProcess(InProcess::default()),
+            },
+            receiver: match broker.filter(|_| !config.hosted) {
+                Some(text) => Some(Receiver::new(address(text)?)),
+                None => None,
+            },
+            hosted: config.hosted,
+        })
+    }
+
+    /// Everything in this process.
+    fn inside() -> Self {
+        Self {
+            bus: Bus::InProcess(InProcess::default()),
+            receiver: None,
+            hosted: false,
+        }
+    }
 }
 
 /// Starts the embedded gateway: the same, with an issuer of its own, on loopback.
@@ -175,7 +232,7 @@ pub async fn dev(listen: SocketAddr, data: &Path, policy: &Path) -> Result<Runni
         (DISCOVERY_PATH.to_owned(), issuer.discovery()),
         (JWKS_PATH.to_owned(), issuer.jwks()),
     ];
-    parts.start(front, auth, documents, "dev")
+    parts.start(front, auth, documents, "dev", Way::inside())
 }
 
 /// Asks the servers of the policy at `path` what its read credentials could do beyond reading, and whether they can be
@@ -190,8 +247,9 @@ pub async fn check_credentials(path: &Path) -> Result<Vec<Finding>, StartError> 
 /// The listening port, and what answers on it before and after everything is ready.
 struct Front {
     address: SocketAddr,
-    ready: Arc<OnceLock<Router>>,
+    ready: watch::Sender<Option<Router>>,
     stopping: CancellationToken,
+    deaf: CancellationToken,
     background: TaskTracker,
 }
 
@@ -200,15 +258,27 @@ impl Front {
         let failed = |error| StartError::Listen(listen, error);
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        let ready = Arc::new(OnceLock::<Router>::new());
+        let ready = watch::Sender::new(None::<Router>);
         let (stopping, background) = (CancellationToken::new(), TaskTracker::new());
         let starting = api::starting();
-        let answering = Arc::clone(&ready);
+        let waiting = ready.subscribe();
         let answer = service_fn(move |request: Request| {
-            let router = answering.get().unwrap_or(&starting).clone();
-            router.oneshot(request)
+            let (mut waiting, starting) = (waiting.clone(), starting.clone());
+            async move {
+                // Whoever asks how it is gets an answer at once. Others wait: the Functions host would deliver a message
+                // that is sent away again at once, ten times, and then give it up.
+                let patience = match request.uri().path() {
+                    "/" | "/healthz" => Duration::ZERO,
+                    _ => START_LIMIT,
+                };
+                let ready = waiting.wait_for(Option::is_some);
+                let ready = tokio::time::timeout(patience, ready).await;
+                let router = ready.ok().and_then(|ready| ready.ok()?.clone());
+                router.unwrap_or(starting).oneshot(request).await
+            }
         });
-        let stop = stopping.clone().cancelled_owned();
+        let deaf = CancellationToken::new();
+        let (stop, ended) = (stopping.clone(), deaf.clone());
         background.spawn(async move {
             let front = Router::new().fallback_service(answer);
             let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
@@ -216,16 +286,18 @@ impl Front {
                 let _ = stream.set_nodelay(true);
             });
             let served = axum::serve(listener, front)
-                .with_graceful_shutdown(stop)
+                .with_graceful_shutdown(stop.clone().cancelled_owned())
                 .await;
-            if let Err(error) = served {
-                tracing::error!(%error, "the listener ended");
+            if !stop.is_cancelled() {
+                tracing::error!(?served, "the listener ended");
+                ended.cancel();
             }
         });
         Ok(Self {
             address,
             ready,
             stopping,
+            deaf,
             background,
         })
     }
@@ -274,6 +346,7 @@ impl Assembly {
         auth: Authenticator,
         documents: Vec<(String, serde_json::Value)>,
         instance: &str,
+        way: Way,
     ) -> Result<Running, StartError> {
         let Self {
             catalog,
@@ -286,13 +359,19 @@ impl Assembly {
             address,
             ready,
             stopping,
+            deaf,
             background,
         } = front;
+        let Way {
+            bus,
+            receiver,
+            hosted,
+        } = way;
         let auth = Arc::new(auth);
         let current = Arc::clone(&catalog);
         let gateway = Gateway::new(Parts {
             store,
-            bus: InProcess::default(),
+            bus,
             targets,
             clock: SystemClock,
             policy: Arc::new(move || Arc::clone(&current.snapshot().policy)),
@@ -301,25 +380,45 @@ impl Assembly {
             source: "portcullis".into(),
             instance: instance.into(),
         });
-        background.spawn(Arc::clone(&gateway).keep_reconciling(RECONCILE_EVERY));
         background.spawn(Watcher::new(Arc::clone(&catalog)).run(stopping.clone()));
         let changes = follow_policy(catalog, Arc::clone(&auth), Arc::clone(&gateway));
         let stop = stopping.clone();
         background.spawn(async move { stop.run_until_cancelled(changes).await });
-        let api = Api {
+        let api = Arc::new(Api {
             gateway: Arc::clone(&gateway),
             auth,
             documents,
-        };
+        });
+        let mut router = api::router(Arc::clone(&api));
+        if hosted {
+            router = router.merge(api::triggers(Arc::clone(&api)));
+        } else {
+            background.spawn(Arc::clone(&gateway).keep_reconciling(RECONCILE_EVERY));
+        }
+        if let Some(receiver) = receiver {
+            background.spawn(receiver.run(
+                move |message| settled(Arc::clone(&api), message),
+                stopping.clone(),
+            ));
+        }
         // Set once: this is the only place that does.
-        let _ = ready.set(api::router(Arc::new(api)));
+        ready.send_replace(Some(router));
         tracing::info!(%address, "listening");
         Ok(Running {
             address,
             gateway,
             stopping,
+            deaf,
             background,
         })
+    }
+}
+
+/// What becomes of an answer that a receiver fetched.
+async fn settled(api: Arc<Api<Live>>, message: Bytes) -> Settlement {
+    match api.take_decision(&message).await {
+        Ok(_) => Settlement::Complete,
+        Err(error) => Settlement::Abandon(error.to_string()),
     }
 }
 

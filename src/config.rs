@@ -1,6 +1,7 @@
 //! Environment to [`Config`], parsed once. Every error names the setting and how to mend it.
 
 use std::{
+    fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::PathBuf,
 };
@@ -16,6 +17,9 @@ pub const HANDLER_PORT: &str = "FUNCTIONS_CUSTOMHANDLER_PORT";
 /// The name of this process among others.
 pub const INSTANCE: &str = "PORTCULLIS_INSTANCE";
 
+/// The message broker that approvers are told by.
+pub const SERVICE_BUS: &str = "PORTCULLIS_SERVICE_BUS";
+
 /// Where `serve` listens when nothing says otherwise.
 const DEFAULT_PORT: u16 = 7171;
 
@@ -30,6 +34,27 @@ pub struct Config {
     pub listen: SocketAddr,
     /// The name of this process among others.
     pub instance: String,
+    /// Whether the Functions host runs this process, and brings messages and the time.
+    pub hosted: bool,
+    /// The message broker's address, which may hold a password; `None`: approvers list what is pending.
+    pub service_bus: Option<Secret>,
+}
+
+/// A setting that is not shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// What it is.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
 }
 
 /// A setting that is missing or wrong.
@@ -64,6 +89,8 @@ impl Config {
             "/var/lib/portcullis",
         )?;
         let instance = get(INSTANCE).unwrap_or_else(|| format!("pid-{}", std::process::id()));
+        let hosted = get(HANDLER_PORT).is_some();
+        let service_bus = get(SERVICE_BUS).filter(|address| !address.trim().is_empty());
         let listen = match (get(HANDLER_PORT), get(LISTEN)) {
             (Some(port), _) => {
                 let port = port.parse().map_err(|_| BadConfig {
@@ -86,6 +113,8 @@ impl Config {
             data: data.into(),
             listen,
             instance,
+            hosted,
+            service_bus: service_bus.map(Secret),
         })
     }
 }

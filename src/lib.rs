@@ -17,10 +17,11 @@
 //! | [`auth`] | a bearer token becomes a principal, or a reason why not | policy's rules |
 //! | [`catalog`] | the policy in force, its secrets resolved, replaced while running | what a policy means |
 //! | [`store`] | append after an expected head, durably; search | policy, targets |
-//! | [`bus`] | telling approvers | the store |
+//! | [`bus`] | telling approvers, and hearing from them | the store |
 //! | [`targets`] | run one permitted operation, stream back what comes | deciding, hiding |
 //! | [`api`] | routes, bodies, problem+json, the OpenAPI document | drivers |
 //! | [`cli`] | arguments in, exit codes out | everything a room already does |
+//! | [`identity`] | who this process is to Azure: its access tokens | what they are for |
 //! | [`app`] | names each port and its implementation together | nothing else does |
 
 pub mod api;
@@ -32,6 +33,7 @@ pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod gateway;
+pub mod identity;
 pub mod store;
 pub mod targets;
 pub mod telemetry;

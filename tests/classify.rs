@@ -5,6 +5,7 @@
     reason = "a helper that cannot help fails its test"
 )]
 
+mod commands;
 mod views;
 
 use std::{
@@ -69,6 +70,67 @@ fn a_plain_read_is_a_read_however_unusual_its_syntax() {
         })
         .collect();
     assert_eq!(alarms, Vec::<String>::new());
+}
+
+#[test]
+fn what_shows_statements_or_statistics_names_the_relation_that_masking_knows() {
+    for (dialect, statement, relation) in [
+        (
+            Dialect::Mysql,
+            "SHOW FULL PROCESSLIST",
+            "information_schema.processlist",
+        ),
+        (
+            Dialect::Mysql,
+            "SHOW WARNINGS",
+            "information_schema.processlist",
+        ),
+        (
+            Dialect::Mysql,
+            "SHOW BINLOG EVENTS IN 'x'",
+            "information_schema.processlist",
+        ),
+        (
+            Dialect::Mysql,
+            "SHOW ENGINE INNODB STATUS",
+            "information_schema.processlist",
+        ),
+        (
+            Dialect::Mysql,
+            "EXPLAIN FORMAT=JSON FOR CONNECTION 5",
+            "information_schema.processlist",
+        ),
+        (
+            Dialect::Mssql,
+            "SELECT text FROM sys.fn_get_sql(0x00)",
+            "sys.dm_exec_sql_text",
+        ),
+        (
+            Dialect::Mssql,
+            "READTEXT dbo.customers.notes @p 0 9",
+            "dbo.customers",
+        ),
+    ] {
+        let facts = classify(dialect, statement);
+        assert_eq!(facts.class, Effect::Read, "{statement}: {}", facts.why);
+        assert!(facts.object_names().contains(relation), "{statement}");
+    }
+}
+
+#[test]
+fn which_table_a_name_means_by_collation_alone_is_not_known() {
+    for statement in [
+        "SELECT email FROM [\u{ff43}ustomers]",
+        "SELECT email FROM c\u{fc}stomers",
+        "SELECT email FROM [cust\u{1}omers]",
+    ] {
+        assert!(
+            classify(Dialect::Mssql, statement).runs_unjudged,
+            "{statement}"
+        );
+    }
+    let padded = classify(Dialect::Mssql, "SELECT * FROM [Customers  ]");
+    assert!(padded.object_names().contains("customers"));
 }
 
 #[test]
@@ -573,15 +635,10 @@ fn the_command_answers_every_line_in_order_and_goes_on_after_a_bad_one() {
         (&json!("two"), &json!("destructive"))
     );
     assert_eq!(answers[3]["line"], 5);
-    assert_eq!(answers[4]["class"], "unknown");
-    assert!(
-        answers[4]["why"]
-            .as_str()
-            .is_some_and(|why| why.starts_with("commands are not judged: "))
-    );
+    assert_eq!(answers[4]["class"], "destructive");
     assert_eq!(
         (&answers[5]["id"], &answers[5]["class"]),
-        (&json!(5), &json!("unknown"))
+        (&json!(5), &json!("read"))
     );
     assert_eq!(answers[6]["class"], "read");
     assert_eq!(answers.len(), 7);

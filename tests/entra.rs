@@ -1,24 +1,14 @@
 //! Entra tokens in place of passwords: `serve` with a stand-in for the identity endpoint of Azure App Service, and a real
 //! PostgreSQL whose roles have the token for a password.
 
-use std::{
-    collections::HashMap,
-    fs,
-    sync::{Arc, Mutex},
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{fs, sync::Mutex, time::Duration};
 
-use axum::{
-    Json, Router,
-    extract::{Query, State},
-    http::HeaderMap,
-    routing::get,
-};
 use reqwest::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::{
+    identity::{self, CLIENT, Identity, Shared},
     oidc::{AUDIENCE, Provider},
     postgres::{self, Database, server},
     serving::{Answer, Caller, Serving, agent},
@@ -30,43 +20,6 @@ connections:
   crm: { kind: postgres, read: { url: "URL", token: entra }, allow: { app_roles: [Agent] } }
 rules: [{ name: reads, when: { effect: read }, then: allow }]
 "#;
-
-const HEADER: &str = "only this app knows it";
-
-/// What the identity endpoint gives, and what it was asked.
-#[derive(Default)]
-struct Identity {
-    token: String,
-    /// How long a token is good for, in seconds.
-    lives: u64,
-    down: bool,
-    asked: Vec<HashMap<String, String>>,
-}
-
-type Shared = Arc<Mutex<Identity>>;
-
-async fn give(
-    State(identity): State<Shared>,
-    headers: HeaderMap,
-    Query(query): Query<HashMap<String, String>>,
-) -> Result<Json<Value>, StatusCode> {
-    let mut identity = identity.lock().unwrap();
-    if headers["x-identity-header"] != HEADER {
-        return Err(StatusCode::UNAUTHORIZED);
-    }
-    if identity.down {
-        return Err(StatusCode::BAD_REQUEST);
-    }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let expires = now.as_secs() + identity.lives;
-    identity.asked.push(query.clone());
-    Ok(Json(json!({
-        "access_token": identity.token,
-        "expires_on": expires.to_string(),
-        "resource": query["resource"],
-        "token_type": "Bearer",
-    })))
-}
 
 struct Passwordless {
     identity: Shared,
@@ -90,12 +43,7 @@ impl Passwordless {
         };
         let identity = Shared::new(Mutex::new(identity));
         wants(&database, token).await;
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = format!("http://{}/msi/token", listener.local_addr().unwrap());
-        let routes = Router::new()
-            .route("/msi/token", get(give))
-            .with_state(identity.clone());
-        tokio::spawn(async move { axum::serve(listener, routes).await });
+        let endpoint = identity::serve(&identity).await;
         let provider = Provider::shared();
         let url = format!(
             "postgres://{}@localhost:{}/{}?sslrootcert={}",
@@ -111,17 +59,8 @@ impl Passwordless {
         let folder = tempfile::tempdir().unwrap();
         let policy = folder.path().join("policy.yaml");
         fs::write(&policy, text).unwrap();
-        let serving = Serving::start_in(
-            &policy,
-            &folder.path().join("data"),
-            &database,
-            &[
-                ("IDENTITY_ENDPOINT", &endpoint),
-                ("IDENTITY_HEADER", HEADER),
-                ("AZURE_CLIENT_ID", "11111111-2222-3333-4444-555555555555"),
-            ],
-        )
-        .await;
+        let (policy, data) = (&policy, &folder.path().join("data"));
+        let serving = Serving::start_in(policy, data, &identity::environment(&endpoint)).await;
         Self {
             identity,
             database,
@@ -182,10 +121,7 @@ async fn a_connection_logs_in_with_one_token_of_its_identity_for_its_service() {
         asked[0]["resource"],
         "https://ossrdbms-aad.database.windows.net"
     );
-    assert_eq!(
-        asked[0]["client_id"],
-        "11111111-2222-3333-4444-555555555555"
-    );
+    assert_eq!(asked[0]["client_id"], CLIENT);
 }
 
 #[tokio::test(flavor = "multi_thread")]

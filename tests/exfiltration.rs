@@ -1,11 +1,11 @@
 //! Ways to get at masked values, and that none leads there.
 //!
-//! `postgres.sql` beside this file is a list of attempts: blocks with a title, a request a line, in one database and one
-//! session. Everything that must be approved is approved, by someone who looks at nothing; conditions on masked
-//! columns are allowed. What comes back, the approver's view, the export, the log and the record's file are searched
-//! for the values: as they are, in pieces put together again, backwards, and in the usual encodings. The same list
-//! against the bare database shows that the search would find them. `postgres_honest.sql` is what people ask of the
-//! same tables; it comes back as the database gave it.
+//! `postgres.sql` and `mariadb.sql` beside this file are lists of attempts: blocks with a title, a request a line, in one
+//! database and one session. Everything that must be approved is approved, by someone who looks at nothing; conditions on
+//! masked columns are allowed. What comes back, the approver's view, the export, the log and the record's file are searched
+//! for the values: as they are, in pieces put together again, backwards, and in the usual encodings. The same lists
+//! against the bare database show that the search would find them. `…_honest.sql` is what people ask of the same
+//! tables; it comes back as the database gave it.
 
 use std::fs;
 
@@ -16,11 +16,12 @@ use portcullis::domain::{
 };
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use tokio_postgres::SimpleQueryMessage;
+use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
 use crate::support::{
+    mariadb,
     oidc::{AUDIENCE, Provider},
-    postgres::{self, Database},
+    postgres,
     serving::{Answer, Caller, Serving, agent, person},
 };
 
@@ -136,9 +137,100 @@ fn attempts(list: &'static str) -> Vec<(&'static str, Vec<&'static str>)> {
         .collect()
 }
 
-/// The gateway, its database, an agent, and someone who approves everything.
+/// What is tried on one kind of server.
+struct Siege {
+    kind: &'static str,
+    data: &'static str,
+    attempts: &'static str,
+    honest: &'static str,
+}
+
+const POSTGRES: Siege = Siege {
+    kind: "postgres",
+    data: include_str!("exfiltration/postgres_data.sql"),
+    attempts: include_str!("exfiltration/postgres.sql"),
+    honest: include_str!("exfiltration/postgres_honest.sql"),
+};
+
+const MARIADB: Siege = Siege {
+    kind: "mysql",
+    data: include_str!("exfiltration/mariadb_data.sql"),
+    attempts: include_str!("exfiltration/mariadb.sql"),
+    honest: include_str!("exfiltration/mariadb_honest.sql"),
+};
+
+/// A database with the data in it, asked without the gateway by the one who may do everything with it.
+enum Bare {
+    Postgres(postgres::Database, tokio_postgres::Client),
+    Mariadb(mariadb::Database),
+}
+
+impl Bare {
+    async fn new(siege: &Siege) -> Self {
+        match siege.kind {
+            "postgres" => {
+                let database = postgres::database().await;
+                database.prepare(siege.data).await;
+                let owner = database.owner().await;
+                Self::Postgres(database, owner)
+            }
+            _ => {
+                let database = mariadb::database();
+                database.prepare(siege.data);
+                // So that the gateway sees its functions, and reads may call them.
+                database.admin(&format!(
+                    "GRANT EXECUTE ON {}.* TO {}",
+                    database.name, database.reader
+                ));
+                Self::Mariadb(database)
+            }
+        }
+    }
+
+    fn urls(&self) -> (String, String) {
+        match self {
+            Self::Postgres(database, _) => (database.read_url(), database.write_url()),
+            Self::Mariadb(database) => (database.read_url(), database.write_url()),
+        }
+    }
+
+    /// The rows of a query, as the server's own text.
+    async fn rows(&self, sql: &str) -> Vec<Vec<Option<String>>> {
+        match self {
+            Self::Postgres(_, client) => {
+                let messages = client.simple_query(sql).await.unwrap();
+                let rows = messages.iter().filter_map(|message| match message {
+                    SimpleQueryMessage::Row(row) => Some(row),
+                    _ => None,
+                });
+                let cells = |index, row: &SimpleQueryRow| row.get(index).map(str::to_owned);
+                rows.map(|row| (0..row.len()).map(|index| cells(index, row)).collect())
+                    .collect()
+            }
+            Self::Mariadb(database) => database.rows(sql),
+        }
+    }
+
+    /// Everything the server has to say about a statement, which is rolled back where it can be.
+    async fn tells(&self, sql: &str) -> String {
+        match self {
+            Self::Postgres(_, client) => {
+                client.batch_execute("BEGIN").await.unwrap();
+                let told = match client.simple_query(sql).await {
+                    Ok(messages) => told_by(&messages),
+                    Err(error) => format!("{:?}", error.as_db_error()),
+                };
+                client.batch_execute("ROLLBACK").await.unwrap();
+                told
+            }
+            Self::Mariadb(database) => database.tells(sql),
+        }
+    }
+}
+
+/// The gateway before its database, an agent, and someone who approves everything.
 struct Besieged {
-    database: Database,
+    bare: Bare,
     folder: tempfile::TempDir,
     agent: Caller,
     dana: Caller,
@@ -147,20 +239,21 @@ struct Besieged {
 }
 
 impl Besieged {
-    async fn new(kind: &str, data: &str) -> Self {
-        let database = postgres::database().await;
-        database.prepare(data).await;
+    async fn new(siege: &Siege) -> Self {
+        let bare = Bare::new(siege).await;
         let provider = Provider::shared();
         let folder = tempfile::tempdir().unwrap();
         let policy = folder.path().join("policy.yaml");
         let text = POLICY
             .replace("ISSUER", provider.issuer())
             .replace("AUDIENCE", AUDIENCE)
-            .replace("KIND", kind);
+            .replace("KIND", siege.kind);
         fs::write(&policy, text).unwrap();
-        let serving = Serving::start(&policy, &folder.path().join("data"), &database).await;
+        let (read, write) = bare.urls();
+        let urls = [("CRM_READ_URL", &*read), ("CRM_WRITE_URL", &*write)];
+        let serving = Serving::start_in(&policy, &folder.path().join("data"), &urls).await;
         Self {
-            database,
+            bare,
             agent: serving.caller(&agent(provider).await),
             dana: serving.caller(&person(provider, "dana", &["db-admins"]).await),
             session: None,
@@ -217,11 +310,19 @@ impl Besieged {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_way_to_a_masked_value_of_postgres_leads_there() {
-    let data = include_str!("exfiltration/postgres_data.sql");
-    let mut besieged = Besieged::new("postgres", data).await;
+    no_way_leads_there(&POSTGRES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_way_to_a_masked_value_of_mariadb_leads_there() {
+    no_way_leads_there(&MARIADB).await;
+}
+
+async fn no_way_leads_there(siege: &Siege) {
+    let mut besieged = Besieged::new(siege).await;
     let mut leaks = Vec::new();
     let (mut requests, mut answered) = (0, 0);
-    for (title, statements) in attempts(include_str!("exfiltration/postgres.sql")) {
+    for (title, statements) in attempts(siege.attempts) {
         let mut put_together = String::new();
         for sql in statements {
             let (answer, told) = besieged.ask(sql).await;
@@ -253,28 +354,25 @@ async fn no_way_to_a_masked_value_of_postgres_leads_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_ways_lead_there_in_the_bare_database() {
-    let database = postgres::database().await;
-    database
-        .prepare(include_str!("exfiltration/postgres_data.sql"))
-        .await;
-    let client = database.owner().await;
+async fn the_same_ways_lead_there_in_the_bare_postgres() {
+    // COPY would need another client, and these would end the transaction each attempt is taken back with.
+    ways_lead_there(&POSTGRES, &["COPY", "BEGIN", "SELECT 1;"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_ways_lead_there_in_the_bare_mariadb() {
+    ways_lead_there(&MARIADB, &[]).await;
+}
+
+async fn ways_lead_there(siege: &Siege, left_out: &[&str]) {
+    let bare = Bare::new(siege).await;
     let mut lead_there = 0;
-    for (_, statements) in attempts(include_str!("exfiltration/postgres.sql")) {
-        // COPY would need another client, and these would end the transaction each attempt is taken back with.
-        let alone = |sql: &&&str| {
-            !["COPY", "BEGIN", "SELECT 1;"]
-                .iter()
-                .any(|word| sql.starts_with(word))
-        };
-        for sql in statements.iter().filter(alone) {
-            client.batch_execute("BEGIN").await.unwrap();
-            let told = match client.simple_query(sql).await {
-                Ok(messages) => told_by(&messages),
-                Err(error) => format!("{:?}", error.as_db_error()),
-            };
-            client.batch_execute("ROLLBACK").await.unwrap();
-            lead_there += usize::from(revealed(&told).is_some());
+    for (_, statements) in attempts(siege.attempts) {
+        for sql in statements {
+            let is_left_out = left_out.iter().any(|word| sql.starts_with(word));
+            if !is_left_out && revealed(&bare.tells(sql).await).is_some() {
+                lead_there += 1;
+            }
         }
     }
     assert!(
@@ -297,25 +395,21 @@ fn told_by(messages: &[SimpleQueryMessage]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn honest_questions_about_the_same_tables_come_back_untouched() {
-    let data = include_str!("exfiltration/postgres_data.sql");
-    let mut besieged = Besieged::new("postgres", data).await;
-    let client = besieged.database.owner().await;
+async fn honest_questions_about_the_same_tables_of_postgres_come_back_untouched() {
+    honest_questions_come_back_untouched(&POSTGRES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn honest_questions_about_the_same_tables_of_mariadb_come_back_untouched() {
+    honest_questions_come_back_untouched(&MARIADB).await;
+}
+
+async fn honest_questions_come_back_untouched(siege: &Siege) {
+    let mut besieged = Besieged::new(siege).await;
     let mut wrong = Vec::new();
-    let questions: Vec<&str> = include_str!("exfiltration/postgres_honest.sql")
-        .lines()
-        .collect();
+    let questions: Vec<&str> = siege.honest.lines().collect();
     for sql in &questions {
-        let messages = client.simple_query(sql).await.unwrap();
-        let expected: Vec<Vec<Option<&str>>> = messages
-            .iter()
-            .filter_map(|message| match message {
-                SimpleQueryMessage::Row(row) => {
-                    Some((0..row.len()).map(|index| row.get(index)).collect())
-                }
-                _ => None,
-            })
-            .collect();
+        let expected = besieged.bare.rows(sql).await;
         let (answer, _) = besieged.ask(sql).await;
         let rows = answer.body["result"]["rows"]
             .as_array()
@@ -328,7 +422,7 @@ async fn honest_questions_about_the_same_tables_come_back_untouched() {
                     && row
                         .iter()
                         .zip(expected)
-                        .all(|(cell, text)| says(cell, *text))
+                        .all(|(cell, text)| says(cell, text.as_deref()))
             });
         if answer.body["status"] != "succeeded" || !same {
             wrong.push(format!("{sql}\n    {}\n    {expected:?}", answer.body));
@@ -348,7 +442,8 @@ async fn honest_questions_about_the_same_tables_come_back_untouched() {
 fn says(cell: &Value, text: Option<&str>) -> bool {
     match (cell, text) {
         (Value::Null, None) => true,
-        (Value::String(cell), Some(text)) => cell == text,
+        // MySQL's times come with the `T` of ISO 8601.
+        (Value::String(cell), Some(text)) => cell == text || *cell == text.replacen(' ', "T", 1),
         (Value::Bool(cell), Some(text)) => text == if *cell { "t" } else { "f" },
         (Value::Number(cell), Some(text)) => cell.as_f64() == text.parse().ok(),
         (cell, Some(text)) => serde_json::from_str::<Value>(text).is_ok_and(|text| text == *cell),

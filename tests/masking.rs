@@ -2,8 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::collections::BTreeSet;
+mod kinds;
+mod laws;
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use laws::mask_pieces;
 use proptest::prelude::*;
 
 use portcullis::domain::{
@@ -13,7 +17,7 @@ use portcullis::domain::{
     },
     masking::{
         Cell, ColumnRule, DetectorSet, How, InPredicates, MaskedCounts, MaskedRows, Masking,
-        MaskingError, MaskingRules, Pattern, ServerColumn, ServerOrigin, TextFinding,
+        MaskingError, MaskingRules, Pattern, ServerColumn, ServerOrigin,
     },
 };
 
@@ -494,6 +498,53 @@ fn a_policy_pattern_masks_its_matches_and_is_counted_by_name() {
 }
 
 #[test]
+fn a_policy_pattern_over_several_pieces_of_a_stream_is_masked_in_each_of_them() {
+    let masking = |as_: How| {
+        let pattern = Pattern {
+            name: "more".into(),
+            regex: "pass.*".into(),
+            as_,
+        };
+        let rules = MaskingRules {
+            patterns: vec![pattern],
+            ..MaskingRules::default()
+        };
+        Masking::compile(rules).unwrap()
+    };
+    let event = |content: &str| {
+        let event = serde_json::json!({"choices": [{"index": 0, "delta": {"content": content}}]});
+        format!("data: {event}\n\n")
+    };
+    let key =
+        "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\n-----END PRIVATE KEY-----\n";
+    let pieces = ["ld, password: Tul", "ld, password: Tül"];
+    let text = format!("{}{key}{}", event(pieces[0]), event(pieces[1]));
+    // Each piece has its part of the one mask, so that everything else stays in its place.
+    let hidden_key = key.replace("MIIEvQIBADANBgkqhkiG9w0BAQ", &"_".repeat(26));
+    for (shown, end) in [(0, "***"), (3, "Tül")] {
+        let parts = [format!("ld, {}", "*".repeat(13)), "*".repeat(14) + end];
+        assert_eq!(
+            mask(&masking(How::KeepLast(shown)), &text),
+            format!("{}{hidden_key}{}", event(&parts[0]), event(&parts[1]))
+        );
+    }
+    // Words are words for built-in detectors alone.
+    let words = format!("{}{}", event("it will pass the"), event(" old gate"));
+    let parts = ["it will ********", &"*".repeat(9)];
+    assert_eq!(
+        mask(&masking(How::KeepLast(0)), &words),
+        format!("{}{}", event(parts[0]), event(parts[1]))
+    );
+    // A mask of another length stands where the match begins.
+    let masked = mask(&masking(How::Hash), &text);
+    assert!(masked.ends_with(&event("")), "{masked}");
+    assert!(
+        !masked.contains("pass") && !masked.contains("Tul"),
+        "{masked}"
+    );
+}
+
+#[test]
 fn rules_that_cannot_work_are_refused_by_name() {
     let pattern = |name: &str, regex: &str| MaskingRules {
         patterns: vec![Pattern {
@@ -714,19 +765,6 @@ const FILLER: &[&str] = &[
     "no newline at the end ann@contoso.com",
 ];
 
-fn mask_pieces<'a>(
-    masking: &Masking,
-    pieces: impl IntoIterator<Item = &'a [u8]>,
-) -> (Vec<u8>, Vec<TextFinding>) {
-    let (mut out, mut findings) = (Vec::new(), Vec::new());
-    let mut stream = masking.stream();
-    for piece in pieces {
-        stream.push(piece, &mut out, &mut findings);
-    }
-    stream.finish(&mut out, &mut findings);
-    (out, findings)
-}
-
 fn mask(masking: &Masking, text: &str) -> String {
     String::from_utf8(mask_pieces(masking, [text.as_bytes()]).0).unwrap()
 }
@@ -809,25 +847,98 @@ proptest! {
     }
 }
 
+/// What the fuzzer holds against everything, held on every run against documents of every kind, whole and damaged.
+#[test]
+fn the_laws_hold_for_documents_cut_mixed_and_damaged() {
+    let masking = Masking::default();
+    let mut inventor = kinds::Inventor::new(7);
+    let mut documents: Vec<Vec<u8>> = Vec::new();
+    for (_, template) in kinds::KINDS {
+        documents.push(kinds::dirty(template, 3).0.into_bytes());
+    }
+    for _ in 0..400 {
+        let mut text = documents[inventor.below(documents.len())].clone();
+        match inventor.below(4) {
+            // The end of another one after a part of this.
+            0 => {
+                text.truncate(inventor.below(text.len()));
+                let other = &documents[inventor.below(documents.len())];
+                text.extend_from_slice(&other[inventor.below(other.len())..]);
+            }
+            1 => {
+                for _ in 0..8 {
+                    let at = inventor.below(text.len());
+                    text[at] = inventor.one(b"\"'\\ \n=:,|<>@%{}[]()-_.\0\xff7a");
+                }
+            }
+            2 => {
+                let event = serde_json::json!({"choices": [{"index": 0, "delta": {"content": String::from_utf8_lossy(&text)}}]});
+                text = format!("data: {event}\n\n").into_bytes();
+            }
+            _ => {
+                let from = inventor.below(text.len());
+                text = text[from..].repeat(2);
+            }
+        }
+        let cuts = [1, 0, inventor.below(200) as u8, 40];
+        laws::hold(&masking, &text, &cuts);
+    }
+}
+
+/// Kinds of document no detector was written for, each with places for secrets.
+#[test]
+fn every_kind_of_document_loses_its_secrets_and_keeps_the_rest() {
+    let masking = Masking::default();
+    let mut by_type: BTreeMap<String, (u32, u32)> = BTreeMap::new();
+    let (mut leaks, mut touched, mut documents) = (Vec::new(), Vec::new(), 0);
+    for (kind, template) in kinds::KINDS {
+        for seed in 1..=8 {
+            let (text, planted) = kinds::dirty(template, seed);
+            let masked = mask(&masking, &text);
+            assert_eq!(mask(&masking, &masked), masked, "{kind} is masked again");
+            assert_eq!(masked.lines().count(), text.lines().count(), "{kind}");
+            if serde_json::from_str::<serde_json::Value>(&text).is_ok() {
+                let json = serde_json::from_str::<serde_json::Value>(&masked);
+                assert!(json.is_ok(), "{kind} is no JSON any more: {masked}");
+            }
+            for secret in planted {
+                let (found, all) = by_type.entry(secret.of.clone()).or_default();
+                *all += 1;
+                if kinds::survives(&secret, &masked, template) {
+                    leaks.push(format!("{} in {kind}: {masked}", secret.of));
+                } else {
+                    *found += 1;
+                }
+            }
+            let text = kinds::clean(template, seed);
+            documents += 1;
+            if mask(&masking, &text) != text {
+                touched.push(format!("{kind}: {}", mask(&masking, &text)));
+            }
+        }
+    }
+    let reach = |personal: bool| {
+        let of = by_type
+            .iter()
+            .filter(|(of, _)| kinds::is_personal(of) == personal);
+        let (found, all) = of.fold((0, 0), |(found, all), (_, of)| (found + of.0, all + of.1));
+        f64::from(found) / f64::from(all)
+    };
+    assert!(reach(false) >= 0.99 && reach(true) >= 0.99, "{leaks:#?}");
+    for (of, (found, all)) in &by_type {
+        assert!(
+            f64::from(*found) / f64::from(*all) >= 0.9,
+            "{of}: {leaks:#?}"
+        );
+    }
+    assert!(touched.len() * 200 <= documents, "{touched:#?}");
+}
+
 #[test]
 fn json_keeps_its_shape() {
     let text = r#"{"rows":[{"id":1,"card_number":4012888888881881,"password":"a\"b\\c9!","note":"x\nAKIA","email":"ann@contoso.com","nested":"{\"api_key\":\"k9Qz7Lm2Xw4Rt8Vb\"}","iban":null,"pin":1234}]}"#;
     let masked = mask(&Masking::default(), text);
-    let kinds = |text: &str| {
-        fn shape(value: &serde_json::Value) -> String {
-            match value {
-                serde_json::Value::Object(map) => map
-                    .iter()
-                    .map(|(key, value)| format!("{key}:{},", shape(value)))
-                    .collect(),
-                serde_json::Value::Array(values) => values.iter().map(shape).collect(),
-                serde_json::Value::String(_) => "s".into(),
-                serde_json::Value::Number(_) => "n".into(),
-                other => other.to_string(),
-            }
-        }
-        shape(&serde_json::from_str(text).unwrap())
-    };
+    let kinds = |text: &str| laws::shape(&serde_json::from_str::<serde_json::Value>(text).unwrap());
     assert_eq!(kinds(&masked), kinds(text));
     for secret in ["8888", "c9!", "ann@", "k9Qz", "1234"] {
         assert!(!masked.contains(secret), "{secret} in {masked}");
@@ -1012,7 +1123,7 @@ fn no_text_makes_masking_hang() {
     }
 }
 
-fn portcullis_mask(arguments: &[&str], input: &str) -> (String, i32) {
+fn portcullis_mask(arguments: &[&str], input: impl AsRef<[u8]>) -> (String, i32) {
     use std::io::Write as _;
     let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_portcullis"))
         .arg("mask")
@@ -1026,7 +1137,7 @@ fn portcullis_mask(arguments: &[&str], input: &str) -> (String, i32) {
         .stdin
         .take()
         .unwrap()
-        .write_all(input.as_bytes())
+        .write_all(input.as_ref())
         .unwrap();
     let output = child.wait_with_output().unwrap();
     (
@@ -1051,6 +1162,22 @@ fn the_command_masks_json_lines_and_goes_on_after_a_bad_one() {
     assert_eq!(lines[2]["masked"], "password=________");
     assert_eq!(lines[3]["line"], 4);
     assert_eq!(code, 1);
+}
+
+#[test]
+fn the_command_unpacks_what_is_compressed_and_refuses_what_it_cannot_read() {
+    use std::io::Write as _;
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packed.write_all(b"a\npassword: hunter2x\n").unwrap();
+    let packed = packed.finish().unwrap();
+    assert_eq!(
+        portcullis_mask(&["--text"], &packed),
+        ("a\npassword: ________\n".into(), 0)
+    );
+    assert_eq!(
+        portcullis_mask(&["--text"], b"\x28\xb5\x2f\xfd\x04\x00password: hunter2x\n"),
+        (String::new(), 1)
+    );
 }
 
 #[test]

@@ -270,7 +270,7 @@ approvers:
 connections:
   CRM: { kind: postgres, read: { url: "postgres://h/d" }, allow: { groups: [a] } }
   kind: { kind: postgre, read: { url: "postgres://h/d" }, allow: { groups: [a] } }
-  mysql: { kind: mysql, read: { url: "mysql://h/d" }, allow: { groups: [a] } }
+  command: { kind: command, read: { url: "sh://h/d" }, allow: { groups: [a] } }
   http: { kind: http, read: { url: "https://h/" }, allow: { groups: [a] } }
   missing: { kind: postgres }
   nobody: { kind: sqlite, read: { url: "sqlite:a.db" }, allow: {} }
@@ -536,7 +536,7 @@ fn the_schema_takes_the_example_and_no_unknown_key() {
         |value: &mut Value| value["rules"][0]["when"]["efect"] = "read".into(),
         |value: &mut Value| value["rules"][0]["when"]["effect"] = "reed".into(),
         |value: &mut Value| value["rules"][0]["then"] = "alow".into(),
-        |value: &mut Value| value["connections"]["crm"]["kind"] = "mysql".into(),
+        |value: &mut Value| value["connections"]["crm"]["kind"] = "command".into(),
         |value: &mut Value| value["connections"]["crm"]["allow"] = Value::Null,
         |value: &mut Value| value["approvers"]["dba"]["count"] = 0.into(),
         |value: &mut Value| value["masking"]["columns"][0]["as"] = "hide".into(),

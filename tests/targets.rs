@@ -1,4 +1,5 @@
-//! What runs at a target: real PostgreSQL servers and SQLite files, looked at from outside and by other clients.
+//! What runs at a target: real PostgreSQL servers and SQLite files, looked at from outside and by other clients; and SQL
+//! Server, for which a peer written from the protocol's specification stands in where none is named.
 
 use std::{ops::ControlFlow, time::Duration};
 
@@ -14,13 +15,17 @@ use portcullis::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::support::postgres::Database;
+use crate::support::{mariadb, postgres::Database};
 
 mod catalog;
 mod effects;
 mod endings;
 mod limits;
 mod losses;
+mod mssql;
+mod mssql_catalog;
+mod mssql_wire;
+mod mysql;
 mod origins;
 mod overreach;
 mod reads;
@@ -140,6 +145,17 @@ impl Target {
     fn postgres_unguarded(database: &Database) -> Self {
         let admin = database.admin_url();
         Self::of(ConnectionKind::Postgres, &admin, &admin)
+    }
+
+    fn mysql(database: &mariadb::Database) -> Self {
+        let (read, write) = (database.read_url(), database.write_url());
+        Self::of(ConnectionKind::Mysql, &read, &write)
+    }
+
+    /// Reading with a credential that could do anything, so that what holds is the session alone.
+    fn mysql_unguarded(database: &mariadb::Database) -> Self {
+        let admin = database.admin_url();
+        Self::of(ConnectionKind::Mysql, &admin, &admin)
     }
 
     fn timeout(mut self, millis: u64) -> Self {

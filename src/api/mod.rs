@@ -4,11 +4,13 @@
 //! the other does not.
 
 mod body;
+mod decisions;
 mod endpoints;
 mod openapi;
 mod problem;
 mod query;
 mod record;
+mod triggers;
 
 use std::sync::Arc;
 
@@ -29,6 +31,7 @@ use crate::{
 
 pub use openapi::document;
 pub use problem::Problem;
+pub use triggers::{TRIGGERS, triggers};
 
 /// The largest request body: a statement of a megabyte, its parameters and their JSON.
 pub const MAX_BODY: usize = 4 << 20;
@@ -48,6 +51,9 @@ impl<P: Ports> std::fmt::Debug for Api<P> {
         f.write_str("Api(..)")
     }
 }
+
+/// What is said of a path that leads nowhere.
+const NOTHING_HERE: &str = "There is nothing at this path; /openapi.json lists what there is.";
 
 /// The router for everything under the public base URL.
 pub fn router<P: Ports>(api: Arc<Api<P>>) -> Router {
@@ -77,11 +83,7 @@ pub fn router<P: Ports>(api: Arc<Api<P>>) -> Router {
             "/",
             get(|| std::future::ready(Json(json!({"name": "portcullis"})))),
         )
-        .fallback(|| {
-            std::future::ready(Problem::not_found(
-                "There is nothing at this path; /openapi.json lists what there is.",
-            ))
-        })
+        .fallback(|| std::future::ready(Problem::not_found(NOTHING_HERE)))
         .method_not_allowed_fallback(|| std::future::ready(Problem::method_not_allowed()))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(api)

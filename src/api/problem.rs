@@ -111,6 +111,10 @@ impl Problem {
         .with(header::RETRY_AFTER, "1")
     }
 
+    pub(crate) fn later(detail: &str) -> Self {
+        Self::unavailable("later", "Not now", detail.into())
+    }
+
     fn internal() -> Self {
         let detail = "The gateway failed inside while handling this. Look the request up before repeating it.";
         Self::new(

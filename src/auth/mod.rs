@@ -172,6 +172,29 @@ impl Authenticator {
         Ok(principal)
     }
 
+    /// The person whom a trusted messenger saw answer: `object` of `tenant`, whom policy may call `name`. It is the person
+    /// whose tokens say the same, of the one issuer of that tenant; `None`: no issuer of the policy is, or two are. The
+    /// messenger's word carries no groups, so that such a person decides only what policy lets them decide by name.
+    pub fn vouched(&self, tenant: &str, object: &str, name: &str) -> Option<Principal> {
+        let trusted = self.trusted();
+        let tenant = tenant.to_ascii_lowercase();
+        let mut issuers = trusted
+            .values()
+            .map(|trusted| &trusted.issuer)
+            .filter(|issuer| {
+                let named = issuer
+                    .tenants
+                    .iter()
+                    .any(|named| named.eq_ignore_ascii_case(&tenant));
+                named || entra_tenant(&issuer.issuer).as_ref() == Some(&tenant)
+            });
+        let issuer = issuers.next()?;
+        if issuers.next().is_some() {
+            return None;
+        }
+        identity::vouched(issuer, &tenant, object, name).map(Principal::from_verified)
+    }
+
     /// The principal of a token verified a moment ago, if everything it was verified under still holds.
     fn remembered(&self, digest: &TokenDigest) -> Result<Option<Principal>, AuthError> {
         let Some(verified) = self.verified.get(digest) else {

@@ -140,7 +140,9 @@ fn secret(name: &str, secrets: &Secrets) -> Result<String, String> {
 fn fits(kind: ConnectionKind, url: String) -> Result<String, String> {
     let (schemes, what): (&[&str], _) = match kind {
         ConnectionKind::Postgres => (&["postgres://", "postgresql://"], "postgres://…"),
+        ConnectionKind::Mysql => (&["mysql://", "mariadb://"], "mysql://…"),
         ConnectionKind::Sqlite => (&["sqlite:"], "sqlite:PATH"),
+        ConnectionKind::Mssql => (&["mssql://", "sqlserver://"], "mssql://…"),
     };
     if schemes.iter().any(|scheme| url.starts_with(scheme)) {
         Ok(url)

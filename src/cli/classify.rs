@@ -3,19 +3,28 @@
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 
 use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
+use serde_json::{Value, json, value::RawValue};
 
 use super::{Exit, Failure, Format};
-use crate::domain::classify::{Dialect, Effect, Facts, Object, ObjectAccess, sql};
+use crate::domain::classify::{
+    Dialect, Effect, Facts, Object, ObjectAccess, command,
+    http::{self, HttpCall},
+    sql,
+};
 
 const EXAMPLES: &str = "\
 Examples:
   portcullis classify --text 'DELETE FROM orders' --dialect postgres
+  portcullis classify --text 'kubectl get pods | wc -l' --kind shell
+  portcullis classify --text 'GET https://management.azure.com/subscriptions' --kind http
   echo '{\"id\": 1, \"dialect\": \"mysql\", \"sql\": \"SELECT 1\"}' | portcullis classify
 
 Input, one JSON object a line:
   {\"id\": …, \"dialect\": \"postgres|sqlite|mysql|mssql\", \"sql\": \"…\"}
+  {\"id\": …, \"kind\": \"argv\", \"input\": [\"kubectl\", \"get\", \"pods\"]}
+  {\"id\": …, \"kind\": \"shell\", \"input\": \"…\"}
+  {\"id\": …, \"kind\": \"http\", \"input\": {\"method\": \"GET\", \"url\": \"https://…\", \"headers\": {…}, \"body\": \"…\"}}
 Output, one line for each, in the same order:
   {\"id\": …, \"class\": \"read\", \"effects\": [\"read\"], \"objects\": [{\"name\": \"…\", \"access\": \"read\"}], \"why\": \"…\"}
 
@@ -28,13 +37,26 @@ code is 1.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Explain this one statement instead of reading JSON Lines from standard input
-    #[arg(long, value_name = "SQL")]
+    /// Explain this one instead of reading JSON Lines from standard input: a statement, a command as one would type it,
+    /// or `METHOD URL`
+    #[arg(long, value_name = "TEXT")]
     text: Option<String>,
+
+    /// What --text is
+    #[arg(long, value_enum, default_value = "sql", requires = "text")]
+    kind: TextKind,
 
     /// Whose grammar and built-ins to judge by; for lines that do not say it themselves, too
     #[arg(long, value_enum)]
     dialect: Option<DialectName>,
+}
+
+/// What a text on the command line can be. An argument list is a shell string whose words are quoted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum TextKind {
+    Sql,
+    Shell,
+    Http,
 }
 
 /// The names a dialect goes by on the command line.
@@ -66,18 +88,41 @@ pub(super) fn run(args: Args, format: Format) -> Result<Exit, Failure> {
     let stdout = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     match args.text {
         Some(text) => {
-            let dialect = dialect.ok_or_else(|| {
-                Failure::Usage(
-                    "--text needs --dialect: postgres, sqlite, mysql or mssql; the same text means different things to them"
-                        .into(),
-                )
-            })?;
-            explain(&sql::classify(dialect, &text), format, stdout)?;
+            explain(&judge_text(args.kind, dialect, &text)?, format, stdout)?;
             Ok(Exit::Done)
         }
         None => {
             let stdin = BufReader::with_capacity(1 << 16, io::stdin().lock());
             Ok(judge_lines(stdin, stdout, dialect)?)
+        }
+    }
+}
+
+fn judge_text(kind: TextKind, dialect: Option<Dialect>, text: &str) -> Result<Facts, Failure> {
+    match kind {
+        TextKind::Sql => {
+            let dialect = dialect.ok_or_else(|| {
+                Failure::Usage(
+                    "--text needs --dialect: postgres, sqlite, mysql or mssql; the same text means different things to them. \
+                     For a command or an HTTP call, give --kind"
+                        .into(),
+                )
+            })?;
+            Ok(sql::classify(dialect, text))
+        }
+        TextKind::Shell => Ok(command::classify_shell(text)),
+        TextKind::Http => {
+            let (method, url) = text.trim().split_once(' ').ok_or_else(|| {
+                Failure::Usage(
+                    "an HTTP call is `METHOD URL`, such as `GET https://api.example/items`".into(),
+                )
+            })?;
+            Ok(http::classify(&HttpCall {
+                method,
+                url: url.trim(),
+                headers: &[],
+                body: None,
+            }))
         }
     }
 }
@@ -90,6 +135,47 @@ struct Question {
     dialect: Option<Dialect>,
     sql: Option<String>,
     kind: Option<Kind>,
+    input: Option<Box<RawValue>>,
+}
+
+/// An HTTP call as a line gives it.
+#[derive(Deserialize)]
+struct Call {
+    method: String,
+    url: String,
+    #[serde(default, deserialize_with = "every_header")]
+    headers: Vec<(String, String)>,
+    body: Option<String>,
+}
+
+/// Every header field, one that comes twice included: to servers that is something else than either alone.
+fn every_header<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<(String, String)>, D::Error> {
+    struct Pairs;
+    impl<'de> serde::de::Visitor<'de> for Pairs {
+        type Value = Vec<(String, String)>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("an object of header fields, or null")
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(Vec::new())
+        }
+
+        fn visit_map<A: serde::de::MapAccess<'de>>(
+            self,
+            mut fields: A,
+        ) -> Result<Self::Value, A::Error> {
+            let mut pairs = Vec::new();
+            while let Some(pair) = fields.next_entry()? {
+                pairs.push(pair);
+            }
+            Ok(pairs)
+        }
+    }
+    deserializer.deserialize_any(Pairs)
 }
 
 #[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
@@ -165,19 +251,43 @@ fn answer(line: &[u8], default: Option<Dialect>) -> Result<(Value, Facts), Strin
             let dialect = question.dialect.or(default).ok_or(
                 "`dialect` is missing: give postgres, sqlite, mysql or mssql, here or with --dialect",
             )?;
-            sql::classify(dialect, &text)
+            sql::classify_untraced(dialect, &text)
         }
-        Kind::Argv | Kind::Shell => Facts::unknown(
-            "commands are not judged: this version judges SQL only, so the worst is assumed",
-        ),
-        Kind::Http => Facts::unknown(
-            "HTTP calls are not judged: this version judges SQL only, so the worst is assumed",
-        ),
+        Kind::Argv => {
+            let argv: Vec<String> = input(question.input.as_deref(), "an array of strings")?;
+            command::classify(&argv)
+        }
+        Kind::Shell => {
+            let script: String = input(question.input.as_deref(), "a string")?;
+            command::classify_shell(&script)
+        }
+        Kind::Http => {
+            let call: Call = input(
+                question.input.as_deref(),
+                "an object with `method`, `url`, and perhaps `headers` and `body`",
+            )?;
+            let headers: Vec<(&str, &str)> = call
+                .headers
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .collect();
+            http::classify(&HttpCall {
+                method: &call.method,
+                url: &call.url,
+                headers: &headers,
+                body: call.body.as_deref().map(str::as_bytes),
+            })
+        }
     };
     Ok((question.id, facts))
 }
 
-/// Explains one statement to a person, or prints all that is known about it.
+fn input<T: DeserializeOwned>(input: Option<&RawValue>, shape: &str) -> Result<T, String> {
+    let input = input.ok_or_else(|| format!("`input` is missing: give {shape}"))?;
+    serde_json::from_str(input.get()).map_err(|error| format!("`input` is not {shape}: {error}"))
+}
+
+/// Explains one statement, command or call to a person, or prints all that is known about it.
 fn explain(facts: &Facts, format: Format, mut output: impl Write) -> io::Result<()> {
     if format == Format::Json {
         serde_json::to_writer(&mut output, facts)?;

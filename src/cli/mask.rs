@@ -11,23 +11,28 @@ use super::{Exit, Failure, Format};
 use crate::{
     catalog,
     domain::{
-        masking::{Masking, MaskingRules, TextFinding},
+        masking::{Decoder, EncodedError, Masking, MaskingRules, TextFinding},
         policy::Policy,
     },
 };
 
 /// How much of standard input is read at once.
 const CHUNK: usize = 64 << 10;
+/// How much of it is unpacked at once.
+const PACKED: usize = 16 << 10;
 
 /// Arguments of `portcullis mask`.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = r#"Without --text, standard input is JSON Lines: {"id", "text"} or {"id", "chunks": [..]} per line, and so is
 standard output: {"id", "masked", "findings": [{"type", "start", "end"}]}. Places are in characters of the text.
+With --text, what comes in as gzip or zlib is unpacked, masked, and written as plain text; what is compressed in another way
+is refused, because nobody could have read it.
 A line that cannot be read is answered with {"line", "error"}; the rest goes on, and the exit code is 1.
 
 Examples:
   kubectl get secret app -o yaml | portcullis mask --text
+  portcullis mask --text < app.log.gz
   echo '{"id": 1, "text": "password=hunter2"}' | portcullis mask
   tail -f app.log | portcullis mask --text --policy policy.yaml"#
 )]
@@ -68,14 +73,18 @@ fn rules_from_policy(path: &Path) -> Result<MaskingRules, Failure> {
     Ok(rules)
 }
 
-/// Streams text with memory that does not grow.
+/// Streams text with memory that does not grow; compressed text is unpacked first.
 fn mask_text(
     masking: &Masking,
     mut input: impl Read,
     mut output: impl Write,
 ) -> Result<Exit, Failure> {
+    let refused = |error: EncodedError| Failure::Failed(format!("standard input: {error}"));
     let mut stream = masking.stream();
+    // However much it is: it passes in pieces.
+    let mut decoder = Decoder::new(u64::MAX);
     let mut chunk = vec![0; CHUNK];
+    let mut text = Vec::with_capacity(CHUNK);
     let mut masked = Vec::with_capacity(2 * CHUNK);
     let mut findings = Vec::new();
     loop {
@@ -85,14 +94,23 @@ fn mask_text(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error.into()),
         };
-        stream.push(&chunk[..read], &mut masked, &mut findings);
-        findings.clear();
-        if !masked.is_empty() {
-            output.write_all(&masked)?;
-            output.flush()?;
-            masked.clear();
+        // A few bytes may unpack to many.
+        for packed in chunk[..read].chunks(PACKED) {
+            decoder.push(packed, &mut text).map_err(refused)?;
+            stream.push(&text, &mut masked, &mut findings);
+            findings.clear();
+            text.clear();
+            if masked.len() >= CHUNK {
+                output.write_all(&masked)?;
+                masked.clear();
+            }
         }
+        output.write_all(&masked)?;
+        output.flush()?;
+        masked.clear();
     }
+    decoder.finish(&mut text).map_err(refused)?;
+    stream.push(&text, &mut masked, &mut findings);
     stream.finish(&mut masked, &mut findings);
     output.write_all(&masked)?;
     output.flush()?;

@@ -422,7 +422,7 @@ fn becomes(
                 let becomes = rewritten.unwrap_or(operation);
                 let Operation::Sql(sql) = &becomes;
                 let facts = question.connection.facts_by_text(&sql.statement);
-                if is_no_worse(&facts, question.facts) {
+                if is_no_worse(*into, &facts, question.facts) {
                     let facts = &facts;
                     Becomes {
                         decision: verdict_on_rewritten(

@@ -13,6 +13,9 @@ use crate::{
   PORTCULLIS_POLICY    the policy file or folder (required)
   PORTCULLIS_DATA      the folder for the record and the keys (required)
   PORTCULLIS_LISTEN    address and port; 127.0.0.1:7171 if not set, and TLS in front of any other
+  PORTCULLIS_SERVICE_BUS
+                       where approvers are told and heard by messages: amqps://NAMESPACE.servicebus.windows.net with
+                       this process's own identity, or amqps://USER:PASSWORD@HOST for RabbitMQ
   PORTCULLIS_INSTANCE  this process's name among others; its process id if not set
   RUST_LOG             what is logged; this program's `info` if not set
   FUNCTIONS_CUSTOMHANDLER_PORT
@@ -35,7 +38,9 @@ pub(super) fn run(_: Args, format: Format) -> Result<Exit, Failure> {
         let running = app::serve(&config)
             .await
             .map_err(|error| Failure::Failed(error.to_string()))?;
-        running.until_signal().await;
-        Ok(Exit::Done)
+        match running.until_signal().await {
+            app::Ended::Told => Ok(Exit::Done),
+            app::Ended::Itself => Err(Failure::Failed("the listener ended".into())),
+        }
     })
 }

@@ -79,8 +79,13 @@ impl fmt::Display for ConnectionName {
 pub enum ConnectionKind {
     /// PostgreSQL, over its extended protocol.
     Postgres,
+    /// MySQL or MariaDB, over the protocol they share.
+    #[serde(alias = "mariadb")]
+    Mysql,
     /// A SQLite file.
     Sqlite,
+    /// SQL Server or Azure SQL, over TDS.
+    Mssql,
 }
 
 impl ConnectionKind {
@@ -88,7 +93,9 @@ impl ConnectionKind {
     pub fn dialect(self) -> super::classify::Dialect {
         match self {
             Self::Postgres => super::classify::Dialect::Postgres,
+            Self::Mysql => super::classify::Dialect::Mysql,
             Self::Sqlite => super::classify::Dialect::Sqlite,
+            Self::Mssql => super::classify::Dialect::Mssql,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! The rewritten operation is what is judged again, digested, run, recorded and shown; what was asked stays on record
 //! beside it. An operation is rewritten once.
 
-use std::{cmp::Reverse, collections::BTreeSet, fmt};
+use std::{cmp::Reverse, collections::BTreeSet, fmt, sync::Arc};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -77,12 +77,42 @@ pub fn rewrite(
     Ok((changed != *asked).then_some(Operation::Sql(changed)))
 }
 
+/// What was asked before it was rewritten, looked at again when what it became is to run.
+#[derive(Clone, Debug)]
+pub struct Revisited {
+    /// It.
+    pub asked: Operation,
+    /// What it would do.
+    pub facts: Arc<Facts>,
+    /// How it was rewritten.
+    pub into: Rewrite,
+    /// What that makes of it now.
+    pub becomes: Result<Option<Operation>, String>,
+}
+
+impl Revisited {
+    /// Why rewriting no longer makes `operation` of it, which does what `facts` say.
+    pub fn differs(&self, operation: &Operation, facts: &Facts) -> Option<&str> {
+        match &self.becomes {
+            Ok(Some(becomes))
+                if becomes == operation && is_no_worse(self.into, facts, &self.facts) =>
+            {
+                None
+            }
+            Ok(_) => Some("it would become something else now"),
+            Err(why) => Some(why),
+        }
+    }
+}
+
 /// Whether what was made of a statement does nothing that the statement itself would not do. INVARIANT: only then is it
-/// used; a rewriting is never a way to do more.
-pub fn is_no_worse(rewritten: &Facts, asked: &Facts) -> bool {
+/// used; a rewriting is never a way to do more. What is only planned must do nothing at all: planning runs functions that
+/// claim to be immutable, and nobody may know what those do.
+pub fn is_no_worse(into: Rewrite, rewritten: &Facts, asked: &Facts) -> bool {
     let (after, before): (BTreeSet<&str>, BTreeSet<&str>) =
         (rewritten.object_names(), asked.object_names());
     rewritten.class <= asked.class
+        && (into != Rewrite::Explain || !rewritten.class.changes_something())
         && rewritten
             .effects
             .iter()

@@ -31,7 +31,10 @@ use crate::domain::{
 };
 use budget::Rates;
 use judge::Judge;
-use ports::{AppendError, ApprovalBus, BadCursor, BoxError, Clock, EventStore, ReadError, Targets};
+use ports::{
+    AppendError, ApprovalBus, BadCursor, BoxError, Clock, EventStore, ReadError, RefusedAnswer,
+    Targets,
+};
 use seal::{ExportKey, SealError, Sealer};
 use sessions::Sessions;
 use waiting::Waiting;
@@ -41,7 +44,7 @@ pub use outcome::{
     AnswerView, ApprovalBrief, ApprovalView, Outcome, RequestView, ResultBody, TargetError,
 };
 pub use preview::{ExactPreview, PreviewStatus, Sample, Samples};
-pub use resume::Answering;
+pub use resume::{Answering, Delivered};
 pub use submit::Ask;
 
 /// The implementations behind the ports of one gateway.
@@ -118,6 +121,16 @@ impl<P: Ports> Gateway<P> {
     /// The things that can be reached, for whoever configures them.
     pub fn targets(&self) -> &P::Targets {
         &self.parts.targets
+    }
+
+    /// Puts an answer that will never be taken where people look at such.
+    pub async fn set_aside(&self, refused: &RefusedAnswer) -> Result<(), BoxError> {
+        self.parts.bus.set_aside(refused).await
+    }
+
+    /// Returns after `duration` of the gateway's time.
+    pub async fn sleep(&self, duration: Duration) {
+        self.parts.clock.sleep(duration).await;
     }
 
     /// Takes no more work, and returns when all that was begun has ended, at most after `limit`. What has not ended by

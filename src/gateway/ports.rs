@@ -9,13 +9,15 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::{
     classify::{Effect, sql::JudgedCatalog},
     connection::{Access, Budget, ConnectionName},
-    id::{Entropy, RequestId, SessionId},
+    id::{ApprovalId, Entropy, RequestId, SessionId},
     masking::{Cell, ServerColumn},
     operation::Operation,
     principal::PrincipalId,
-    record::Head,
+    record::{Hash, Head},
     session::{Action, ApprovalRequested, Event, Preview, RequestDecided},
 };
+
+use super::seal::Proof;
 
 /// Any error from beyond a port.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
@@ -200,13 +202,36 @@ pub use crate::domain::{connection::Ending, session::RequestStatus};
 
 // ---------------------------------------------------------------------------------------------- approvals
 
-/// What an approver is told. Nothing in it is secret: the statement is its masked rendering.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What an approver is told. The statement is its masked rendering; nothing in it is secret but the proof.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApprovalNotice {
     /// What was asked and how it was judged.
     pub request: RequestDecided,
     /// Who must agree, until when, to which digest, and what it would touch.
     pub approval: ApprovalRequested,
+    /// What an answer that comes by message has to bring back.
+    pub proof: Proof,
+}
+
+impl ApprovalNotice {
+    /// Which question this is: the same whoever asks it and however often, and another when the same is asked again.
+    pub fn id(&self) -> String {
+        let approval = self.request.request_id.approval();
+        format!("{approval}:{}", self.approval.terms.question())
+    }
+}
+
+/// An answer that came by message and will never be taken. It repeats nothing that would help the next forger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedAnswer {
+    /// Why.
+    pub why: String,
+    /// The question it names; `None`: it cannot be read.
+    pub approval: Option<ApprovalId>,
+    /// Whose answer it says it is.
+    pub by: Option<String>,
+    /// SHA-256 of the message.
+    pub message: Hash,
 }
 
 /// Tells approvers that they are asked. What comes back arrives at `resume`, whichever way it took.
@@ -214,6 +239,12 @@ pub trait ApprovalBus: Send + Sync + 'static {
     /// Hands the notice over. May be called again for the same approval: receivers tell by its id.
     fn publish(&self, notice: &ApprovalNotice)
     -> impl Future<Output = Result<(), BoxError>> + Send;
+
+    /// Puts an answer that will never be taken where people look at such. May be called again for the same message.
+    fn set_aside(
+        &self,
+        refused: &RefusedAnswer,
+    ) -> impl Future<Output = Result<(), BoxError>> + Send;
 }
 
 // ---------------------------------------------------------------------------------------------- targets
@@ -236,16 +267,21 @@ pub struct Execution {
 }
 
 impl Ending {
-    /// Why a transaction that changed `affected` rows must not be committed. For targets to ask before they commit.
-    pub fn refuses(self, affected: Option<u64>) -> Option<RunError> {
+    /// Whether the target has to say all that the transaction changed before it ends.
+    pub fn counts(self) -> bool {
+        self != Self::Commit { at_most: None }
+    }
+
+    /// Why a transaction that changed so many rows must not be committed. For targets to ask before they commit.
+    pub fn refuses(self, changed: Option<u64>) -> Option<RunError> {
         let Self::Commit {
             at_most: Some(at_most),
         } = self
         else {
             return None;
         };
-        match affected {
-            Some(affected) if affected <= at_most => None,
+        match changed {
+            Some(changed) if changed <= at_most => None,
             Some(affected) => Some(RunError::TooMany { affected, at_most }),
             None => Some(RunError::Refused {
                 code: None,
@@ -273,8 +309,11 @@ pub trait ResultSink: Send {
 /// What a target says when it is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Completion {
-    /// Rows changed; `None`: not said, or a read.
+    /// Rows changed by the statement itself, as the target counts them; `None`: not said, or a read.
     pub affected: Option<u64>,
+    /// Rows changed by the whole transaction: what a `WITH`, a trigger or a foreign key's action changed counts as well.
+    /// Said where its [`Ending`] [counts](Ending::counts); `None`: not known.
+    pub changed: Option<u64>,
 }
 
 /// Why an execution has no completion.

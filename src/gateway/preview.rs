@@ -43,7 +43,7 @@ pub struct ExactPreview {
     pub approver: PrincipalId,
     /// Whether there is something to see.
     pub status: PreviewStatus,
-    /// How many rows it changed before it was rolled back.
+    /// How many rows it changed before it was rolled back; those that triggers and foreign keys changed count as well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
     /// A few of them, masked; only for who may decide, and only while the record keeps them.
@@ -177,7 +177,7 @@ impl<P: Ports> Gateway<P> {
                 request: &request,
                 operation: &operation,
                 facts: &assessed.facts,
-                before_rewriting: asked.as_ref().map(|(asked, facts)| (asked, &**facts)),
+                before_rewriting: asked.as_ref(),
                 rehearsal: rehearsal.and_then(|rehearsal| rehearsed(rehearsal, statement)),
                 policy: &policy,
                 approver,
@@ -262,7 +262,7 @@ impl<P: Ports> Gateway<P> {
         }
         masked.add(&watched.masked);
         took_us += watched.took_us;
-        let Some(rows) = watched.affected else {
+        let Some(rows) = watched.changed else {
             let message = "the target does not say how many rows it changed".to_owned();
             let event = PreviewFailed {
                 request_id: request.clone(),
@@ -323,7 +323,7 @@ impl<P: Ports> Gateway<P> {
         let taken = sink.finish();
         let rows = RawValue::from_string(taken.rows).ok();
         Ok(Watched {
-            affected: completion.affected,
+            changed: completion.changed,
             sample: rows
                 .filter(|_| !taken.columns.is_empty())
                 .map(|rows| Sample {
@@ -375,7 +375,7 @@ impl<P: Ports> Gateway<P> {
 }
 
 struct Watched {
-    affected: Option<u64>,
+    changed: Option<u64>,
     sample: Option<Sample>,
     masked: MaskedCounts,
     took_us: u64,

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::task::JoinHandle;
+
 use super::{
     ApprovalView, GateError, Gateway, Ports,
     judge::Assessed,
@@ -10,13 +12,13 @@ use super::{
 };
 use crate::domain::{
     approval::NotEligible,
-    classify::Facts,
     id::ApprovalId,
     masking::MaskedCounts,
     operation::{BadOperation, MAX_REASON, Operation},
     policy::Policy,
     principal::Principal,
     record::{self, Hash},
+    rewrite::{Revisited, rewrite},
     session::{AfterAnswer, Answer, Answered, Event, Refusal, Request, answer},
 };
 
@@ -38,6 +40,19 @@ pub struct Answering {
     pub comment: Option<String>,
 }
 
+/// What became of an answer that came by message. Whichever it is, the message has done what it can.
+#[derive(Debug)]
+pub enum Delivered {
+    /// It counts, and what followed from it has ended.
+    Taken,
+    /// It was taken before: this is another delivery of it.
+    Repeated,
+    /// It is too late, or answers a question that was asked anew since; nothing follows from it.
+    TooLate(Refusal),
+    /// It never counts.
+    Refused(String),
+}
+
 /// What someone is asked to decide on, as it stands.
 pub(super) struct Considered {
     /// Folded from the session's verified chain.
@@ -52,14 +67,85 @@ pub(super) struct Considered {
     pub(super) operation: Operation,
     /// Judged anew.
     pub(super) assessed: Assessed,
-    /// What was asked, and what that would do, judged anew, where policy rewrote it.
-    pub(super) asked: Option<(Operation, Arc<Facts>)>,
+    /// What was asked, judged and rewritten anew, where policy rewrote it.
+    pub(super) asked: Option<Revisited>,
 }
 
 impl<P: Ports> Gateway<P> {
     /// Takes an answer: checks it against the verified record and today's policy, puts it on record, and runs what
     /// everyone needed has agreed to. Returns the approval as it then stands. Answering twice changes nothing.
     pub async fn resume(self: &Arc<Self>, answering: Answering) -> Result<ApprovalView, GateError> {
+        let (approver, approval) = (answering.approver.clone(), answering.approval.clone());
+        tokio::select! {
+            done = self.begin(answering)? => done.unwrap_or(Err(GateError::Internal))?,
+            () = self.parts.clock.sleep(SEE_IT_RUN) => {}
+        }
+        let (request, _) = self.verified(&approval).await?;
+        let view = self.approval_view(&approver, &request).await?;
+        view.ok_or(GateError::UnknownApproval(approval))
+    }
+
+    /// The same for an answer that came by message, whose sender nobody verified: it has to bring the question's proof.
+    /// Returns when everything that follows from it has ended, so that a message is not done with before that. An error
+    /// says that nobody can tell yet: it is worth another delivery.
+    pub async fn deliver(
+        self: &Arc<Self>,
+        answering: Answering,
+        proof: &str,
+    ) -> Result<Delivered, GateError> {
+        let (approval, digest) = (answering.approval.clone(), answering.digest);
+        if !self.parts.sealer.proves(&approval, &digest, proof)? {
+            return Ok(Delivered::Refused(
+                "it does not bring the proof that was sent with the question".into(),
+            ));
+        }
+        let (person, said) = (answering.approver.person(), answering.answer);
+        let taken = match self.begin(answering) {
+            Ok(taken) => taken.await.unwrap_or(Err(GateError::Internal)),
+            Err(error) => Err(error),
+        };
+        let refusal = match taken {
+            Ok(()) => return Ok(Delivered::Taken),
+            Err(GateError::Refused(refusal)) => refusal,
+            Err(error @ (GateError::BadOperation(_) | GateError::UnknownConnection(_))) => {
+                return Ok(Delivered::Refused(error.to_string()));
+            }
+            // The question exists, or there were no proof of it: it is not for this person, or not to be seen yet.
+            Err(GateError::UnknownApproval(_)) => {
+                let (request, _) = self.verified(&approval).await?;
+                let status = request.status().as_str();
+                return Ok(Delivered::Refused(format!(
+                    "whoever answered is not among those asked (the request is {status})"
+                )));
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(match refusal {
+            Refusal::Closed(_)
+            | Refusal::Expired(_)
+            | Refusal::AnsweredBefore(_)
+            | Refusal::OtherDigest => {
+                let (request, _) = self.verified(&approval).await?;
+                let mut answers = request.approval.iter().flat_map(|asked| &asked.answers);
+                let before = answers.any(|other| {
+                    other.approver.person() == person
+                        && other.answer == said
+                        && other.digest == digest
+                });
+                match before {
+                    true => Delivered::Repeated,
+                    false => Delivered::TooLate(refusal),
+                }
+            }
+            refused => Delivered::Refused(refused.to_string()),
+        })
+    }
+
+    /// What was approved runs to its end, whether or not anyone waits for it.
+    fn begin(
+        self: &Arc<Self>,
+        answering: Answering,
+    ) -> Result<JoinHandle<Result<(), GateError>>, GateError> {
         if self.running.is_closed() {
             return Err(GateError::Stopping);
         }
@@ -70,19 +156,9 @@ impl<P: Ports> Gateway<P> {
         {
             return Err(BadOperation::ReasonTooLong(comment.len()).into());
         }
-        let (approver, approval) = (answering.approver.clone(), answering.approval.clone());
         let gateway = Arc::clone(self);
-        // What was approved runs to its end, whether or not the approver stays.
-        let work = self
-            .running
-            .spawn(async move { Box::pin(gateway.take(answering)).await });
-        tokio::select! {
-            done = work => done.unwrap_or(Err(GateError::Internal))?,
-            () = self.parts.clock.sleep(SEE_IT_RUN) => {}
-        }
-        let (request, _) = self.verified(&approval).await?;
-        let view = self.approval_view(&approver, &request).await?;
-        view.ok_or(GateError::UnknownApproval(approval))
+        let work = async move { Box::pin(gateway.take(answering)).await };
+        Ok(self.running.spawn(work))
     }
 
     async fn take(self: &Arc<Self>, answering: Answering) -> Result<(), GateError> {
@@ -111,7 +187,7 @@ impl<P: Ports> Gateway<P> {
                 request: &request,
                 operation,
                 facts: &assessed.facts,
-                asked: asked.as_ref().map(|(asked, facts)| (asked, &**facts)),
+                asked: asked.as_ref(),
                 policy: &policy,
                 approver,
                 answer: *said,
@@ -191,8 +267,20 @@ impl<P: Ports> Gateway<P> {
         let asked = match &decided.rewritten {
             Some(rewritten) => {
                 let asked = unsealed(Purpose::Asked, &rewritten.sealed)?;
-                let facts = self.assess(connection, &asked).await.facts;
-                Some((asked, facts))
+                let before = self.assess(connection, &asked).await;
+                let becomes = rewrite(
+                    rewritten.into,
+                    connection.kind.dialect(),
+                    &asked,
+                    &before.facts,
+                    before.catalog(),
+                );
+                Some(Revisited {
+                    asked,
+                    facts: before.facts,
+                    into: rewritten.into,
+                    becomes,
+                })
             }
             None => None,
         };

@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use super::ports::WrappedKey;
 use crate::domain::{
-    id::{Entropy, RequestId, SessionId},
+    id::{ApprovalId, Entropy, RequestId, SessionId},
     record::Hash,
     session::Sealed,
 };
@@ -155,6 +155,30 @@ impl Sealer {
         derive(&self.master, &[b"portcullis-masking-v1"])
     }
 
+    /// What goes with the question that `digest` is of, and has to come back with an answer to it by message.
+    pub fn proof(&self, approval: &ApprovalId, digest: &Hash) -> Result<Proof, SealError> {
+        let tag = hmac::sign(&self.proof_key()?, &asked(approval, digest));
+        Ok(Proof(BASE64.encode(tag)))
+    }
+
+    /// Whether `said` is the proof of exactly this question. Takes as long for what is nearly right as for what is not.
+    pub fn proves(
+        &self,
+        approval: &ApprovalId,
+        digest: &Hash,
+        said: &str,
+    ) -> Result<bool, SealError> {
+        let Ok(tag) = BASE64.decode(said) else {
+            return Ok(false);
+        };
+        Ok(hmac::verify(&self.proof_key()?, &asked(approval, digest), &tag).is_ok())
+    }
+
+    fn proof_key(&self) -> Result<hmac::Key, SealError> {
+        let key = derive::<KEY_BYTES>(&self.master, &[b"portcullis-approval-proof-v1"])?;
+        Ok(hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()))
+    }
+
     /// A new session's key, made of 32 fresh random bytes, and its wrapped form for the store.
     pub fn new_session_key(
         &self,
@@ -235,6 +259,29 @@ impl Sealer {
         nonce.copy_from_slice(&tag.as_ref()[..NONCE_BYTES]);
         Ok(nonce)
     }
+}
+
+/// What only those who were asked can know. It travels with a question and back with its answer, so that whoever can
+/// merely write to the queue of answers cannot give one. It is for one question, which a decision closes; it is not on
+/// record and on no page, and every process that holds the master key can make it anew.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Proof(String);
+
+impl Proof {
+    /// For the message to approvers, and nothing else.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Proof(…)")
+    }
+}
+
+fn asked(approval: &ApprovalId, digest: &Hash) -> Vec<u8> {
+    format!("{approval}\0{digest}").into_bytes()
 }
 
 /// A session's key, unwrapped. In memory only.
@@ -557,6 +604,25 @@ mod tests {
             BASE64.decode(wrapped.wrapped).unwrap()[..12].to_vec()
         };
         assert_ne!(nonce([[1; 16], [2; 16]]), nonce([[1; 16], [3; 16]]));
+    }
+
+    #[test]
+    fn a_proof_is_for_one_question_of_one_gateway() {
+        let approval = |of| RequestId::new(&session(1), [of; 16]).approval();
+        let (first, second) = (Hash::of(b"first"), Hash::of(b"second"));
+        let proof = sealer().proof(&approval(1), &first).unwrap();
+        let proves = |sealer: &Sealer, of, digest, said: &str| {
+            sealer.proves(&approval(of), digest, said).unwrap()
+        };
+        assert!(proves(&sealer(), 1, &first, proof.expose()));
+        assert!(!proves(&sealer(), 2, &first, proof.expose()));
+        assert!(!proves(&sealer(), 1, &second, proof.expose()));
+        let other = Sealer::from_key(&[8; 32]).unwrap();
+        assert!(!proves(&other, 1, &first, proof.expose()));
+        for said in ["", "AAAA", "approve", &proof.expose()[4..]] {
+            assert!(!proves(&sealer(), 1, &first, said), "{said}");
+        }
+        assert_eq!(format!("{proof:?}"), "Proof(…)");
     }
 
     #[test]

@@ -290,7 +290,7 @@ impl<P: Ports> Gateway<P> {
             Ok(None) => (asked.clone(), before.clone(), None),
             Ok(Some(operation)) => {
                 let after = self.assess(connection, &operation).await;
-                if !is_no_worse(&after.facts, &before.facts) {
+                if !is_no_worse(into, &after.facts, &before.facts) {
                     return refused("it is not certain that it would do no more then".into());
                 }
                 (operation, after, Some((rule.clone(), into)))
@@ -421,6 +421,10 @@ impl<P: Ports> Gateway<P> {
         let notice = ApprovalNotice {
             request: decided.clone(),
             approval: requested.clone(),
+            proof: self
+                .parts
+                .sealer
+                .proof(&decided.request_id.approval(), &requested.terms.digest)?,
         };
         self.parts.bus.publish(&notice).await?;
         let request_id = decided.request_id.clone();

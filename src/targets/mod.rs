@@ -30,9 +30,13 @@ pub use overreach::Overreach;
 
 mod catalog;
 mod credential;
+mod definition;
+mod mssql;
+mod mysql;
 mod overreach;
 mod postgres;
 mod sqlite;
+mod trust;
 
 /// A URL with a credential in it. It can be used here and printed nowhere.
 #[derive(Clone, PartialEq, Eq)]
@@ -71,8 +75,8 @@ pub struct TargetEndpoint {
     pub kind: ConnectionKind,
     /// Which of its credentials this is.
     pub access: Access,
-    /// The address, credential included: `postgres://user:password@host/database`, or for SQLite a path, with or
-    /// without `sqlite:` before it.
+    /// The address, credential included: `postgres://user:password@host/database`, `mysql://…` and `mssql://…` alike, or
+    /// for SQLite a path, with or without `sqlite:` before it.
     pub url: SecretUrl,
 }
 
@@ -103,6 +107,8 @@ struct Endpoint {
 
 #[derive(Clone)]
 enum Target {
+    Mssql(Arc<mssql::Mssql>),
+    Mysql(Arc<mysql::Mysql>),
     Postgres(Arc<postgres::Postgres>),
     Sqlite(Arc<sqlite::Sqlite>),
 }
@@ -194,17 +200,28 @@ impl LiveTargets {
 }
 
 impl Target {
-    async fn catalog(self) -> Result<ServerCatalog, RunError> {
+    /// What users have made there, as this credential sees it; `writer` is the one that may change it.
+    async fn catalog(self, writer: Option<Self>) -> Result<ServerCatalog, RunError> {
         match self {
+            Self::Mysql(mysql) => {
+                let writer = writer.and_then(|writer| match writer {
+                    Self::Mysql(writer) => Some(writer),
+                    Self::Mssql(_) | Self::Postgres(_) | Self::Sqlite(_) => None,
+                });
+                mysql.catalog(writer).await
+            }
             Self::Postgres(postgres) => postgres.catalog().await,
             Self::Sqlite(sqlite) => sqlite.catalog().await,
+            Self::Mssql(mssql) => mssql.catalog().await,
         }
     }
 
     async fn overreach(&self) -> Result<Vec<Overreach>, RunError> {
         match self {
+            Self::Mysql(mysql) => mysql.overreach().await,
             Self::Postgres(postgres) => postgres.overreach().await,
             Self::Sqlite(sqlite) => sqlite.overreach().await,
+            Self::Mssql(mssql) => mssql.overreach().await,
         }
     }
 }
@@ -215,11 +232,17 @@ impl Endpoint {
         Ok(Self {
             url: endpoint.url.clone(),
             target: match endpoint.kind {
+                ConnectionKind::Mssql => {
+                    Target::Mssql(mssql::Mssql::open(url, *token, endpoint.access)?)
+                }
                 ConnectionKind::Postgres => {
                     Target::Postgres(postgres::Postgres::open(url, *token, endpoint.access)?)
                 }
                 ConnectionKind::Sqlite if token.is_some() => {
                     return Err("a SQLite file takes no token: remove it".into());
+                }
+                ConnectionKind::Mysql => {
+                    Target::Mysql(mysql::Mysql::open(url, *token, endpoint.access)?)
                 }
                 ConnectionKind::Sqlite => {
                     Target::Sqlite(sqlite::Sqlite::open(url, endpoint.access)?)
@@ -231,14 +254,18 @@ impl Endpoint {
 
     fn kind(&self) -> ConnectionKind {
         match self.target {
+            Target::Mssql(_) => ConnectionKind::Mssql,
             Target::Postgres(_) => ConnectionKind::Postgres,
+            Target::Mysql(_) => ConnectionKind::Mysql,
             Target::Sqlite(_) => ConnectionKind::Sqlite,
         }
     }
 
     fn close(&self) {
         match &self.target {
+            Target::Mssql(mssql) => mssql.close(),
             Target::Postgres(postgres) => postgres.close(),
+            Target::Mysql(mysql) => mysql.close(),
             Target::Sqlite(sqlite) => sqlite.close(),
         }
     }
@@ -256,7 +283,15 @@ impl Targets for LiveTargets {
         };
         let Operation::Sql(operation) = &execution.operation;
         match &endpoint.target {
+            Target::Mssql(target) => {
+                let (budget, ending) = (&execution.budget, execution.ending);
+                target.run(operation, budget, ending, sink, cancel).await
+            }
             Target::Postgres(target) => {
+                let (budget, ending) = (&execution.budget, execution.ending);
+                target.run(operation, budget, ending, sink, cancel).await
+            }
+            Target::Mysql(target) => {
                 let (budget, ending) = (&execution.budget, execution.ending);
                 target.run(operation, budget, ending, sink, cancel).await
             }
@@ -275,13 +310,22 @@ impl Targets for LiveTargets {
             return Err(no_credential(connection, Access::Read).into());
         };
         let (dialect, now) = (endpoint.kind().dialect(), Instant::now());
-        let load = || endpoint.target.clone().catalog();
+        let writer = self.endpoint(connection, Access::Write);
+        let load = || {
+            let writer = writer.map(|writer| writer.target.clone());
+            endpoint.target.clone().catalog(writer)
+        };
         endpoint.catalog.get(dialect, now, load).await.map(Some)
     }
 
     fn catalog_changed(&self, connection: &ConnectionName) {
-        if let Some(endpoint) = self.endpoint(connection, Access::Read) {
-            endpoint.catalog.changed();
+        for access in [Access::Read, Access::Write] {
+            if let Some(endpoint) = self.endpoint(connection, access) {
+                endpoint.catalog.changed();
+                if let Target::Mssql(mssql) = &endpoint.target {
+                    mssql.catalog_changed();
+                }
+            }
         }
     }
 
@@ -294,7 +338,15 @@ impl Targets for LiveTargets {
         let Operation::Sql(operation) = operation;
         match self.endpoint(connection, Access::Read).as_deref() {
             Some(Endpoint {
+                target: Target::Mssql(_),
+                ..
+            }) => mssql::Mssql::preview(),
+            Some(Endpoint {
                 target: Target::Postgres(target),
+                ..
+            }) => target.preview(operation, limit).await,
+            Some(Endpoint {
+                target: Target::Mysql(target),
                 ..
             }) => target.preview(operation, limit).await,
             Some(Endpoint {

@@ -22,6 +22,7 @@ use std::{
 use rusqlite::{
     Connection, OpenFlags, Statement,
     config::DbConfig,
+    ffi::SQLITE_CONSTRAINT_COMMITHOOK,
     hooks::{AuthAction, AuthContext, Authorization},
     limits::Limit,
     types::{Value, ValueRef},
@@ -360,20 +361,24 @@ fn unopened(error: &rusqlite::Error) -> String {
 
 fn write(connection: &mut Connection, work: &Work) -> Result<Completion, Failure> {
     connection.execute_batch("BEGIN IMMEDIATE")?;
+    let before = connection.total_changes();
     connection.authorizer(Some(only_this_file))?;
     let result = run_statement(connection, work, Rest::Await);
     connection.authorizer(None::<fn(AuthContext<'_>) -> Authorization>)?;
     let completion = match result {
-        Ok(completion) if !work.is_over() => completion,
+        Ok(completion) if !work.is_over() => Completion {
+            changed: Some(connection.total_changes() - before),
+            ..completion
+        },
         // Dropping the handle rolls back.
         Ok(_) => return Err(Failure::Stopped),
         Err(failure) => return Err(failure),
     };
-    if let Some(error) = work.ending.refuses(completion.affected) {
+    if let Some(error) = work.ending.refuses(completion.changed) {
         return Err(Failure::NotCommitted(error));
     }
     if work.ending == Ending::RollBack {
-        return Ok(completion);
+        return roll_back(connection).map(|()| completion);
     }
     // Once it has begun, nothing stops it half-way.
     connection.progress_handler(0, None::<fn() -> bool>)?;
@@ -384,6 +389,24 @@ fn write(connection: &mut Connection, work: &Work) -> Result<Completion, Failure
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Undoes what has succeeded, after what its commit would have checked has been: SQLite checks deferred foreign keys
+/// when it begins to commit and at no other time, and then asks whether to go on.
+fn roll_back(connection: &mut Connection) -> Result<(), Failure> {
+    let turn_back = || true;
+    connection.commit_hook(Some(turn_back))?;
+    match connection.execute_batch("COMMIT") {
+        Err(error) if extended_code(&error) == Some(SQLITE_CONSTRAINT_COMMITHOOK) => Ok(()),
+        Err(error) => Err(error.into()),
+        Ok(()) => Err(Failure::Unknown(
+            "SQLite committed without asking whether to".into(),
+        )),
+    }
+}
+
+fn extended_code(error: &rusqlite::Error) -> Option<i32> {
+    error.sqlite_error().map(|error| error.extended_code)
 }
 
 /// What becomes of rows nobody takes.
@@ -439,6 +462,7 @@ fn run_statement(connection: &Connection, work: &Work, rest: Rest) -> Result<Com
     }
     Ok(Completion {
         affected: counts.then(|| connection.changes()),
+        changed: None,
     })
 }
 

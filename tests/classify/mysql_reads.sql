@@ -90,3 +90,8 @@ SELECT sum(a) over (order by b rows unbounded preceding) + 1, ntile(4) over (ord
 SELECT 1;;
 SELECT 'a'/* c */'b'#x
 SELECT 1 -- x
+SELECT STRAIGHT_JOIN (SELECT max(a) FROM t2), b FROM t1
+SELECT SQL_NO_CACHE (1), 'it\'s', "don\"t", "a" "b", concat("x", 'y') FROM t1 WHERE a = "New York"
+SELECT CAST(a AS INTERVAL DAY_SECOND(6)) FROM t
+SELECT LAST_INSERT_ID()
+SELECT { date "1997-10-20" }, {fn length('hello')}

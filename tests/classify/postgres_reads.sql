@@ -82,3 +82,4 @@ SELECT (a).b.c[1], (SELECT ROW(1, 2)).* FROM t
 SELECT 'a'
 -- a comment SELECT 1 /* and /* another */ one */
 SELECT 1 AS e$$, 2 AS f$$
+SELECT a FROM t WHERE a != 1 AND b OPERATOR(pg_catalog.!=) 2

@@ -94,7 +94,7 @@ async fn a_view_as_the_server_prints_it_is_judged_and_traced_like_its_query() {
     };
     let outputs = |statement: &str| match judged(statement).outputs {
         Outputs::Known(outputs) => outputs.iter().map(sources).collect(),
-        Outputs::Unproven => vec![None],
+        Outputs::Unproven | Outputs::Described => vec![None],
     };
     let mut wrong = Vec::new();
     for (index, query) in queries.iter().enumerate() {

@@ -181,6 +181,12 @@ SELECT x.label FROM (SELECT * FROM directory) x
 SELECT (SELECT label FROM directory WHERE id = 1)
 SELECT label FROM directory UNION SELECT town FROM people
 
+-- columns computed of others
+SELECT shown FROM badges
+SELECT * FROM badges
+SELECT b.shown AS town, town AS shown FROM badges b
+SELECT max(shown) FROM badges
+
 -- functions, operators and casts of their own
 SELECT contact_of(1)
 SELECT contact_of(id) || '' FROM people

@@ -8,6 +8,8 @@ INSERT INTO people VALUES
     (3, 'Cy', 'oda.brandt@corp.example', '4916338506082832', 'YT380957M', 1518377611, '1988-07-27', '{"pin": "pin-brandtner-59"}', '{}', 'photo-of-delhi', 'Jena', 1);
 CREATE TABLE orders (id integer PRIMARY KEY, person integer REFERENCES people (id), item text, price numeric(10, 2), at timestamptz);
 INSERT INTO orders SELECT n, 1 + n % 3, 'item ' || n, n * 1.25, timestamptz '2024-01-01 00:00Z' + n * interval '1 day' FROM generate_series(1, 40) n;
+CREATE TABLE badges (id integer, ssn text, shown text GENERATED ALWAYS AS (reverse(ssn)) STORED, town text);
+INSERT INTO badges (id, ssn, town) VALUES (1, 'KV558120J', 'Bonn');
 CREATE TABLE scratch (id integer, note text, number bigint);
 CREATE SEQUENCE carrier;
 CREATE VIEW directory AS SELECT id, email AS contact, upper(email) || ' in ' || town AS label, salary * 2 AS twice, town FROM people;

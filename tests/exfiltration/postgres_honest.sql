@@ -48,6 +48,8 @@ SELECT indexname FROM pg_indexes WHERE tablename = 'people' ORDER BY 1
 SELECT current_database() IS NOT NULL, version() LIKE 'PostgreSQL%'
 SELECT town FROM towns ORDER BY town
 SELECT id, town FROM directory ORDER BY id
+SELECT count(*) FROM directory
+SELECT town, people FROM totals ORDER BY town
 SELECT p.id FROM people p JOIN directory d ON d.id = p.id ORDER BY 1
 SELECT a.name AS one, b.name AS other FROM people a JOIN people b ON a.town = b.town AND a.id < b.id
 SELECT round(price * 1.19, 2) AS gross FROM orders WHERE id = 8
@@ -67,3 +69,4 @@ EXPLAIN (COSTS OFF) SELECT item FROM orders WHERE id = 1
 SHOW server_version_num
 SELECT pg_size_pretty(1048576::bigint)
 SELECT t.town, o.item FROM orders o JOIN people t ON t.id = o.person AND t.boss = 1 ORDER BY o.id LIMIT 3
+SELECT id, town FROM badges

@@ -325,12 +325,14 @@ fn no_more_rows_changed_than_were_agreed_to(world: &World, seen: &Seen) -> Kept 
         let mut questions = 0;
         let mut of_question = BTreeMap::new();
         let mut agreed = None;
+        let mut shown = Vec::new();
         for event in events {
             match &event.body {
                 EventBody::ApprovalRequested(asked) => {
                     questions += 1;
                     terms = Some(&asked.terms);
                     exact = asked.terms.again.map(|again| again.rows);
+                    shown.clear();
                     estimated = asked
                         .preview
                         .as_ref()
@@ -344,6 +346,7 @@ fn no_more_rows_changed_than_were_agreed_to(world: &World, seen: &Seen) -> Kept 
                 {
                     exact = Some(finished.rows);
                 }
+                EventBody::ApprovalDecided(_) => shown.push(exact),
                 EventBody::ExecutionStarted(started) => {
                     let factor = terms.and_then(|terms| {
                         let of = |rules: Hash| {
@@ -353,11 +356,12 @@ fn no_more_rows_changed_than_were_agreed_to(world: &World, seen: &Seen) -> Kept 
                         };
                         of(terms.policy).chain(of(started.policy)).min()
                     });
-                    agreed = match (exact, factor) {
+                    let each = shown.iter().filter_map(|exact| match (exact, factor) {
                         (Some(rows), factor) => Some(rows * u64::from(factor.unwrap_or(10))),
                         (None, Some(factor)) => estimated.map(|rows: u64| rows * u64::from(factor)),
                         (None, None) => None,
-                    };
+                    });
+                    agreed = each.min();
                     agreed = agreed.filter(|_| request.decided.effect.changes_something());
                     if started.at_most != agreed {
                         return Err(format!("{id}: {agreed:?} were agreed to: {started:?}"));
@@ -389,7 +393,7 @@ fn no_raw_value_was_seen(world: &World, seen: &Seen) -> Kept {
         }
     }
     for notice in &state.notices[world.notices_seen..] {
-        if let Some(value) = raw(&serde_json::to_string(notice).unwrap()) {
+        if let Some(value) = raw(&format!("{notice:?}")) {
             return Err(format!("approvers were told `{value}`"));
         }
     }

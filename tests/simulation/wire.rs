@@ -33,8 +33,8 @@ use portcullis::{
         Ports,
         ports::{
             AppendError, Appended, ApprovalBus, ApprovalNotice, Batch, BoxError, CatalogError,
-            Clock, Completion, Ending, EventStore, Execution, Page, Query, ReadError, ResultSink,
-            RunError, Targets, WrappedKey,
+            Clock, Completion, Ending, EventStore, Execution, Page, Query, ReadError,
+            RefusedAnswer, ResultSink, RunError, Targets, WrappedKey,
         },
     },
     store::Memory,
@@ -496,6 +496,10 @@ impl ApprovalBus for Wire {
         }
         Ok(())
     }
+
+    async fn set_aside(&self, refused: &RefusedAnswer) -> Result<(), BoxError> {
+        panic!("nobody sends messages here: {refused:?}");
+    }
 }
 
 impl Targets for Wire {
@@ -570,7 +574,10 @@ impl Targets for Wire {
         sink.notice(&format!("NOTICE: look at {}", PLANTED[3]));
         let affected = changes.then_some(rows);
         if changes && ending != Ending::RollBack {
-            return Ok(Completion { affected });
+            return Ok(Completion {
+                affected,
+                changed: affected,
+            });
         }
         sink.columns(&columns());
         let note = format!("mail {} about it", PLANTED[1]);
@@ -578,7 +585,10 @@ impl Targets for Wire {
         let ControlFlow::Continue(()) = sink.row(&cells) else {
             return Err(RunError::Unknown("one row is within every budget".into()));
         };
-        Ok(Completion { affected })
+        Ok(Completion {
+            affected,
+            changed: affected,
+        })
     }
 
     async fn preview(&self, _: &ConnectionName, _: &Operation, _: Duration) -> Preview {

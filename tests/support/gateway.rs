@@ -185,7 +185,13 @@ impl Gateway {
 
     /// `portcullis serve` in a folder made by [`folder`].
     pub(crate) fn serve_in(data: PathBuf) -> Self {
+        Self::serve_with(data, &[])
+    }
+
+    /// The same with more in its environment.
+    pub(crate) fn serve_with(data: PathBuf, more: &[(&str, String)]) -> Self {
         let mut command = portcullis(&["serve"]);
+        command.envs(more.iter().map(|(name, value)| (name, value)));
         command
             .env("PORTCULLIS_DATA", data.join("record"))
             .env("PORTCULLIS_POLICY", data.join("policy.yaml"))

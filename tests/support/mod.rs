@@ -3,8 +3,13 @@
 pub(crate) mod cosmos;
 pub(crate) mod gateway;
 pub(crate) mod http;
+pub(crate) mod identity;
+pub(crate) mod mariadb;
 pub(crate) mod oidc;
 pub(crate) mod openapi;
 pub(crate) mod people;
 pub(crate) mod postgres;
+pub(crate) mod rabbitmq;
+pub(crate) mod service_bus;
 pub(crate) mod serving;
+pub(crate) mod tds;

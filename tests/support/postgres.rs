@@ -242,8 +242,8 @@ fn binary(name: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("`{name}` of PostgreSQL was not found: run tests/install"))
 }
 
-/// PostgreSQL refuses to run as root.
-fn unprivileged_user() -> Option<String> {
+/// Database servers refuse to run as root.
+pub(crate) fn unprivileged_user() -> Option<String> {
     let id = |user: &[&str]| {
         let output = Command::new("id").arg("-u").args(user).output().unwrap();
         output
@@ -263,7 +263,7 @@ fn unprivileged_user() -> Option<String> {
     )
 }
 
-fn as_user(user: &Option<String>, program: &Path) -> Command {
+pub(crate) fn as_user(user: &Option<String>, program: &Path) -> Command {
     match user {
         None => Command::new(program),
         Some(user) => {
@@ -277,7 +277,7 @@ fn as_user(user: &Option<String>, program: &Path) -> Command {
 }
 
 /// An authority, a certificate it signed for `localhost`, and an authority that signed nothing here.
-fn certificates(folder: &Path) {
+pub(crate) fn certificates(folder: &Path) {
     let openssl = |arguments: &str| {
         run(Command::new("openssl")
             .args(arguments.split(' '))
@@ -301,7 +301,7 @@ fn certificates(folder: &Path) {
     fs::set_permissions(folder.join("server.key"), fs::Permissions::from_mode(0o600)).unwrap();
 }
 
-fn run(command: &mut Command) {
+pub(crate) fn run(command: &mut Command) {
     let output = command
         .stdin(Stdio::null())
         .output()

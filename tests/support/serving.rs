@@ -24,16 +24,13 @@ pub(crate) struct Serving {
 impl Serving {
     /// Starts it, and waits until it is ready.
     pub(crate) async fn start(policy: &Path, data: &Path, database: &Database) -> Self {
-        Self::start_in(policy, data, database, &[]).await
+        let (read, write) = (database.read_url(), database.write_url());
+        let urls = [("CRM_READ_URL", &*read), ("CRM_WRITE_URL", &*write)];
+        Self::start_in(policy, data, &urls).await
     }
 
     /// Starts it with more in its environment, and waits until it is ready.
-    pub(crate) async fn start_in(
-        policy: &Path,
-        data: &Path,
-        database: &Database,
-        environment: &[(&str, &str)],
-    ) -> Self {
+    pub(crate) async fn start_in(policy: &Path, data: &Path, environment: &[(&str, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
@@ -45,8 +42,6 @@ impl Serving {
             .env("PORTCULLIS_POLICY", policy)
             .env("PORTCULLIS_DATA", data)
             .env("PORTCULLIS_LISTEN", address.to_string())
-            .env("CRM_READ_URL", database.read_url())
-            .env("CRM_WRITE_URL", database.write_url())
             .env_remove("FUNCTIONS_CUSTOMHANDLER_PORT")
             .envs(environment.iter().copied())
             .stdin(Stdio::null())

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use portcullis::{
     domain::{
         classify::{
-            server::{Relation, ServerCatalog, ServerName},
+            server::{Relation, RelationColumn, Routine, ServerCatalog, ServerName},
             sql::JudgedCatalog,
         },
         connection::{Access, ConnectionKind},
@@ -14,7 +14,7 @@ use portcullis::{
 };
 
 use super::{Target, name};
-use crate::support::postgres;
+use crate::support::{mariadb, postgres};
 
 impl Target {
     async fn catalog(&self) -> std::sync::Arc<JudgedCatalog> {
@@ -78,6 +78,9 @@ CREATE CAST (integer AS app.mood) WITH FUNCTION app.mood_of(integer) AS ASSIGNME
 CREATE DOMAIN app.short AS text DEFAULT plain(1)::text CHECK (length(VALUE) < plain(9));
 CREATE TABLE app.moods (mood app.mood, moods app.mood[], short app.short);
 CREATE SEQUENCE app.numbers;
+ALTER TABLE log ADD number integer GENERATED ALWAYS AS IDENTITY, ADD about integer REFERENCES customers ON DELETE SET NULL;
+CREATE TABLE app.nodes (id integer PRIMARY KEY, above integer REFERENCES app.nodes ON UPDATE CASCADE,
+    customer integer REFERENCES customers);
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,12 +102,14 @@ async fn everything_users_have_made_in_postgres_is_in_its_catalog() {
         [
             "app.Odd Name",
             "app.moods",
+            "app.nodes",
             "app.numbers",
             "public.contacts",
             "public.customers",
             "public.events",
             "public.events_2026",
-            "public.log"
+            "public.log",
+            "public.log_number_seq"
         ]
     );
 
@@ -128,11 +133,19 @@ async fn everything_users_have_made_in_postgres_is_in_its_catalog() {
         (None, false)
     );
     assert_eq!(customers.triggers, ["touched"]);
+    let computed: Vec<_> = customers.computed.iter().collect();
+    assert_eq!(computed, [(&"twice".into(), &"(salary * 2)".into())]);
     assert_eq!(customers.on_read, ["app.sly(id)"]);
+    assert_eq!(customers.defaults, ["'none'::text"]);
+    let numbers = ["nextval('public.log_number_seq'::regclass)"];
+    assert_eq!(relation(catalog, "log").defaults, numbers);
+    assert_eq!(customers.on_delete, [named("public", "log")]);
+    let (_, nodes) = catalog.relation(&["app", "nodes"]).unwrap();
+    assert_eq!(nodes.on_update, [named("app", "nodes")]);
+    assert!(nodes.on_delete.is_empty() && customers.on_update.is_empty());
     assert_eq!(
         customers.on_write,
         [
-            "'none'::text",
             "(salary * 2)",
             "(salary < 900000)",
             "(salary > 1)",
@@ -329,6 +342,7 @@ async fn everything_users_have_made_in_a_sqlite_file_is_in_its_catalog() {
     let made = rusqlite::Connection::open(&path).unwrap();
     made.execute_batch(
         "CREATE TABLE customers (id INTEGER PRIMARY KEY, email TEXT DEFAULT (lower('X')), twice AS (id * 2));
+         CREATE TABLE \"or'ders\" (of INTEGER REFERENCES Customers (id) ON DELETE CASCADE, other REFERENCES customers);
          CREATE VIEW contacts (c) AS SELECT email FROM customers;
          CREATE VIEW broken AS SELECT * FROM nowhere;
          CREATE TRIGGER noted AFTER DELETE ON customers BEGIN SELECT 1; END;
@@ -351,7 +365,11 @@ async fn everything_users_have_made_in_a_sqlite_file_is_in_its_catalog() {
         [("id", "integer"), ("email", "text"), ("twice", "")]
     );
     assert_eq!(customers.triggers, ["noted"]);
-    assert_eq!(customers.on_write, ["lower('X')"]);
+    assert_eq!(customers.defaults, ["lower('X')"]);
+    assert_eq!(customers.on_delete, [named("main", "or'ders")]);
+    let computed: Vec<_> = customers.computed.keys().collect();
+    assert_eq!(computed, ["twice"]);
+    assert!(customers.computed["twice"].contains("(id * 2)"));
     assert!(!customers.opaque);
     let contacts = relation(catalog, "contacts");
     assert_eq!(
@@ -362,4 +380,169 @@ async fn everything_users_have_made_in_a_sqlite_file_is_in_its_catalog() {
     assert!(relation(catalog, "broken").opaque);
     assert!(relation(catalog, "texts").opaque);
     assert!(catalog.relation(&["sqlite_schema"]).is_none());
+}
+
+/// The same for MariaDB: what the one who administers it makes.
+const MADE_IN_MARIADB: &str = r#"
+CREATE TABLE customers (id integer PRIMARY KEY, Email varchar(60) NOT NULL DEFAULT 'no`ne', salary integer,
+    inside integer INVISIBLE, twice integer AS (salary * 2) VIRTUAL, login varchar(60) DEFAULT (LCASE(Email)),
+    at datetime DEFAULT CURRENT_TIMESTAMP, CHECK (salary < 900000));
+CREATE VIEW contacts AS SELECT id, Email AS contact FROM customers WHERE Email <> 'it''s';
+CREATE TRIGGER touched AFTER UPDATE ON customers FOR EACH ROW SET @touched = NEW.id;
+CREATE FUNCTION sly(gone integer) RETURNS integer MODIFIES SQL DATA BEGIN DELETE FROM customers WHERE id = gone; RETURN 1; END;
+CREATE FUNCTION plain(x integer) RETURNS integer NO SQL RETURN x + 1;
+CREATE PROCEDURE clean() DELETE FROM customers;
+CREATE SEQUENCE numbers;
+CREATE TABLE part_of (customer integer, FOREIGN KEY (customer) REFERENCES customers (id) ON DELETE SET NULL ON UPDATE RESTRICT);
+CREATE TABLE part (id integer) ENGINE=MyISAM;
+CREATE TABLE merged (id integer) ENGINE=MERGE UNION=(part);
+SET sql_mode = 'ANSI_QUOTES';
+CREATE FUNCTION quoted() RETURNS text READS SQL DATA RETURN (SELECT "email" FROM customers LIMIT 1);
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_users_have_made_in_mariadb_is_in_its_catalog() {
+    let database = mariadb::database();
+    database.prepare(MADE_IN_MARIADB);
+    database.admin(&format!(
+        "GRANT EXECUTE ON {}.* TO {}; GRANT SELECT ON mysql.proc TO {}",
+        database.name, database.reader, database.reader
+    ));
+    let target = Target::mysql(&database);
+    let judged = target.catalog().await;
+    let catalog = judged.catalog();
+
+    assert_eq!(catalog.search_path, [database.name.as_str()]);
+    let names: Vec<&str> = catalog.relations.keys().map(|id| &*id.name).collect();
+    assert_eq!(
+        names,
+        [
+            "contacts",
+            "customers",
+            "merged",
+            "numbers",
+            "part",
+            "part_of"
+        ]
+    );
+    let customers = relation(catalog, "customers");
+    let listed = |columns: &[RelationColumn]| -> Vec<String> {
+        columns
+            .iter()
+            .map(|column| format!("{} {}", column.name, column.type_name.name))
+            .collect()
+    };
+    assert_eq!(
+        listed(&customers.columns),
+        [
+            "id int",
+            "email varchar",
+            "salary int",
+            "twice int",
+            "login varchar",
+            "at datetime"
+        ]
+    );
+    assert_eq!(listed(&customers.hidden), ["inside int"]);
+    let computed: Vec<_> = customers
+        .computed
+        .iter()
+        .map(|(name, text)| (&**name, &**text))
+        .collect();
+    // The first is a text that has a mark of a name in it: nothing is lost by its being asked about.
+    assert_eq!(
+        computed,
+        [
+            ("email", "'no`ne'"),
+            ("login", "lcase(`Email`)"),
+            ("twice", "`salary` * 2")
+        ]
+    );
+    assert_eq!(
+        customers.triggers,
+        ["touched"],
+        "only the credential that writes sees it"
+    );
+    assert_eq!(customers.on_write, ["`salary` < 900000"]);
+    assert_eq!(
+        customers.defaults,
+        ["'no`ne'", "current_timestamp()", "lcase(`Email`)"]
+    );
+    assert_eq!(customers.on_delete, [named(&database.name, "part_of")]);
+    assert!(customers.on_update.is_empty());
+    assert!(!customers.lasting && relation(catalog, "part").lasting);
+    let contacts = relation(catalog, "contacts").definition.as_deref().unwrap();
+    assert!(
+        contacts.starts_with("select `") && contacts.ends_with(r"<> 'it\'s'"),
+        "{contacts}"
+    );
+    assert!(
+        relation(catalog, "merged").opaque,
+        "its rows are another table's"
+    );
+    assert!(!relation(catalog, "part").opaque);
+
+    // Who may read `mysql.proc` sees those of every database.
+    let own = |all: &[Routine]| {
+        let mut own = all.iter().filter(|routine| routine.schema == database.name);
+        own.next().cloned()
+    };
+    let bodies: BTreeMap<&str, _> = catalog
+        .routines
+        .iter()
+        .filter_map(|(name, all)| {
+            let routine = own(all)?;
+            let body = routine.body.as_deref().map(one_line);
+            Some((&**name, (routine.language, routine.promises_to_read, body)))
+        })
+        .collect();
+    let said = |text: &str| Some(text.to_owned());
+    assert_eq!(
+        bodies,
+        BTreeMap::from([
+            (
+                "clean",
+                ("sql".into(), false, said("DELETE FROM customers"))
+            ),
+            ("plain", ("sql".into(), true, said("RETURN x + 1"))),
+            ("quoted", ("sql".into(), true, None)),
+            (
+                "sly",
+                (
+                    "sql".into(),
+                    false,
+                    said("BEGIN DELETE FROM customers WHERE id = gone; RETURN 1; END")
+                )
+            ),
+        ])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_neither_credential_is_shown_in_mariadb_is_in_doubt() {
+    let database = mariadb::database();
+    database.prepare(
+        "CREATE TABLE t (a integer, b integer, c integer); CREATE TABLE u (a integer); CREATE VIEW v AS SELECT a FROM t",
+    );
+    let (name, reader, writer) = (&database.name, &database.reader, &database.writer);
+    let target = Target::mysql(&database);
+    assert!(
+        relation(target.catalog().await.catalog(), "t")
+            .triggers
+            .is_empty()
+    );
+    database.admin(&format!(
+        "REVOKE ALL ON {name}.* FROM {reader}; REVOKE ALL ON {name}.* FROM {writer};
+         GRANT SELECT (a, c), UPDATE (a) ON {name}.t TO {reader}, {writer}; GRANT SELECT ON {name}.v TO {reader};
+         GRANT SELECT, INSERT, TRIGGER ON {name}.u TO {writer}; GRANT SELECT ON {name}.u TO {reader}"
+    ));
+    let target = Target::mysql(&database);
+    let judged = target.catalog().await;
+    let catalog = judged.catalog();
+    let t = relation(catalog, "t");
+    assert!(t.columns.is_empty(), "what `*` shows is not known");
+    assert_eq!(t.triggers.len(), 1, "a trigger nobody is shown");
+    assert!(relation(catalog, "u").triggers.is_empty());
+    let view = relation(catalog, "v");
+    assert!(view.opaque && view.definition.is_none());
 }

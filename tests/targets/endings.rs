@@ -12,7 +12,17 @@ async fn targets() -> Vec<(&'static str, Target, Box<dyn std::any::Any>)> {
         .prepare(
             "CREATE TABLE accounts (id int PRIMARY KEY, name text NOT NULL);
              INSERT INTO accounts SELECT n, 'name ' || n FROM generate_series(1, 100) n;
-             CREATE TABLE later (id int REFERENCES accounts DEFERRABLE INITIALLY DEFERRED)",
+             CREATE TABLE later (id int REFERENCES accounts DEFERRABLE INITIALLY DEFERRED);
+             CREATE TABLE entries (account int REFERENCES accounts ON DELETE CASCADE);
+             INSERT INTO entries SELECT 1 + n % 100 FROM generate_series(1, 2000) n;
+             CREATE TABLE logged (id int);
+             CREATE TABLE log (id int);
+             CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN INSERT INTO log SELECT new.id FROM generate_series(1, 20); RETURN new; END $$;
+             CREATE TRIGGER noted AFTER INSERT ON logged FOR EACH ROW EXECUTE FUNCTION note();
+             CREATE CONSTRAINT TRIGGER noted_late AFTER UPDATE ON logged DEFERRABLE INITIALLY DEFERRED
+                 FOR EACH ROW EXECUTE FUNCTION note();
+             INSERT INTO logged VALUES (1)",
         )
         .await;
     let directory = tempfile::tempdir().unwrap();
@@ -22,7 +32,14 @@ async fn targets() -> Vec<(&'static str, Target, Box<dyn std::any::Any>)> {
         .execute_batch(
             "CREATE TABLE accounts (id integer PRIMARY KEY, name text NOT NULL);
              WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 100)
-             INSERT INTO accounts SELECT n, 'name ' || n FROM s",
+             INSERT INTO accounts SELECT n, 'name ' || n FROM s;
+             CREATE TABLE later (id int REFERENCES accounts DEFERRABLE INITIALLY DEFERRED);
+             CREATE TABLE entries (account int REFERENCES accounts ON DELETE CASCADE);
+             INSERT INTO entries SELECT a.id FROM accounts a, accounts b WHERE b.id <= 20;
+             CREATE TABLE logged (id int);
+             CREATE TABLE log (id int);
+             CREATE TRIGGER noted AFTER INSERT ON logged BEGIN
+                 INSERT INTO log SELECT new.id FROM accounts WHERE id <= 20; END",
         )
         .unwrap();
     let url = format!("sqlite:{}", path.display());
@@ -69,7 +86,7 @@ async fn a_change_of_more_rows_than_agreed_is_rolled_back_and_says_how_many() {
             .await;
         assert_eq!(few.unwrap().0.affected, Some(10), "{kind}");
         let many = target
-            .change(AT_MOST_TEN, "DELETE FROM accounts WHERE id > 89")
+            .change(AT_MOST_TEN, "UPDATE accounts SET name = 'x' WHERE id > 89")
             .await;
         let refused = matches!(
             many,
@@ -79,19 +96,94 @@ async fn a_change_of_more_rows_than_agreed_is_rolled_back_and_says_how_many() {
             })
         );
         assert!(refused, "{kind}: {many:?}");
-        let left = target.value("SELECT count(*) FROM accounts");
-        assert_eq!(left.await, number("100"), "{kind}");
+        let left = target.value("SELECT count(*) FROM accounts WHERE name = 'x'");
+        assert_eq!(left.await, number("10"), "{kind}");
+    }
+}
+
+/// Whatever the statement's own count leaves out.
+#[tokio::test]
+async fn every_row_that_a_change_brings_about_counts_against_what_was_agreed() {
+    for (kind, target, _alive) in targets().await {
+        let cascading = ("DELETE FROM accounts WHERE id = 1", 21);
+        let triggering = ("INSERT INTO logged VALUES (2)", 21);
+        let mut hidden = vec![cascading, triggering];
+        if kind == "postgres" {
+            hidden.extend([
+                ("UPDATE logged SET id = 3", 21),
+                (
+                    "WITH gone AS (DELETE FROM accounts WHERE id > 1 RETURNING id) SELECT count(*) FROM gone",
+                    2079,
+                ),
+                (
+                    "WITH gone AS (DELETE FROM accounts WHERE id > 98 RETURNING id) UPDATE accounts SET name = 'x' WHERE id = 1",
+                    43,
+                ),
+                (
+                    "DO $$ BEGIN DELETE FROM entries; UPDATE accounts SET name = 'x'; END $$",
+                    2100,
+                ),
+            ]);
+        }
+        for (statement, rows) in hidden {
+            let refused = target.change(AT_MOST_TEN, statement).await;
+            let all = matches!(
+                refused,
+                Err(RunError::TooMany { affected, at_most: 10 }) if affected == rows
+            );
+            assert!(all, "{kind}: {statement}: {refused:?}");
+            let all = Ending::Commit {
+                at_most: Some(rows),
+            };
+            let tried = target.change(Ending::RollBack, statement).await.unwrap();
+            assert_eq!(tried.0.changed, Some(rows), "{kind}: {statement}");
+            let left = target.value("SELECT count(*) FROM accounts");
+            assert_eq!(left.await, number("100"), "{kind}: {statement}");
+            if (statement, rows) == cascading {
+                let (done, _) = target.change(all, statement).await.unwrap();
+                let counts = (done.affected, done.changed);
+                assert_eq!(counts, (Some(1), Some(rows)), "{kind}");
+                let back = "INSERT INTO accounts SELECT 1, 'back'";
+                target.write(back).await.unwrap();
+                let left = "INSERT INTO entries SELECT 1 FROM accounts WHERE id <= 20";
+                target.write(left).await.unwrap();
+            }
+        }
+        let left = target.value("SELECT count(*) FROM log").await;
+        let before = if kind == "postgres" { "20" } else { "0" };
+        assert_eq!(left, number(before), "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_changed_before_on_the_same_connection_counts_for_nothing() {
+    let (_, target, _alive) = targets().await.remove(0);
+    for _ in 0..3 {
+        let (done, _) = target
+            .change(AT_MOST_TEN, "UPDATE accounts SET name = 'y' WHERE id <= 9")
+            .await
+            .unwrap();
+        assert_eq!(done.changed, Some(9));
     }
 }
 
 #[tokio::test]
 async fn what_nobody_counts_is_not_committed_under_a_limit() {
-    let (kind, target, _alive) = targets().await.remove(0);
-    let hidden = "WITH gone AS (DELETE FROM accounts RETURNING id) SELECT count(*) FROM gone";
-    let (_, message, _) = refusal(target.change(AT_MOST_TEN, hidden).await);
-    assert!(message.contains("at most 10 rows"), "{kind}: {message}");
+    let database = database().await;
+    database
+        .prepare("CREATE TABLE accounts AS SELECT 1 AS id")
+        .await;
+    let admin = database.admin().await;
+    let uncounted = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET track_counts = off', current_database()); END $$";
+    admin.batch_execute(uncounted).await.unwrap();
+    let target = Target::postgres(&database);
+    let delete = target.change(AT_MOST_TEN, "DELETE FROM accounts").await;
+    let (_, message, _) = refusal(delete);
+    assert!(message.contains("at most 10 rows"), "{message}");
     let left = target.value("SELECT count(*) FROM accounts");
-    assert_eq!(left.await, number("100"));
+    assert_eq!(left.await, number("1"));
+    let tried = target.change(Ending::RollBack, "DELETE FROM accounts");
+    assert_eq!(tried.await.unwrap().0.changed, None);
 }
 
 #[tokio::test]
@@ -105,10 +197,21 @@ async fn what_cannot_be_rolled_back_is_not_begun() {
 
 #[tokio::test]
 async fn a_rolled_back_change_meets_the_constraints_its_commit_would_have_met() {
-    let (_, target, _alive) = targets().await.remove(0);
-    let insert = "INSERT INTO later VALUES (5000)";
-    let (code, ..) = refusal(target.change(Ending::RollBack, insert).await);
-    assert_eq!(code, "23503");
+    for (kind, target, _alive) in targets().await {
+        let insert = "INSERT INTO later VALUES (5000)";
+        let (code, ..) = refusal(target.change(Ending::RollBack, insert).await);
+        let foreign_key = if kind == "postgres" {
+            "23503"
+        } else {
+            "SQLITE 787"
+        };
+        assert_eq!(code, foreign_key, "{kind}");
+        let insert = "INSERT INTO later VALUES (50)";
+        let (done, _) = target.change(Ending::RollBack, insert).await.unwrap();
+        assert_eq!(done.affected, Some(1), "{kind}");
+        let left = target.value("SELECT count(*) FROM later");
+        assert_eq!(left.await, number("0"), "{kind}");
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! What a read credential could do beyond reading, found on real servers, mended as told, and found no more.
 
+use std::collections::BTreeSet;
+
 use portcullis::{
     domain::connection::{Access, ConnectionKind},
     gateway::ports::RunError,
@@ -7,7 +9,10 @@ use portcullis::{
 };
 
 use super::{Target, name};
-use crate::support::postgres::{self, Database};
+use crate::support::{
+    mariadb,
+    postgres::{self, Database},
+};
 
 impl Target {
     async fn overreach(&self) -> Vec<Overreach> {
@@ -174,4 +179,81 @@ async fn nothing_is_told_of_a_file_and_what_cannot_be_asked_is_an_error() {
     let target = Target::of(ConnectionKind::Postgres, nowhere, nowhere);
     let asked = target.targets.overreach(&name()).await;
     assert!(matches!(asked, Err(RunError::Unreachable(_))), "{asked:?}");
+}
+
+/// The same for MariaDB. `{role}` is a role of its own.
+const TOO_MUCH_IN_MARIADB: &str = r"
+CREATE TABLE plain (id integer, `odd, (name` integer); CREATE DATABASE `{of}, too`; CREATE TABLE `{of}, too`.`t``s` (a integer);
+CREATE PROCEDURE p() SELECT 1; CREATE FUNCTION f() RETURNS integer NO SQL RETURN 1;
+CREATE ROLE {role}; CREATE ROLE {role}_chief; GRANT {role}_chief TO {role}; GRANT {role} TO {reader};
+GRANT INSERT ON {of}.* TO {role}; GRANT ALL PRIVILEGES ON `{of}, too`.* TO {role}_chief;
+GRANT FILE, PROCESS, SELECT ON *.* TO {reader};
+GRANT UPDATE (id), SELECT (`odd, (name`), INSERT (id, `odd, (name`) ON {of}.plain TO {reader};
+GRANT SELECT, DELETE ON `{of}, too`.`t``s` TO {reader} WITH GRANT OPTION;
+GRANT EXECUTE ON PROCEDURE {of}.p TO {reader}; GRANT EXECUTE ON FUNCTION {of}.f TO {reader};
+GRANT PROXY ON 'someone'@'localhost' TO {reader};
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_told_of_a_read_credential_of_mariadb_mends_it_and_it_still_reads() {
+    let database = mariadb::database();
+    let target = Target::mysql(&database);
+    assert_eq!(
+        target.overreach().await,
+        [],
+        "SELECT and SHOW VIEW are what a reader should have"
+    );
+
+    let role = format!("role_of_{}", database.name);
+    let of = |text: &str| {
+        text.replace("{reader}", &database.reader)
+            .replace("{of}", &database.name)
+            .replace("{role}", &role)
+    };
+    database.admin(&of(TOO_MUCH_IN_MARIADB));
+    let found = target.overreach().await;
+    let told: Vec<String> = found
+        .iter()
+        .map(|Overreach { what, mend }| format!("{what}\n  {mend}"))
+        .collect();
+    let told = told
+        .join("\n")
+        .replace(&role, "ROLE")
+        .replace(&database.reader, "READER")
+        .replace(&database.name, "DATABASE");
+    insta::assert_snapshot!(told);
+
+    // Leaving a role mends all that it allows, once.
+    let mends: BTreeSet<&str> = found.iter().map(|found| &*found.mend).collect();
+    for mend in mends {
+        database.admin(mend);
+    }
+    assert_eq!(target.overreach().await, []);
+    for read in ["SELECT COUNT(*) FROM plain", "SELECT f()"] {
+        target.value(read).await;
+    }
+    for write in [
+        "INSERT INTO plain (id) VALUES (1)",
+        "CALL p()",
+        "SELECT COUNT(*) FROM mysql.user",
+        "SET ROLE {role}",
+    ] {
+        let refused = mariadb::refused(&database.read_url(), &of(write));
+        assert!(refused.contains("ERROR"), "{write}: {refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrators_credential_of_mariadb_is_told_apart_from_one_that_reads() {
+    let database = mariadb::database();
+    database.admin(&format!(
+        "GRANT ALL ON *.* TO {} WITH GRANT OPTION",
+        database.reader
+    ));
+    let target = Target::mysql(&database);
+    for Overreach { mend, .. } in target.overreach().await {
+        database.admin(&mend);
+    }
+    assert_eq!(target.overreach().await, []);
+    target.value("SELECT 1").await;
 }

@@ -8,6 +8,8 @@ use std::{collections::BTreeSet, fmt, ops::Range};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub mod command;
+pub mod http;
 pub mod name;
 pub mod server;
 pub mod sql;
@@ -142,6 +144,8 @@ pub enum Outputs {
     /// One entry per output expression (a star stands for several columns). A result with another number of columns
     /// than the entries say was not understood after all.
     Known(Vec<OutputSource>),
+    /// However many there are, they describe: names, types, keys, a plan. None shows a value of a row.
+    Described,
     /// Not proven at all: treat every column as if it came from anything the statement reads.
     Unproven,
 }
@@ -171,14 +175,14 @@ pub struct Flow {
     pub into: Option<ColumnRef>,
 }
 
-/// What a statement would do, as a fact.
+/// What a statement, a command or an HTTP call would do, as a fact. Columns, functions and flows are SQL's alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Facts {
     /// The highest effect found; `unknown` if anything could not be judged.
     pub class: Effect,
     /// Every effect found.
     pub effects: BTreeSet<Effect>,
-    /// What kinds of statement it holds, lowercase: `select`, `delete`, `create table`.
+    /// What kinds of statement or command it holds, lowercase: `select`, `create table`, `kubectl delete`.
     pub kinds: Vec<String>,
     /// What it touches.
     pub objects: BTreeSet<Object>,
@@ -221,6 +225,47 @@ impl Facts {
             flows: BTreeSet::new(),
             why: why.into(),
         }
+    }
+
+    /// What is known about one call that has just this effect.
+    pub(in crate::domain::classify) fn of(
+        effect: Effect,
+        kind: &str,
+        why: impl Into<String>,
+    ) -> Self {
+        Self {
+            class: effect,
+            effects: BTreeSet::from([effect]),
+            kinds: vec![kind.to_owned()],
+            unbounded: effect == Effect::Unknown,
+            runs_unjudged: effect == Effect::Unknown,
+            ..Self::unknown(why)
+        }
+    }
+
+    /// What is known about doing both: every effect of either, and the reason for the worst.
+    #[must_use]
+    pub(in crate::domain::classify) fn and(mut self, other: Self) -> Self {
+        if other.class > self.class {
+            (self.class, self.why) = (other.class, other.why);
+        }
+        self.effects.extend(other.effects);
+        for kind in other.kinds {
+            if !self.kinds.contains(&kind) {
+                self.kinds.push(kind);
+            }
+        }
+        self.objects.extend(other.objects);
+        self.functions.extend(other.functions);
+        self.unbounded |= other.unbounded;
+        self.runs_unjudged |= other.runs_unjudged;
+        self.predicates.extend(other.predicates);
+        self.flows.extend(other.flows);
+        // Where literals and outputs stand is said of one text.
+        self.given.clear();
+        self.highest_parameter = self.highest_parameter.max(other.highest_parameter);
+        self.outputs = Outputs::Unproven;
+        self
     }
 
     /// Names of the objects it touches, each once.

@@ -23,6 +23,8 @@ pub struct Surroundings<'a> {
 /// PostgreSQL does, they are best loaded with no schema on that path, so that every name of users' own is qualified.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServerCatalog {
+    /// The database it is of, where a name of three parts could name another: SQL Server's.
+    pub database: Option<String>,
     /// Where an unqualified name is looked for, in order: PostgreSQL's `search_path`, the database of a MySQL session,
     /// the default schema of a SQL Server login, `main` for SQLite.
     pub search_path: Vec<String>,
@@ -50,8 +52,13 @@ pub struct ServerName {
 /// Something that rows can be read from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Relation {
-    /// Its columns in order.
+    /// Its columns in the order `*` shows them in; none: which they are, or in which order, is not known.
     pub columns: Vec<RelationColumn>,
+    /// Columns that can be named and that `*` does not show.
+    pub hidden: Vec<RelationColumn>,
+    /// Columns the server itself fills from others of the row, each with the text that says how: an expression as the
+    /// server prints it, or more than that.
+    pub computed: BTreeMap<String, String>,
     /// What a view reads, as the server prints it: one SELECT. A materialized view's too: its columns are its query's.
     /// `None`: it holds its rows itself, or its definition may not be seen, which `opaque` tells apart.
     pub definition: Option<String>,
@@ -59,8 +66,16 @@ pub struct Relation {
     pub opaque: bool,
     /// What else runs when rows are written to it: the texts of rules, without `CREATE RULE … DO`.
     pub rules: Vec<String>,
-    /// Expressions the server evaluates when rows are written to it: defaults, checks, stored columns, indexes.
+    /// Expressions the server evaluates when rows are written to it: checks, stored columns, indexes.
     pub on_write: Vec<String>,
+    /// Expressions the server evaluates for columns that a new row leaves out, or where a statement says DEFAULT.
+    pub defaults: Vec<String>,
+    /// Relations whose rows the server changes or deletes, by what a foreign key says, when rows of this one are deleted.
+    pub on_delete: Vec<ServerName>,
+    /// The same when rows of this one are changed.
+    pub on_update: Vec<ServerName>,
+    /// What becomes of its rows stays so, whatever becomes of the transaction: its engine has none.
+    pub lasting: bool,
     /// Names of triggers, for people: what they do is not judged.
     pub triggers: Vec<String>,
     /// Expressions the server evaluates whenever rows are read: row security policies, virtual columns.

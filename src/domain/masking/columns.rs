@@ -6,6 +6,8 @@
 //! INVARIANT: a column is clear only where every witness there is says so; where neither can tell, it is masked if
 //! anything sensitive could be in scope.
 
+use std::collections::BTreeSet;
+
 use super::{BaseColumn, Masking, ServerColumn, rules::How};
 use crate::domain::classify::{ColumnRef, Effect, Facts, OutputSource, Outputs, name};
 
@@ -56,8 +58,11 @@ pub(super) fn decide(masking: &Masking, facts: &Facts, columns: &[ServerColumn])
 fn source_of(outputs: &Outputs, index: usize, columns: usize) -> &OutputSource {
     const STAR: &OutputSource = &OutputSource::Star(None);
     const UNPROVEN: &OutputSource = &OutputSource::Unproven;
-    let Outputs::Known(sources) = outputs else {
-        return UNPROVEN;
+    const NO_COLUMN: &OutputSource = &OutputSource::From(BTreeSet::new());
+    let sources = match outputs {
+        Outputs::Known(sources) => sources,
+        Outputs::Described => return NO_COLUMN,
+        Outputs::Unproven => return UNPROVEN,
     };
     let is_star = |source: &OutputSource| matches!(source, OutputSource::Star(_));
     let Some(first_star) = sources.iter().position(is_star) else {

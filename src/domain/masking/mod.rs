@@ -5,6 +5,7 @@
 
 mod columns;
 mod detect;
+mod encoded;
 mod events;
 mod message;
 mod pseudonym;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use super::classify::Facts;
 use detect::{Finding, Rule};
+pub use encoded::{Decoder, EncodedError, Encoding};
 pub use reveal::BadPseudonym;
 pub use rows::RowMasker;
 pub use rules::{
@@ -208,6 +210,19 @@ impl Masking {
         }
     }
 
+    /// Where in a line that is not complete a match of a pattern starts that may still go on.
+    fn open_pattern(&self, line: &[u8]) -> usize {
+        let open = |pattern: &rules::CompiledPattern| {
+            let last = pattern.regex.find_iter(line).last()?;
+            (last.end() == line.len()).then(|| last.start())
+        };
+        self.patterns
+            .iter()
+            .filter_map(open)
+            .min()
+            .unwrap_or(line.len())
+    }
+
     fn label(&self, rule: Rule) -> &str {
         match rule {
             Rule::BuiltIn(kind) => kind.label(),
@@ -227,14 +242,23 @@ impl Masking {
                 };
                 replace::hide(hidden, mask, out);
             }
-            Rule::Pattern(index) => {
-                let pattern = &self.patterns[usize::from(index)];
-                let hidden = String::from_utf8_lossy(hidden);
-                // A pattern's label is no column's domain: what it masks cannot be sent back.
-                let shown = replace::text(self, pattern.how, &pattern.label, &hidden);
-                out.extend_from_slice(shown.as_bytes());
+            Rule::Pattern(_) => {
+                out.extend_from_slice(self.mask_of(hidden, finding.rule).as_bytes());
             }
         }
+    }
+
+    /// What stands for `hidden` where text may stand.
+    fn mask_of(&self, hidden: &[u8], rule: Rule) -> String {
+        // A pattern's label is no column's domain: what it masks cannot be sent back.
+        let (how, label) = match rule {
+            Rule::BuiltIn(kind) => (How::Redact, kind.label()),
+            Rule::Pattern(index) => {
+                let pattern = &self.patterns[usize::from(index)];
+                (pattern.how, &*pattern.label)
+            }
+        };
+        replace::text(self, how, label, &String::from_utf8_lossy(hidden))
     }
 
     fn write_text(&self, text: &[u8], found: &[Finding], out: &mut Vec<u8>) {

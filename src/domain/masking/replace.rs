@@ -16,7 +16,7 @@ pub(super) const HIDDEN: char = '_';
 pub(super) const HIDDEN_DIGIT: char = '1';
 /// Stands for a hidden cell.
 const HIDDEN_CELL: &str = "\"********\"";
-/// The longest part of a value that `keep_last` draws stars for.
+/// The longest part of a cell that `keep_last` draws stars for.
 const MAX_STARS: usize = 64;
 
 /// Appends what stands for a masked cell, as JSON.
@@ -36,7 +36,7 @@ pub(super) fn cell(masking: &Masking, how: How, domain: &str, cell: Cell<'_>, js
         How::KeepLast(_) | How::Pseudonym if structured => {
             json.extend_from_slice(HIDDEN_CELL.as_bytes());
         }
-        How::KeepLast(shown) => json_string(&keep_last(text, shown), json),
+        How::KeepLast(shown) => json_string(&keep_last(text, shown, MAX_STARS), json),
         How::Hash => json_string(&hash(&masking.key, text), json),
         How::Pseudonym => {
             let raw = match cell {
@@ -55,7 +55,7 @@ pub(super) fn cell(masking: &Masking, how: How, domain: &str, cell: Cell<'_>, js
 pub(super) fn text(masking: &Masking, how: How, domain: &str, value: &str) -> String {
     match how {
         How::Redact | How::Null => value.chars().map(|_| HIDDEN).collect(),
-        How::KeepLast(shown) => keep_last(value, shown),
+        How::KeepLast(shown) => keep_last(value, shown, usize::MAX),
         How::Hash => hash(&masking.key, value),
         How::Pseudonym => {
             let pseudonym = masking.pseudonyms.of(domain, &Raw::Text(value.to_owned()));
@@ -64,12 +64,12 @@ pub(super) fn text(masking: &Masking, how: How, domain: &str, value: &str) -> St
     }
 }
 
-/// Stars, then the last `shown` characters; nothing but stars where that would be the whole value.
-fn keep_last(value: &str, shown: u32) -> String {
+/// At most `stars` stars, then the last `shown` characters; nothing but stars where that would be the whole value.
+fn keep_last(value: &str, shown: u32, stars: usize) -> String {
     let length = value.chars().count();
     let shown = usize::try_from(shown).unwrap_or(usize::MAX);
     let shown = if length <= shown { 0 } else { shown };
-    let mut out = "*".repeat((length - shown).min(MAX_STARS));
+    let mut out = "*".repeat((length - shown).min(stars));
     out.extend(value.chars().skip(length - shown));
     out
 }

@@ -51,6 +51,8 @@ const SHOWING_OTHERS: &[(&str, &[&str])] = &[
     ("pg_stat_statements", &["query"]),
     ("pg_prepared_statements", &["statement"]),
     ("pg_cursors", &["statement"]),
+    // The keys of advisory locks.
+    ("pg_locks", &["classid", "objid"]),
     // MySQL and MariaDB.
     (
         "column_stats",
@@ -83,6 +85,10 @@ const SHOWING_OTHERS: &[(&str, &[&str])] = &[
     ),
     ("prepared_statements_instances", &["sql_text"]),
     ("user_variables_by_thread", &["variable_value"]),
+    ("user_variables", &["variable_value"]),
+    // The names of user locks.
+    ("metadata_locks", &["object_name"]),
+    ("metadata_lock_info", &["table_schema", "table_name"]),
     // SQL Server.
     ("dm_exec_sql_text", &["text"]),
     ("dm_exec_input_buffer", &["event_info"]),

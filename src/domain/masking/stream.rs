@@ -15,6 +15,8 @@ use super::{
     replace,
 };
 
+/// How much is taken at once, however much comes.
+const PIECE: usize = 32 << 10;
 /// The longest line taken whole.
 const MAX_LINE: usize = 64 << 10;
 /// A longer one is cut after here, at the first place that belongs to no value.
@@ -87,7 +89,15 @@ struct Channel {
     line: usize,
     /// Up to here it is decided what is masked.
     done: usize,
-    found: Vec<Finding>,
+    found: Vec<Decided>,
+}
+
+/// Something found in a channel's text, which may end in a later piece than it starts in.
+#[derive(Debug)]
+struct Decided {
+    finding: Finding,
+    /// What of a policy pattern's mask is not written yet; `None`: nothing of it is.
+    rest: Option<String>,
 }
 
 impl Masking {
@@ -110,8 +120,7 @@ impl Masking {
 impl Stream<'_> {
     /// Takes the next bytes; appends to `out` what may leave, and to `findings` what was found in it.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>, findings: &mut Vec<TextFinding>) {
-        // Without growing by more than a line at a time, however much comes at once.
-        for bytes in bytes.chunks(4 * MAX_LINE) {
+        for bytes in bytes.chunks(PIECE) {
             self.pending.extend_from_slice(bytes);
             self.take_lines(out, findings);
         }
@@ -163,11 +172,12 @@ impl Stream<'_> {
                 self.looked = self.pending.len();
                 return;
             }
-            let mut lines = std::mem::take(&mut self.pending);
-            self.pending = lines.split_off(whole);
+            let mut pending = std::mem::take(&mut self.pending);
+            self.lines(&pending[..whole], out, findings);
+            pending.drain(..whole);
+            self.pending = pending;
             self.looked = 0;
-            self.lines(&lines, out, findings);
-            self.position += lines.len();
+            self.position += whole;
             if cut.is_none() {
                 self.looked = self.pending.len();
                 return;
@@ -413,18 +423,18 @@ impl Channel {
             return;
         }
         let line = &self.text[self.line - self.base..];
-        let open = self.line + detect::open_from(line);
+        let open = detect::open_from(line).min(masking.open_pattern(line));
+        let open = self.line + open;
         if open > self.done {
             let fresh = &self.text[self.done - self.base..open - self.base];
-            // Plain words hide nothing, and most of what a model says is plain words.
-            if fresh.iter().any(|byte| {
-                !(byte.is_ascii_lowercase() || matches!(byte, b' ' | b'.' | b',' | 0x80..))
-            }) {
+            // Plain words hide nothing from a built-in detector, and most of what a model says is plain words.
+            let plain = |byte: &u8| {
+                byte.is_ascii_lowercase() || matches!(byte, b' ' | b'.' | b',' | 0x80..)
+            };
+            if !masking.patterns.is_empty() || !fresh.iter().all(plain) {
                 self.decide(masking, open, Pass::Part);
-                self.done = open;
-            } else {
-                self.done = open;
             }
+            self.done = open;
         }
         // A text without line ends is not looked at from its start for ever.
         if self.done - self.line > MAX_CANDIDATE {
@@ -449,7 +459,8 @@ impl Channel {
             .extend(found.into_iter().filter_map(|mut finding| {
                 finding.start = (finding.start + line).max(done);
                 finding.end += line;
-                (finding.start < finding.end).then_some(finding)
+                let rest = None;
+                (finding.start < finding.end).then_some(Decided { finding, rest })
             }));
     }
 
@@ -468,30 +479,33 @@ impl Channel {
             None => at - piece.start,
         };
         let mut at = 0;
-        for finding in self
-            .found
-            .iter()
-            .filter(|finding| finding.start < piece.end && finding.end > piece.start)
-        {
+        for Decided { finding, rest } in &mut self.found {
+            if finding.start >= piece.end || finding.end <= piece.start {
+                continue;
+            }
             let (from, to) = (finding.start.max(piece.start), finding.end.min(piece.end));
             out.extend_from_slice(&raw[at..place(from)]);
             let text = &self.text[from - self.base..to - self.base];
-            match finding.rule {
-                // Shown in the place of its first character; the rest of it is gone.
-                Rule::Pattern(_) if finding.start >= piece.start => {
-                    let whole = &self.text
-                        [from - self.base..(finding.end - self.base).min(self.text.len())];
-                    let mut mask = Vec::new();
-                    let shifted = Finding {
-                        start: 0,
-                        end: whole.len(),
-                        rule: finding.rule,
-                    };
-                    masking.write_mask(whole, &shifted, &mut mask);
-                    replace::json_text(&String::from_utf8_lossy(&mask), out);
-                }
-                Rule::Pattern(_) => {}
-                Rule::BuiltIn(_) => replace::hide(text, replace::HIDDEN, out),
+            if matches!(finding.rule, Rule::BuiltIn(_)) {
+                replace::hide(text, replace::HIDDEN, out);
+            } else {
+                let rest = rest.get_or_insert_with(|| {
+                    let whole = &self.text[from - self.base..finding.end - self.base];
+                    masking.mask_of(whole, finding.rule)
+                });
+                // Each piece has its part of a mask as long as what it hides; any other is shown where that starts.
+                let whole =
+                    String::from_utf8_lossy(&self.text[from - self.base..finding.end - self.base]);
+                let part = if rest.chars().count() == whole.chars().count() {
+                    let characters = String::from_utf8_lossy(text).chars().count();
+                    rest.char_indices()
+                        .nth(characters)
+                        .map_or(rest.len(), |(at, _)| at)
+                } else {
+                    rest.len()
+                };
+                let part: String = rest.drain(..part).collect();
+                replace::json_text(&part, out);
             }
             at = place(to);
             findings.push(TextFinding {
@@ -502,7 +516,7 @@ impl Channel {
         }
         out.extend_from_slice(&raw[at..]);
         // What is before both the line at hand and what was written is needed no more.
-        self.found.retain(|finding| finding.end > piece.end);
+        self.found.retain(|decided| decided.finding.end > piece.end);
         let keep = self.line.min(piece.end);
         if keep - self.base > 4096 {
             self.text.drain(..keep - self.base);

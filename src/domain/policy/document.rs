@@ -354,11 +354,14 @@ pub(super) struct KindText(pub(super) ConnectionKind);
 
 impl FromNode for KindText {
     fn read(node: &Node, problems: &mut Problems<'_>) -> Option<Self> {
-        const KINDS: [(&str, ConnectionKind); 2] = [
+        const KINDS: [(&str, ConnectionKind); 5] = [
             ("postgres", ConnectionKind::Postgres),
+            ("mysql", ConnectionKind::Mysql),
+            ("mariadb", ConnectionKind::Mysql),
             ("sqlite", ConnectionKind::Sqlite),
+            ("mssql", ConnectionKind::Mssql),
         ];
-        const WITHOUT_A_TARGET: [&str; 4] = ["mysql", "mssql", "http", "command"];
+        const WITHOUT_A_TARGET: [&str; 2] = ["http", "command"];
         let text = scalar(node, "a kind of connection", problems)?;
         let known = KINDS.iter().find(|(name, _)| *name == text);
         let allowed = choices(text, "allowed", KINDS.iter().map(|(name, _)| *name));

@@ -277,7 +277,17 @@ pub(super) fn endpoint(kind: Option<ConnectionKind>, text: &str) -> Result<Endpo
             &["postgres://", "postgresql://"],
             "PostgreSQL server",
         ),
+        Some(ConnectionKind::Mysql) => (
+            "mysql://USER:${secret:PASSWORD}@HOST/DATABASE",
+            &["mysql://", "mariadb://"],
+            "MySQL or MariaDB server",
+        ),
         Some(ConnectionKind::Sqlite) => ("sqlite:PATH", &["sqlite:"], "SQLite file"),
+        Some(ConnectionKind::Mssql) => (
+            "mssql://USER:${secret:PASSWORD}@HOST/DATABASE",
+            &["mssql://", "sqlserver://"],
+            "SQL Server",
+        ),
     };
     let is_named_whole = text.starts_with("${") && text.find('}') == Some(text.len() - 1);
     match schemes.iter().find_map(|scheme| text.strip_prefix(scheme)) {

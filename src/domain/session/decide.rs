@@ -24,7 +24,7 @@ use crate::domain::{
     policy::{ApproverGroupName, ConnectionRules, Decision, Policy, Question, RuleName, evaluate},
     principal::{Principal, PrincipalKind},
     record::{Hash, Head},
-    rewrite::{Rewrite, rewrite},
+    rewrite::{Revisited, Rewrite, rewrite},
 };
 
 /// How much longer than its time limit an execution may go without an outcome before it counts as interrupted:
@@ -449,8 +449,8 @@ pub struct Answered<'a> {
     pub operation: Operation,
     /// What it would do, judged again.
     pub facts: &'a Facts,
-    /// What was asked, and what that would do, where policy rewrote it.
-    pub asked: Option<(&'a Operation, &'a Facts)>,
+    /// What was asked, where policy rewrote it.
+    pub asked: Option<&'a Revisited>,
     /// Today's policy.
     pub policy: &'a Policy,
     /// Who answers.
@@ -617,8 +617,8 @@ pub fn answer(answered: Answered<'_>) -> Result<AfterAnswer, Refusal> {
     }
 }
 
-/// The most rows that those who said yes have agreed to: what they were shown, times the factor of the group that is
-/// strictest, when it was asked or today. An estimate of the planner's binds only where policy names a factor.
+/// The most rows that everyone who said yes has agreed to: what had been shown by then, times the factor of the group
+/// that is strictest, when it was asked or today. An estimate of the planner's binds only where policy names a factor.
 fn agreed_rows(request: &Request, terms: &ApprovalTerms, policy: &Policy) -> Option<u64> {
     let groups = terms.from.iter();
     let today = groups.filter_map(|quorum| policy.approvers.get(&quorum.group)?.rows_factor);
@@ -632,12 +632,24 @@ fn agreed_rows(request: &Request, terms: &ApprovalTerms, policy: &Policy) -> Opt
             .as_ref()?
             .estimated_rows
     };
-    let (rows, factor) = match (request.exact_rows(), named) {
-        (Some(rows), factor) => (rows, factor.unwrap_or(DEFAULT_ROWS_FACTOR)),
-        (None, Some(factor)) => (estimated()?, factor),
-        (None, None) => return None,
+    let agreed = |counted: Option<u64>| {
+        let (rows, factor) = match (counted, named) {
+            (Some(rows), factor) => (rows, factor.unwrap_or(DEFAULT_ROWS_FACTOR)),
+            (None, Some(factor)) => (estimated()?, factor),
+            (None, None) => return None,
+        };
+        Some(rows.saturating_mul(factor.into()))
     };
-    Some(rows.saturating_mul(factor.into()))
+    // A later count is none that an earlier answer agreed to.
+    let earlier = request
+        .approval
+        .iter()
+        .flat_map(|approval| &approval.counted);
+    earlier
+        .copied()
+        .chain([request.exact_rows()])
+        .filter_map(agreed)
+        .min()
 }
 
 /// The question that follows from an execution that changed `rows` rows, where at most `at_most` were agreed to. `None`:
@@ -685,8 +697,8 @@ pub struct PreviewAsked<'a> {
     pub operation: &'a Operation,
     /// What it would do, judged again.
     pub facts: &'a Facts,
-    /// What was asked, and what that would do, where policy rewrote it.
-    pub before_rewriting: Option<(&'a Operation, &'a Facts)>,
+    /// What was asked, where policy rewrote it.
+    pub before_rewriting: Option<&'a Revisited>,
     /// How it is run to be seen; or why it cannot be rolled back wholly.
     pub rehearsal: Result<Rehearsed, String>,
     /// Today's policy.
@@ -811,7 +823,7 @@ pub fn preview(
 fn still_agreed<'a>(
     request: &Request,
     (operation, facts): (&Operation, &Facts),
-    asked: Option<(&Operation, &Facts)>,
+    asked: Option<&Revisited>,
     policy: &'a Policy,
     now: Timestamp,
 ) -> Result<&'a ConnectionRules, DecisionRecord> {
@@ -843,10 +855,19 @@ fn still_agreed<'a>(
             }
             decision => decision,
         },
-        (Some(before), Some((asked, facts))) => {
-            match verdict(policy, &Question { facts, ..question }, asked) {
+        (Some(before), Some(revisited)) => {
+            let facts = &revisited.facts;
+            match verdict(policy, &Question { facts, ..question }, &revisited.asked) {
                 Decision::Rewrite { rule, into } if into == before.into => {
-                    verdict_on_rewritten(policy, &question, operation, &rule)
+                    match revisited.differs(operation, question.facts) {
+                        None => verdict_on_rewritten(policy, &question, operation, &rule),
+                        Some(why) => Decision::Deny {
+                            rule: Some(rule),
+                            message: format!(
+                                "Policy lets this through as {into} only, and {why}; make the request again."
+                            ),
+                        },
+                    }
                 }
                 denied @ Decision::Deny { .. } => denied,
                 _ => Decision::Deny {

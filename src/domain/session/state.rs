@@ -110,6 +110,8 @@ pub struct Approval {
     pub published: bool,
     /// Their answers, in order.
     pub answers: Vec<ApprovalDecided>,
+    /// How many rows had been counted exactly when each of them was given.
+    pub counted: Vec<Option<u64>>,
 }
 
 impl Approval {
@@ -118,6 +120,7 @@ impl Approval {
             requested: requested.clone(),
             published: false,
             answers: Vec::new(),
+            counted: Vec::new(),
         }
     }
 
@@ -325,6 +328,7 @@ impl Request {
                 Some(Stage::Pending)
             }
             (Stage::Pending, EventBody::ApprovalDecided(answer)) => {
+                let counted = self.exact_rows();
                 let approval = self.approval.as_mut()?;
                 let person = answer.approver.person();
                 let answered_before = approval
@@ -335,6 +339,7 @@ impl Request {
                     return None;
                 }
                 approval.answers.push(answer.as_ref().clone());
+                approval.counted.push(counted);
                 Some(match answer.answer {
                     Answer::Approve => Stage::Pending,
                     Answer::Deny => Stage::ApprovalDenied,

@@ -3,17 +3,16 @@
 //! INVARIANT: nothing goes over a network unencrypted or to a server whose certificate was not verified. Without TLS
 //! only this machine's loopback is reached, whatever the URL says.
 
-use std::{fmt, net::IpAddr, path::Path, sync::Arc};
+use std::{fmt, sync::Arc};
 
-use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
-};
-use rustls_platform_verifier::BuilderVerifierExt;
+use rustls::{ClientConfig, pki_types::ServerName};
 
 use crate::{
     domain::connection::Token,
-    targets::credential::{OPEN_SOURCE_DATABASES, Password},
+    targets::{
+        credential::Password,
+        trust::{self, decoded, is_loopback},
+    },
 };
 
 /// A server, a database and a credential.
@@ -27,7 +26,7 @@ pub(super) struct Address {
 }
 
 /// How the server is proven to be the server.
-pub(super) enum Encryption {
+pub(in crate::targets) enum Encryption {
     /// Not at all: the connection never leaves this machine, which is checked again once it stands.
     LoopbackOnly,
     /// By a certificate for its host name.
@@ -71,17 +70,7 @@ impl Address {
         if user.is_empty() {
             return Err("its url names no user: the credential is always named".into());
         }
-        let password = match (token, url.password()) {
-            (Some(_), Some(_)) => {
-                return Err(
-                    "its url has a password, and it has a token: remove one of them".into(),
-                );
-            }
-            (Some(token), None) => Password::token(token, OPEN_SOURCE_DATABASES),
-            (None, password) => {
-                Password::Fixed(decoded(password.unwrap_or_default(), "password")?.into())
-            }
-        };
+        let password = Password::of_open_source(token, url.password())?;
         let path = decoded(url.path().trim_start_matches('/'), "database")?;
         let database = if path.is_empty() { user.clone() } else { path };
 
@@ -99,17 +88,7 @@ impl Address {
                 }
             }
         }
-        let mode = match (token, mode.as_deref()) {
-            (Some(_), Some("disable")) => {
-                return Err(
-                    "its url says sslmode=disable, and a token is never sent in the clear: leave sslmode out"
-                        .into(),
-                );
-            }
-            (Some(_), None | Some("allow" | "prefer")) => Some("verify-full"),
-            (_, mode) => mode,
-        };
-        let encryption = Encryption::choose(&host, mode, root.as_deref())?;
+        let encryption = Encryption::choose(&host, token, mode.as_deref(), root.as_deref())?;
         Ok(Self {
             port: url.port().unwrap_or(5432),
             host,
@@ -123,7 +102,22 @@ impl Address {
 
 impl Encryption {
     /// Every mode that asks for TLS verifies chain and host name: an unverified certificate keeps nobody out.
-    fn choose(host: &str, mode: Option<&str>, root: Option<&str>) -> Result<Self, String> {
+    pub(in crate::targets) fn choose(
+        host: &str,
+        token: Option<Token>,
+        mode: Option<&str>,
+        root: Option<&str>,
+    ) -> Result<Self, String> {
+        let mode = match (token, mode) {
+            (Some(_), Some("disable")) => {
+                return Err(
+                    "its url says sslmode=disable, and a token is never sent in the clear: leave sslmode out"
+                        .into(),
+                );
+            }
+            (Some(_), None | Some("allow" | "prefer")) => Some("verify-full"),
+            (_, mode) => mode,
+        };
         let loopback = is_loopback(host);
         match mode {
             Some("disable") if !loopback => Err(format!(
@@ -142,65 +136,13 @@ impl Encryption {
     }
 
     fn verified(host: &str, root: Option<&str>) -> Result<Self, String> {
-        let name = ServerName::try_from(host.to_owned())
-            .map_err(|_| format!("`{host}` is not a name a certificate can be for"))?;
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| format!("TLS cannot be set up: {error}"))?;
-        let config = match root {
-            None | Some("system") => builder
-                .with_platform_verifier()
-                .map_err(|error| {
-                    format!("the machine's certificate authorities cannot be loaded ({error}): install them, set SSL_CERT_FILE, or add sslrootcert=FILE")
-                })?
-                .with_no_client_auth(),
-            Some(file) => builder
-                .with_root_certificates(authorities(Path::new(file))?)
-                .with_no_client_auth(),
-        };
+        let name = trust::server_name(host)?;
+        let config = trust::client_config(root, rustls::ALL_VERSIONS)?;
         Ok(Self::Verified {
             config: Arc::new(config),
             name,
         })
     }
-}
-
-fn authorities(file: &Path) -> Result<RootCertStore, String> {
-    let unreadable =
-        |error: &dyn fmt::Display| format!("sslrootcert `{}`: {error}", file.display());
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(file).map_err(|error| unreadable(&error))? {
-        let certificate = certificate.map_err(|error| unreadable(&error))?;
-        roots.add(certificate).map_err(|error| unreadable(&error))?;
-    }
-    if roots.is_empty() {
-        return Err(unreadable(&"it holds no PEM certificate"));
-    }
-    Ok(roots)
-}
-
-fn is_loopback(host: &str) -> bool {
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-/// Percent-decoding, refusing what is not UTF-8 or holds a NUL, which would end a field of the protocol.
-fn decoded(text: &str, what: &str) -> Result<String, String> {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let escaped = (byte == b'%')
-            .then(|| text.get(at + 1..at + 3))
-            .flatten()
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        out.push(escaped.unwrap_or(byte));
-        at += if escaped.is_some() { 3 } else { 1 };
-    }
-    if out.contains(&0) {
-        return Err(format!("the {what} in its url holds a NUL"));
-    }
-    String::from_utf8(out).map_err(|_| format!("the {what} in its url is not UTF-8"))
 }
 
 #[cfg(test)]

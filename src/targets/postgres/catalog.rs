@@ -71,7 +71,7 @@ type Question = fn(u32, Definitions) -> String;
 type Take = fn(&mut Reading, &OwnRow) -> Result<(), LookupError>;
 
 /// What is asked, and who takes each row of the answer, in this order.
-const QUESTIONS: [(Question, Take); 11] = [
+const QUESTIONS: [(Question, Take); 12] = [
     (types, Reading::type_name),
     (relations, Reading::relation),
     (columns, Reading::column),
@@ -79,6 +79,7 @@ const QUESTIONS: [(Question, Take); 11] = [
     (rules, Reading::rule),
     (triggers, Reading::trigger),
     (inheritance, Reading::inheritance),
+    (foreign_keys, Reading::foreign_key),
     (routines, Reading::routine),
     (operators, Reading::operator),
     (casts, Reading::cast),
@@ -109,28 +110,35 @@ fn relations(_: u32, definitions: Definitions) -> String {
 
 fn columns(_: u32, _: Definitions) -> String {
     format!(
-        "SELECT a.attrelid, a.attname, a.atttypid FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+        "SELECT a.attrelid, a.attname, a.atttypid, CASE WHEN a.attgenerated <> '' THEN pg_get_expr(d.adbin, d.adrelid) END
+           FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+           LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
            WHERE {OWN} AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum"
     )
 }
 
-/// What the server evaluates when rows are read or written. Who a policy is for is left aside: effects run under another
+/// What the server evaluates when rows are read (`r`), written (`w`), or made without all their columns (`d`). Who a policy is for is left aside: effects run under another
 /// role than reads.
 fn expressions(_: u32, _: Definitions) -> String {
     format!(
-        "SELECT e.relation, e.reads, e.expression FROM (
-           SELECT d.adrelid, a.attgenerated = 'v', pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d
+        "SELECT e.relation, e.moment, e.expression FROM (
+           SELECT d.adrelid, CASE a.attgenerated WHEN '' THEN 'd' WHEN 'v' THEN 'r' ELSE 'w' END,
+               pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d
              JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
-           UNION ALL SELECT k.conrelid, false, pg_get_expr(k.conbin, k.conrelid) FROM pg_constraint k
+           UNION ALL SELECT a.attrelid, 'd', format('nextval(%L::regclass)',
+               pg_get_serial_sequence(a.attrelid::regclass::text, a.attname)) FROM pg_attribute a
+             WHERE a.attidentity <> ''
+           UNION ALL SELECT k.conrelid, 'w', pg_get_expr(k.conbin, k.conrelid) FROM pg_constraint k
              WHERE k.contype = 'c' AND k.conrelid <> 0
-           UNION ALL SELECT i.indrelid, false, pg_get_expr(i.indexprs, i.indrelid) FROM pg_index i
-           UNION ALL SELECT i.indrelid, false, pg_get_expr(i.indpred, i.indrelid) FROM pg_index i
-           UNION ALL SELECT t.partrelid, false, pg_get_expr(t.partexprs, t.partrelid) FROM pg_partitioned_table t
-           UNION ALL SELECT p.polrelid, p.polcmd IN ('r','*'), pg_get_expr(p.polqual, p.polrelid) FROM pg_policy p
+           UNION ALL SELECT i.indrelid, 'w', pg_get_expr(i.indexprs, i.indrelid) FROM pg_index i
+           UNION ALL SELECT i.indrelid, 'w', pg_get_expr(i.indpred, i.indrelid) FROM pg_index i
+           UNION ALL SELECT t.partrelid, 'w', pg_get_expr(t.partexprs, t.partrelid) FROM pg_partitioned_table t
+           UNION ALL SELECT p.polrelid, CASE WHEN p.polcmd IN ('r','*') THEN 'r' ELSE 'w' END,
+               pg_get_expr(p.polqual, p.polrelid) FROM pg_policy p
              JOIN pg_class r ON r.oid = p.polrelid AND r.relrowsecurity
-           UNION ALL SELECT p.polrelid, false, pg_get_expr(p.polwithcheck, p.polrelid) FROM pg_policy p
+           UNION ALL SELECT p.polrelid, 'w', pg_get_expr(p.polwithcheck, p.polrelid) FROM pg_policy p
              JOIN pg_class r ON r.oid = p.polrelid AND r.relrowsecurity
-         ) e(relation, reads, expression) JOIN pg_class c ON c.oid = e.relation
+         ) e(relation, moment, expression) JOIN pg_class c ON c.oid = e.relation
          WHERE {OWN} AND e.expression IS NOT NULL ORDER BY 1, 2, 3"
     )
 }
@@ -157,6 +165,15 @@ fn inheritance(_: u32, _: Definitions) -> String {
     format!(
         "SELECT i.inhrelid, i.inhparent FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
            WHERE {OWN} ORDER BY 1, 2"
+    )
+}
+
+/// Foreign keys that do more than refuse.
+fn foreign_keys(_: u32, _: Definitions) -> String {
+    format!(
+        "SELECT k.confrelid, k.conrelid, bool_or(k.confdeltype IN ('c','n','d')), bool_or(k.confupdtype IN ('c','n','d'))
+           FROM pg_constraint k JOIN pg_class c ON c.oid = k.confrelid
+           WHERE {OWN} AND k.contype = 'f' GROUP BY 1, 2 ORDER BY 1, 2"
     )
 }
 
@@ -250,20 +267,22 @@ impl Reading {
             name: word(row, 1)?.to_owned(),
             type_name: self.type_of(row, 2)?,
         };
+        let computed = row.get(3).cloned().flatten();
         if let Some(relation) = self.of(row)? {
+            let computed = computed.map(|text| (column.name.clone(), text));
+            relation.computed.extend(computed);
             relation.columns.push(column);
         }
         Ok(())
     }
 
     fn expression(&mut self, row: &OwnRow) -> Result<(), LookupError> {
-        let reads = word(row, 1)? == "t";
-        let expression = word(row, 2)?.to_owned();
+        let (moment, expression) = (word(row, 1)?.to_owned(), word(row, 2)?.to_owned());
         if let Some(relation) = self.of(row)? {
-            let evaluated = if reads {
-                &mut relation.on_read
-            } else {
-                &mut relation.on_write
+            let evaluated = match moment.as_str() {
+                "r" => &mut relation.on_read,
+                "d" => &mut relation.defaults,
+                _ => &mut relation.on_write,
             };
             evaluated.push(expression);
         }
@@ -300,6 +319,18 @@ impl Reading {
             if let Some((_, relation)) = self.relations.get_mut(&parent) {
                 relation.children.push(child_name);
             }
+        }
+        Ok(())
+    }
+
+    fn foreign_key(&mut self, row: &OwnRow) -> Result<(), LookupError> {
+        let referring = self.relations.get(&number(row, 1)?);
+        let (on_delete, on_update) = (word(row, 2)? == "t", word(row, 3)? == "t");
+        if let Some(name) = referring.map(|(name, _)| name.clone())
+            && let Some(relation) = self.of(row)?
+        {
+            relation.on_delete.extend(on_delete.then(|| name.clone()));
+            relation.on_update.extend(on_update.then_some(name));
         }
         Ok(())
     }

@@ -42,6 +42,10 @@ use pool::{Kind, Lease, Pool};
 use values::Shape;
 use wire::{CancelKey, Field, Reply, ServerMessage, TransactionStatus, Wire, WireError, cells};
 
+pub(super) use address::Encryption;
+pub(super) use pool::{PATIENCE, SIZE};
+pub(super) use values::is_json_number;
+
 mod address;
 mod catalog;
 mod names;
@@ -64,6 +68,12 @@ const LONGEST_LOCK_WAIT_TO_ROLL_BACK: Duration = Duration::from_secs(2);
 const WORTH_READING: usize = 256 << 10;
 /// Statements remembered as described.
 const MOST_KNOWN: usize = 4096;
+/// Rows that this backend has changed and not reported yet: those of the transaction, and of what ran shortly before it.
+/// Written so that nothing users have made can be called instead of what is meant.
+const ROWS_CHANGED: &str = "SELECT pg_catalog.sum(n_tup_ins), pg_catalog.sum(n_tup_upd), pg_catalog.sum(n_tup_del), \
+     pg_catalog.current_setting('track_counts') FROM pg_catalog.pg_stat_xact_user_tables";
+/// Brings forward what a commit would run and check.
+const AS_AT_COMMIT: &str = "SET CONSTRAINTS ALL IMMEDIATE";
 /// Ends every read. The locks are the one thing a read can take that a rollback does not give back.
 const UNDO: &str = "ROLLBACK; SELECT pg_catalog.pg_advisory_unlock_all()";
 
@@ -435,10 +445,18 @@ impl Postgres {
         // Awaited, unlike in a read: without its transaction the statement would be committed as it ends.
         let opening = format!("BEGIN; {}", limits(budget, lock_wait, "SET LOCAL"));
         wire.queue_own(&opening).map_err(abandon)?;
+        if ending.counts() {
+            wire.queue_own(ROWS_CHANGED).map_err(abandon)?;
+        }
         wire.send().await.map_err(abandon)?;
         if let Some(refused) = answered(wire, sink).await.map_err(abandon)? {
             return Err((Failure::Server(refused), After::Discard));
         }
+        let before = if ending.counts() {
+            rows_changed(wire).await?
+        } else {
+            None
+        };
         if progress.stopping.load(Ordering::SeqCst) {
             return Err((Failure::Stopped, After::Discard));
         }
@@ -450,7 +468,7 @@ impl Postgres {
             Err(Failure::Server(message))
                 if message.code == "25001" && wants_no_transaction(&operation.statement) =>
             {
-                if ending != (Ending::Commit { at_most: None }) {
+                if ending.counts() {
                     let why = "PostgreSQL runs it outside transactions only, so it could not be rolled back: it was not run";
                     return Err((Failure::Own(why.into()), After::Discard));
                 }
@@ -466,19 +484,35 @@ impl Postgres {
             Err(failure @ Failure::Server(_)) => return Err((failure, After::Discard)),
             Err(failure) => return Err((failure, After::Abandon)),
         };
-        let completion = Completion {
+        let mut completion = Completion {
             affected: ran.affected(),
+            changed: None,
         };
         if ran.status == TransactionStatus::Idle {
-            // The statement itself ended the transaction, in which nothing else had happened.
+            if ending.counts() {
+                let what = "the statement ended its transaction by itself";
+                return Err((Failure::Unknown(what.into()), After::Discard));
+            }
+            // In it nothing else had happened.
             return Ok(completion);
         }
-        if let Some(error) = ending.refuses(completion.affected) {
+        if ending.counts() {
+            own(wire, AS_AT_COMMIT, sink).await?;
+            wire.queue_own(ROWS_CHANGED).map_err(abandon)?;
+            wire.send().await.map_err(abandon)?;
+            let after = rows_changed(wire).await?;
+            completion.changed = before
+                .zip(after)
+                .map(|(before, after)| after.saturating_sub(before))
+                .max(completion.affected.filter(|_| after.is_some()));
+        }
+        if let Some(error) = ending.refuses(completion.changed) {
             // Closing the connection rolls back.
             return Err((Failure::NotCommitted(error), After::Discard));
         }
         if ending == Ending::RollBack {
-            return roll_back(wire, sink).await.map(|()| completion);
+            own(wire, "ROLLBACK", sink).await?;
+            return Ok(completion);
         }
         if progress.stopping.load(Ordering::SeqCst) {
             return Err((Failure::Stopped, After::Discard));
@@ -541,6 +575,7 @@ impl Postgres {
         match self.consume(wire, operation, sink, Rest::Await).await {
             Ok(ran) => Ok(Completion {
                 affected: ran.affected(),
+                changed: None,
             }),
             Err(Failure::Server(message)) if message.code.starts_with("57P") => Err((
                 Failure::Unknown("the server ended the connection while the statement ran".into()),
@@ -796,17 +831,39 @@ async fn answered(
     }
 }
 
-/// Undoes what has succeeded, after what would have been checked at its commit has been.
-async fn roll_back(wire: &mut Wire, sink: &mut dyn ResultSink) -> Result<(), (Failure, After)> {
+/// Runs a statement of the gateway's own in a transaction that has succeeded so far.
+async fn own(
+    wire: &mut Wire,
+    statement: &str,
+    sink: &mut dyn ResultSink,
+) -> Result<(), (Failure, After)> {
     let abandon = |error: WireError| (Failure::Wire(error), After::Abandon);
-    for step in ["SET CONSTRAINTS ALL IMMEDIATE", "ROLLBACK"] {
-        wire.queue_own(step).map_err(abandon)?;
-        wire.send().await.map_err(abandon)?;
-        if let Some(refused) = answered(wire, sink).await.map_err(abandon)? {
-            return Err((Failure::Server(refused), After::Discard));
-        }
+    wire.queue_own(statement).map_err(abandon)?;
+    wire.send().await.map_err(abandon)?;
+    match answered(wire, sink).await.map_err(abandon)? {
+        Some(refused) => Err((Failure::Server(refused), After::Discard)),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+/// Takes the answer to [`ROWS_CHANGED`]; `None`: this server does not count.
+async fn rows_changed(wire: &mut Wire) -> Result<Option<u64>, (Failure, After)> {
+    let abandon = |error: WireError| (Failure::Wire(error), After::Abandon);
+    let mut answer = None;
+    let refused = wire.own_answer(|row| answer = Some(row));
+    if let Some(refused) = refused.await.map_err(abandon)? {
+        return Err((Failure::Server(refused), After::Discard));
+    }
+    let Some([inserted, updated, deleted, Some(counts)]) = answer.as_deref() else {
+        return Ok(None);
+    };
+    // Without any table there is nothing to sum up.
+    let count = |sum: &Option<String>| sum.as_deref().map_or(Some(0), |sum| sum.parse().ok());
+    let sums = [inserted, updated, deleted].map(count);
+    let all = sums
+        .into_iter()
+        .try_fold(0u64, |all, sum| all.checked_add(sum?));
+    Ok(all.filter(|_| counts == "on"))
 }
 
 /// Reads a little further; whether that was the end of the statement.

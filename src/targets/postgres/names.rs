@@ -13,7 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::domain::masking::{BaseColumn, ServerColumn, ServerOrigin};
+use crate::domain::{
+    classify::{ColumnRef, Dialect, OutputSource, Outputs, name, sql},
+    masking::{BaseColumn, ServerColumn, ServerOrigin},
+};
 
 use super::{
     values::{Shape, built_in},
@@ -392,6 +395,16 @@ struct RelationRow {
     parents: Vec<u32>,
 }
 
+impl RelationRow {
+    /// The numbers of its columns, in order.
+    fn positions(&self) -> Vec<i16> {
+        let mut positions: Vec<i16> = self.columns.iter().map(|(number, _)| *number).collect();
+        positions.retain(|number| *number > 0);
+        positions.sort_unstable();
+        positions
+    }
+}
+
 async fn look_up_relations(
     wire: &mut Wire,
     oids: &[u32],
@@ -432,9 +445,7 @@ async fn look_up_relations(
             continue;
         };
         let fields = describe_view(wire, definition).await?;
-        let mut positions: Vec<i16> = row.columns.iter().map(|(number, _)| *number).collect();
-        positions.retain(|number| *number > 0);
-        positions.sort_unstable();
+        let positions = row.positions();
         if positions.len() == fields.len() {
             for (position, field) in positions.into_iter().zip(&fields) {
                 if field.relation != 0 && field.attribute != 0 {
@@ -443,7 +454,15 @@ async fn look_up_relations(
             }
         }
     }
-    let tracer = Tracer { rows: &rows, shown };
+    let made_of = rows
+        .iter()
+        .flat_map(|(oid, row)| made_of(*oid, row, &rows))
+        .collect();
+    let tracer = Tracer {
+        rows: &rows,
+        shown,
+        made_of,
+    };
     Ok(oids
         .iter()
         .filter_map(|oid| {
@@ -484,9 +503,69 @@ async fn describe_view(wire: &mut Wire, definition: &str) -> Result<Vec<Field>, 
     }
 }
 
+/// A relation's oid, and the number of a column of it.
+type Column = (u32, i16);
+
+/// What each column of a view is proven to be computed from, by the text of its definition.
+fn made_of(
+    oid: u32,
+    view: &RelationRow,
+    rows: &HashMap<u32, RelationRow>,
+) -> Vec<(Column, Vec<Column>)> {
+    let Some(definition) = view.definition.as_deref() else {
+        return Vec::new();
+    };
+    let Outputs::Known(outputs) = sql::classify(Dialect::Postgres, definition).outputs else {
+        return Vec::new();
+    };
+    let positions = view.positions();
+    let stars = |output: &OutputSource| matches!(output, OutputSource::Star(_));
+    if positions.len() != outputs.len() || outputs.iter().any(stars) {
+        return Vec::new();
+    }
+    // Names stand unqualified where the search path finds them: what the view depends on tells which they are.
+    let read: HashSet<u32> = view.reads.iter().map(|(below, _)| *below).collect();
+    let below = |source: &ColumnRef| -> Option<Vec<Column>> {
+        let parts = name::parts(source.relation.as_deref()?)?;
+        let mut meant = read.iter().filter(|below| {
+            rows.get(below).is_some_and(|row| match parts.as_slice() {
+                [relation] => relation.text == row.name,
+                [schema, relation] => schema.text == row.schema && relation.text == row.name,
+                _ => false,
+            })
+        });
+        let (Some(below), None) = (meant.next(), meant.next()) else {
+            return None;
+        };
+        let row = rows.get(below)?;
+        if source.column == "*" {
+            return Some(row.positions().into_iter().map(|at| (*below, at)).collect());
+        }
+        let (number, _) = row
+            .columns
+            .iter()
+            .find(|(_, name)| *name == source.column)?;
+        Some(vec![(*below, *number)])
+    };
+    positions
+        .into_iter()
+        .zip(outputs)
+        .filter_map(|(position, output)| {
+            let (OutputSource::Column(sources) | OutputSource::From(sources)) = output else {
+                return None;
+            };
+            let found: Option<Vec<_>> = sources.iter().map(below).collect();
+            Some(((oid, position), found?.concat()))
+        })
+        .collect()
+}
+
 struct Tracer<'a> {
     rows: &'a HashMap<u32, RelationRow>,
-    shown: HashMap<(u32, i16), (u32, i16)>,
+    /// The column a view's column shows unchanged.
+    shown: HashMap<Column, Column>,
+    /// The columns a view's column is computed from, where that is known.
+    made_of: HashMap<Column, Vec<Column>>,
 }
 
 impl Tracer<'_> {
@@ -512,9 +591,15 @@ impl Tracer<'_> {
         if !row.is_view {
             return;
         }
-        match self.shown.get(&(oid, number)) {
-            Some((below, column)) if depth < DEEPEST_VIEW => {
-                self.trace(*below, *column, depth + 1, found);
+        let known = match self.shown.get(&(oid, number)) {
+            Some(shown) => Some(std::slice::from_ref(shown)),
+            None => self.made_of.get(&(oid, number)).map(Vec::as_slice),
+        };
+        match known {
+            Some(columns) if depth < DEEPEST_VIEW => {
+                for (below, column) in columns {
+                    self.trace(*below, *column, depth + 1, found);
+                }
             }
             _ => {
                 for (below, column) in &row.reads {

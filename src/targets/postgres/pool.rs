@@ -16,9 +16,9 @@ use super::{
 };
 
 /// Connections per endpoint.
-pub(super) const SIZE: usize = 16;
+pub(in crate::targets) const SIZE: usize = 16;
 /// How long to wait for one of them.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+pub(in crate::targets) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_secs(300);
 /// How long a lent connection may take to finish cleaning up after its last use.

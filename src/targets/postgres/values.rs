@@ -120,7 +120,7 @@ fn boolean(text: &str) -> Result<bool, Unreadable> {
 }
 
 /// Whether the text is a number as JSON writes them: what PostgreSQL prints is, unless it is `NaN` or an infinity.
-fn is_json_number(text: &str) -> bool {
+pub(in crate::targets) fn is_json_number(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let leading_zero = digits.starts_with('0')
         && digits

@@ -3,7 +3,7 @@
 //! There are no functions of users' own here, and an expression in the schema may call none that do anything: of tables
 //! their columns and triggers are read, of views what they select.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use rusqlite::{
     Connection,
@@ -13,14 +13,21 @@ use rusqlite::{
 use super::{Sqlite, unopened, words_of};
 use crate::{
     domain::{
-        classify::server::{Relation, RelationColumn, ServerCatalog, ServerName},
+        classify::{
+            Dialect,
+            server::{Relation, RelationColumn, ServerCatalog, ServerName},
+        },
         connection::Budget,
     },
     gateway::ports::RunError,
+    targets::definition::behind,
 };
 
 /// The one schema there is: other files cannot be attached.
 const MAIN: &str = "main";
+/// Of generated columns, in `table_xinfo`'s `hidden`.
+const VIRTUAL: i64 = 2;
+const STORED: i64 = 3;
 
 impl Sqlite {
     /// Everything users have made there.
@@ -59,6 +66,10 @@ fn loaded(mut connection: Connection) -> rusqlite::Result<ServerCatalog> {
         search_path: vec![MAIN.into()],
         ..ServerCatalog::default()
     };
+    let main = |name: String| ServerName {
+        schema: MAIN.into(),
+        name,
+    };
     let mut tables: Vec<(String, String)> = Vec::new();
     connection.pragma_query(None, "table_list", |row| {
         let (schema, name): (String, String) = (row.get("schema")?, row.get("name")?);
@@ -69,7 +80,7 @@ fn loaded(mut connection: Connection) -> rusqlite::Result<ServerCatalog> {
     })?;
     for (name, kind) in tables {
         let mut columns = Vec::new();
-        let mut on_write = Vec::new();
+        let (mut defaults, mut generated) = (Vec::new(), Vec::new());
         // A view that reads what is no longer there, a virtual table whose module is not: nobody can read them either.
         let described = connection.pragma(Some(MAIN), "table_xinfo", &name, |row| {
             columns.push(RelationColumn {
@@ -79,35 +90,62 @@ fn loaded(mut connection: Connection) -> rusqlite::Result<ServerCatalog> {
                     name: row.get::<_, String>("type")?.to_lowercase(),
                 },
             });
-            on_write.extend(row.get::<_, Option<String>>("dflt_value")?);
+            defaults.extend(row.get::<_, Option<String>>("dflt_value")?);
+            if matches!(row.get("hidden")?, VIRTUAL | STORED) {
+                generated.push(row.get("name")?);
+            }
             Ok(())
         });
+        // The definition has their expressions in it, and is told nowhere in parts.
+        let mut computed = BTreeMap::new();
+        if !generated.is_empty() {
+            let text: String = connection.query_row(
+                "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1",
+                [&name],
+                |row| row.get(0),
+            )?;
+            computed.extend(generated.into_iter().map(|column| (column, text.clone())));
+        }
         let relation = Relation {
             columns,
+            computed,
             opaque: kind == "virtual" || kind == "view" || described.is_err(),
-            on_write,
+            defaults,
             ..Relation::default()
         };
-        let schema = MAIN.into();
-        catalog
-            .relations
-            .insert(ServerName { schema, name }, relation);
+        catalog.relations.insert(main(name), relation);
     }
+    // The names a key was written with need not be spelled as the tables are.
+    let mut keys = connection.prepare(
+        "SELECT t.name, p.name, max(k.on_delete NOT IN ('NO ACTION', 'RESTRICT')),
+             max(k.on_update NOT IN ('NO ACTION', 'RESTRICT')) FROM sqlite_schema t JOIN pragma_foreign_key_list(t.name) k
+           JOIN sqlite_schema p ON p.type = 'table' AND p.name = k.\"table\" COLLATE NOCASE
+           WHERE t.type = 'table' GROUP BY t.name, p.name ORDER BY t.name, p.name",
+    )?;
+    let mut rows = keys.query([])?;
+    while let Some(row) = rows.next()? {
+        if let Some(referred) = catalog.relations.get_mut(&main(row.get(1)?)) {
+            if row.get(2)? {
+                referred.on_delete.push(main(row.get(0)?));
+            }
+            if row.get(3)? {
+                referred.on_update.push(main(row.get(0)?));
+            }
+        }
+    }
+    drop(rows);
+    drop(keys);
     let mut statement = connection.prepare(
         "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE type IN ('view', 'trigger')",
     )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let name = ServerName {
-            schema: MAIN.into(),
-            name: row.get(2)?,
-        };
-        let Some(relation) = catalog.relations.get_mut(&name) else {
+        let Some(relation) = catalog.relations.get_mut(&main(row.get(2)?)) else {
             continue;
         };
         if row.get::<_, String>(0)? == "trigger" {
             relation.triggers.push(row.get(1)?);
-        } else if let Some(definition) = selected(&row.get::<_, String>(3)?)
+        } else if let Some(definition) = behind(Dialect::Sqlite, &row.get::<_, String>(3)?, "as")
             && !relation.columns.is_empty()
         {
             relation.definition = Some(definition.to_owned());
@@ -117,76 +155,4 @@ fn loaded(mut connection: Connection) -> rusqlite::Result<ServerCatalog> {
     drop(rows);
     drop(statement);
     Ok(catalog)
-}
-
-/// What a view selects: of its text, which is kept as it was written, all that follows `AS`.
-fn selected(text: &str) -> Option<&str> {
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    let mut depth = 0usize;
-    let mut word = None;
-    while at < bytes.len() {
-        let rest = &text[at..];
-        if let Some(from) = word
-            && !is_in_word(bytes[at])
-        {
-            if depth == 0 && text[from..at].eq_ignore_ascii_case("as") {
-                return Some(rest.trim().trim_end_matches(';'));
-            }
-            word = None;
-        }
-        at += match bytes[at] {
-            b'-' if rest.starts_with("--") => rest.find('\n').unwrap_or(rest.len()),
-            b'/' if rest.starts_with("/*") => rest.find("*/").map_or(rest.len(), |end| end + 2),
-            // A doubled quote is the end of one text and the beginning of the next.
-            quote @ (b'\'' | b'"' | b'`') => 2 + rest[1..].find(char::from(quote))?,
-            b'[' => 1 + rest.find(']')?,
-            b'(' => {
-                depth += 1;
-                1
-            }
-            b')' => {
-                depth = depth.saturating_sub(1);
-                1
-            }
-            byte => {
-                if word.is_none() && is_in_word(byte) {
-                    word = Some(at);
-                }
-                rest.chars().next().map_or(1, char::len_utf8)
-            }
-        };
-    }
-    None
-}
-
-fn is_in_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$' || !byte.is_ascii()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_view_selects_follows_the_first_as_that_is_one() {
-        for (text, select) in [
-            ("CREATE VIEW v AS SELECT 1", Some("SELECT 1")),
-            (
-                "CREATE VIEW [v as x](as_, \"b as c\") as\nSELECT a AS b FROM t;",
-                Some("SELECT a AS b FROM t"),
-            ),
-            (
-                "CREATE VIEW v /* AS SELECT 1 */ -- AS SELECT 2\n AS/**/SELECT 3",
-                Some("/**/SELECT 3"),
-            ),
-            ("CREATE VIEW `it``s as`AS(SELECT 4)", Some("(SELECT 4)")),
-            ("CREATE VIEW 'a''s AS ' AS VALUES (5)", Some("VALUES (5)")),
-            ("CREATE VIEW basé AS SELECT 6", Some("SELECT 6")),
-            ("CREATE VIEW v", None),
-            ("CREATE VIEW \"v AS SELECT 7", None),
-        ] {
-            assert_eq!(selected(text), select, "{text}");
-        }
-    }
 }

@@ -94,6 +94,20 @@ impl Parser<'_> {
             // With a blank before the parenthesis these names call a stored function.
             verdict = Call::Unlisted;
         }
+        if self.dialect == Dialect::Mysql && self.tokens[start].kind == Kind::Quoted {
+            // `count`(x) calls a stored function, as what MySQL's grammar knows by a word is only that word.
+            verdict = match verdict {
+                Call::Harmless => Call::Unlisted,
+                other => other,
+            };
+        }
+        if self.dialect == Dialect::Mysql
+            && last == "last_insert_id"
+            && self.kind(1) != Some(Kind::Close)
+        {
+            // With an argument it keeps that value for the session.
+            verdict = Call::Has(Effect::Write);
+        }
         if verdict == Call::RunsText && last == "ts_rewrite" && self.argument_count() >= 3 {
             verdict = Call::Harmless;
         }

@@ -27,8 +27,8 @@ use super::{
     functions::{self, Call},
     judge,
     lineage::Trees,
+    only_tree,
     parser::{Doubt, Name},
-    tree::syntax_tree,
 };
 
 /// Definitions behind one statement, at most.
@@ -37,6 +37,12 @@ const MOST_DEFINITIONS: usize = 10_000;
 const CHANGES_ROWS: [&str; 7] = [
     "insert", "update", "delete", "merge", "replace", "copy", "truncate",
 ];
+
+/// Kinds of statement that make new rows, with defaults in the columns they leave out.
+const MAKES_ROWS: [&str; 4] = ["insert", "merge", "replace", "copy"];
+/// Kinds that change rows which others may refer to, and kinds that delete them.
+const UPDATES: [&str; 2] = ["update", "merge"];
+const DELETES: [&str; 3] = ["delete", "merge", "replace"];
 
 /// Operators the server uses where none is written: in ORDER BY, DISTINCT, GROUP BY, IN, BETWEEN, LIKE, USING.
 const UNWRITTEN: [&str; 7] = ["=", "<>", "<", ">", "<=", ">=", "~~"];
@@ -130,6 +136,19 @@ impl JudgedCatalog {
             .collect()
     }
 
+    /// Whether T-SQL may look for a relation by this name outside of the database. Nobody can put anything into the
+    /// schemas that are the server's own.
+    fn is_elsewhere(&self, parts: &[&str]) -> bool {
+        match parts {
+            _ if self.dialect != Dialect::Mssql => false,
+            [database, schema, _] if self.catalog.database.as_deref() == Some(database) => {
+                schema.is_empty()
+            }
+            [_, "sys" | "information_schema", _] => false,
+            _ => parts.len() > 2,
+        }
+    }
+
     fn is_on_path(&self, schema: &str) -> bool {
         // PostgreSQL always looks there, first where the path does not say when.
         self.catalog.search_path.iter().any(|on| on == schema)
@@ -174,7 +193,7 @@ impl JudgedCatalog {
         let tree = |id: &ServerName| {
             let definition = self.catalog.relations.get(id)?.definition.as_deref()?;
             let tree = remembered(&self.trees, definition, || {
-                syntax_tree(self.dialect, definition).map(|tree| tree.statements)
+                only_tree(self.dialect, definition)
             });
             Some((id.clone(), tree))
         };
@@ -336,7 +355,13 @@ pub(super) fn resolve(mut found: Findings, place: Surroundings<'_>) -> Result<Re
         any_type: false,
         operators: BTreeSet::new(),
         casts: false,
+        fills_defaults: false,
+        defaults: Vec::new(),
+        updates: false,
+        deletes: false,
+        written: Vec::new(),
     };
+    resolver.note(&found.kinds, &found.uses);
     let lookup = if path_holds {
         Lookup::Path
     } else {
@@ -391,6 +416,16 @@ struct Resolver<'a> {
     any_type: bool,
     operators: BTreeSet<(UsedOperator, Lookup)>,
     casts: bool,
+    /// Something evaluates defaults of columns.
+    fills_defaults: bool,
+    /// Defaults of what is written, not yet looked into.
+    defaults: Vec<(&'a ServerName, &'a str)>,
+    /// Something changes rows that foreign keys may refer to.
+    updates: bool,
+    /// Something deletes them.
+    deletes: bool,
+    /// What is written, its foreign keys not yet looked into.
+    written: Vec<&'a Relation>,
 }
 
 impl<'a> Resolver<'a> {
@@ -406,6 +441,8 @@ impl<'a> Resolver<'a> {
             }
             self.operators();
             self.casts();
+            self.actions();
+            self.defaults();
             if self.waiting.is_empty() {
                 return Ok(());
             }
@@ -415,6 +452,7 @@ impl<'a> Resolver<'a> {
     /// Takes in what a definition shows; `access` is what is done to what it reads.
     fn take(&mut self, found: &Findings, lookup: Lookup, access: ObjectAccess, planned: bool) {
         let mut found = found.clone();
+        self.note(&found.kinds, &found.uses);
         if planned {
             found = found.only_planned();
         }
@@ -468,12 +506,30 @@ impl<'a> Resolver<'a> {
             .extend(uses.operators.into_iter().map(|used| (used, lookup)));
     }
 
+    /// Takes in what a text does to rows.
+    fn note(&mut self, kinds: &[String], uses: &Uses) {
+        let any = |of: &[&str]| kinds.iter().any(|kind| of.contains(&kind.as_str()));
+        self.fills_defaults |= uses.says_default || any(&MAKES_ROWS);
+        self.updates |= uses.updates || any(&UPDATES);
+        self.deletes |= uses.replaces || any(&DELETES);
+    }
+
     // -- Relations --------------------------------------------------------------------------------------------------
 
     fn object(&mut self, object: Object, lookup: Lookup, planned: bool) {
         let Object { name, access } = object;
         let parts = name::parts(&name).unwrap_or_default();
         let parts: Vec<&str> = parts.iter().map(|part| part.text.as_str()).collect();
+        if self.known.is_elsewhere(&parts) {
+            if !self.place.vouches_for(&name) {
+                self.unknown(format!(
+                    "{name} may be in another database, where nobody can see what stands behind it; what is in this one \
+                     needs its schema and name alone"
+                ));
+            }
+            self.found.objects.insert(Object { name, access });
+            return;
+        }
         let meant = self.known.relations(&parts, lookup);
         if meant.is_empty() {
             self.found.objects.insert(Object {
@@ -509,7 +565,7 @@ impl<'a> Resolver<'a> {
                 qualified(id)
             ));
         }
-        for column in &relation.columns {
+        for column in relation.columns.iter().chain(&relation.hidden) {
             self.value_of(&column.type_name);
             if written {
                 self.made_into(&column.type_name);
@@ -543,6 +599,9 @@ impl<'a> Resolver<'a> {
             self.found
                 .triggers
                 .extend(relation.triggers.iter().cloned());
+            let defaults = relation.defaults.iter().map(|text| (id, text.as_str()));
+            self.defaults.extend(defaults);
+            self.written.push(relation);
         }
         // What policy says of a table holds for its parts, however they are called.
         let mut above: Vec<&ServerName> = relation.parents.iter().collect();
@@ -557,6 +616,31 @@ impl<'a> Resolver<'a> {
         for child in &relation.children {
             if let Some((id, relation)) = self.known.catalog.relations.get_key_value(child) {
                 self.relation(id, relation, access, planned);
+            }
+        }
+    }
+
+    fn defaults(&mut self) {
+        if self.fills_defaults {
+            for (id, text) in std::mem::take(&mut self.defaults) {
+                let default = Definition::Expression(text);
+                self.definition(id, default, ObjectAccess::Read, false);
+            }
+        }
+    }
+
+    /// What a foreign key changes is no object of the statement, but what runs because of it does run.
+    fn actions(&mut self) {
+        let mut written = self.written.clone();
+        while let Some(relation) = written.pop() {
+            let on_update = relation.on_update.iter().filter(|_| self.updates);
+            let on_delete = relation.on_delete.iter().filter(|_| self.deletes);
+            for id in on_update.chain(on_delete).collect::<Vec<_>>() {
+                if let Some((id, relation)) = self.known.catalog.relations.get_key_value(id) {
+                    let known = self.written.len();
+                    self.relation(id, relation, ObjectAccess::Write, false);
+                    written.extend(&self.written[known..]);
+                }
             }
         }
     }
@@ -804,11 +888,15 @@ fn folded(catalog: ServerCatalog) -> ServerCatalog {
         let mut relation = Relation {
             children: ids(relation.children),
             parents: ids(relation.parents),
+            on_delete: ids(relation.on_delete),
+            on_update: ids(relation.on_update),
             ..relation
         };
-        for column in &mut relation.columns {
+        for column in relation.columns.iter_mut().chain(&mut relation.hidden) {
             column.name = lower(&column.name);
         }
+        let computed = std::mem::take(&mut relation.computed).into_iter();
+        relation.computed = computed.map(|(name, text)| (lower(&name), text)).collect();
         relations
             .entry(id(name))
             .and_modify(|known| known.opaque = true)
@@ -824,6 +912,7 @@ fn folded(catalog: ServerCatalog) -> ServerCatalog {
         }));
     }
     ServerCatalog {
+        database: catalog.database.as_deref().map(lower),
         search_path: catalog
             .search_path
             .iter()

@@ -92,9 +92,10 @@ impl Parser<'_> {
                     }
                 }
                 Kind::OpenBrace => {
-                    // ODBC: {d '…'}, {t '…'}, {ts '…'}, {fn now()}.
+                    // ODBC: {d '…'}, {t '…'}, {ts '…'}, {fn now()}; in MySQL also {date '…'} and the like.
                     self.at += 1;
-                    if !self.eat_any(&["d", "t", "ts", "fn", "guid"]) {
+                    let known = ["d", "t", "ts", "fn", "guid", "date", "time", "timestamp"];
+                    if !self.eat_any(&known) {
                         return self.doubt("a brace opens something unknown");
                     }
                 }
@@ -238,6 +239,8 @@ impl Parser<'_> {
             }
             "interval" => {
                 while self.eat_any(&["year", "month", "day", "hour", "minute", "second", "to"]) {}
+                // MariaDB: INTERVAL DAY_SECOND(6)
+                self.eat("day_second");
             }
             _ => {}
         }
@@ -313,6 +316,24 @@ impl Parser<'_> {
             "of" if matches!(self.word_before(), "is" | "not" | "member") => self.at += 1,
             "within" if self.word(1) == "group" && self.kind(2) == Some(Kind::Open) => {
                 self.at += 2;
+            }
+            // ON CONFLICT (…) DO, and MERGE's INSERT (…) VALUES: nothing of the sort can follow a call there.
+            "conflict"
+                if self.word_before() == "on"
+                    && self.kind(1) == Some(Kind::Open)
+                    && self.word_behind_parens(1) == "do" =>
+            {
+                self.at += 1;
+            }
+            "insert"
+                if self.word_before() == "then"
+                    && self.kind(1) == Some(Kind::Open)
+                    && matches!(
+                        self.word_behind_parens(1),
+                        "values" | "default" | "overriding"
+                    ) =>
+            {
+                self.at += 1;
             }
             "over" | "filter"
                 if (self.kind_before() == Some(Kind::Close) || self.word_before() == "nulls")

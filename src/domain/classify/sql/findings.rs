@@ -20,6 +20,12 @@ pub(super) struct Uses {
     pub(super) rows: BTreeSet<Name>,
     /// A value is turned into some type.
     pub(super) casts: bool,
+    /// The word DEFAULT stands in it.
+    pub(super) says_default: bool,
+    /// It may change a row that is there already, as with ON CONFLICT.
+    pub(super) updates: bool,
+    /// It may put a row in another's place.
+    pub(super) replaces: bool,
     /// How many statements the text holds.
     pub(super) statements: usize,
 }
@@ -137,6 +143,9 @@ impl Findings {
         self.uses.types.extend(other.uses.types);
         self.uses.rows.extend(other.uses.rows);
         self.uses.casts |= other.uses.casts;
+        self.uses.says_default |= other.uses.says_default;
+        self.uses.updates |= other.uses.updates;
+        self.uses.replaces |= other.uses.replaces;
         self.uses.statements += other.uses.statements;
         self.at_planning.extend(other.at_planning);
         if let Some((effect, why)) = other.worst

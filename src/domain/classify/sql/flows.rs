@@ -94,7 +94,14 @@ pub(super) fn untraced(dialect: Dialect, text: &str, kinds: &[String]) -> BTreeS
         .any(|kind| RUNS_SOMETHING.contains(&kind.as_str()));
     let lexed = match lex::lex(dialect, Reading::usual(dialect), text) {
         // PostgreSQL lets a table's own name stand for its whole rows.
-        Ok(lexed) if dialect != Dialect::Postgres && !runs_something => lexed,
+        Ok(lexed)
+            if dialect != Dialect::Postgres
+                && !runs_something
+                && !lexed.backslash_before_quote
+                && !lexed.depends_on_server =>
+        {
+            lexed
+        }
         _ => return BTreeSet::from([any()]),
     };
     let mut flows = BTreeSet::new();
@@ -102,6 +109,8 @@ pub(super) fn untraced(dialect: Dialect, text: &str, kinds: &[String]) -> BTreeS
         let source = &text[token.start as usize..token.end as usize];
         let column = match token.kind {
             Kind::Word | Kind::Quoted => lex::name(dialect, source).into_owned(),
+            // A name under MySQL's ANSI_QUOTES.
+            Kind::Text if source.starts_with('"') => lex::name(dialect, source).into_owned(),
             Kind::Operator if source == "*" => "*".to_owned(),
             _ => continue,
         };

@@ -377,7 +377,7 @@ impl Parser<'_> {
         if self.relations.last() != Some(&dotted) {
             self.relations.push(dotted.clone());
         }
-        if name.0.len() == 1 && self.ctes.contains(&dotted) {
+        if name.0.len() == 1 && self.ctes.contains(&self.as_spelled(name)) {
             return;
         }
         if name.0.len() == 1 && name.last() == "dual" && self.dialect == Dialect::Mysql {
@@ -439,8 +439,14 @@ impl Parser<'_> {
         for index in 0..self.tokens.len() {
             if matches!(self.tokens[index].kind, Kind::Word | Kind::Quoted) {
                 let word = self.folded(index);
+                let may_replace =
+                    word == "replace" && (index == 0 || self.word_at(index - 1) == "or");
+                let uses = &mut self.found.uses;
+                uses.says_default |= word == "default";
+                uses.updates |= matches!(&*word, "conflict" | "duplicate");
+                uses.replaces |= may_replace;
                 if catalog.has_type(&word) {
-                    self.found.uses.types.insert(word.into_owned());
+                    uses.types.insert(word.into_owned());
                 }
             }
         }

@@ -13,7 +13,8 @@ use super::Dialect;
 pub(super) enum Kind {
     /// An unquoted name or keyword.
     Word,
-    /// A quoted name. In MySQL this is never `"…"`, which is [`Kind::Text`] there; in T-SQL it always is, as by default.
+    /// A quoted name. In MySQL `"…"` is one only under ANSI_QUOTES, and [`Kind::Text`] by default; in T-SQL it always is,
+    /// as by default.
     Quoted,
     /// A string or binary literal.
     Text,
@@ -52,6 +53,8 @@ pub(super) struct Token {
 pub(super) struct Reading {
     /// Backslash escapes in ordinary strings: MySQL's default, PostgreSQL's `standard_conforming_strings = off`.
     pub(super) backslash: bool,
+    /// `"…"` is a name to MySQL too, under ANSI_QUOTES.
+    pub(super) ansi_quotes: bool,
     /// Whose executable comments run.
     pub(super) server: Server,
 }
@@ -68,6 +71,7 @@ impl Reading {
     pub(super) fn usual(dialect: Dialect) -> Self {
         Self {
             backslash: dialect == Dialect::Mysql,
+            ansi_quotes: false,
             server: Server::MariaDb(OLDEST_SERVER),
         }
     }
@@ -84,6 +88,8 @@ pub(super) struct Lexed {
     pub(super) depth: usize,
     /// An ordinary string holds a backslash before a quote.
     pub(super) backslash_before_quote: bool,
+    /// There is a `"…"` that MySQL takes for a string or for a name, as its settings say.
+    pub(super) double_quotes: bool,
     /// Versions that decide whether an executable comment runs.
     pub(super) versions: BTreeSet<u32>,
     /// There is an executable comment that not every server runs.
@@ -92,7 +98,20 @@ pub(super) struct Lexed {
 
 /// Why a text has no tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unreadable(pub(super) &'static str);
+pub(super) enum Unreadable {
+    /// A server that reads it so refuses it as a whole, and runs none of it.
+    Refused(&'static str),
+    /// Servers may disagree about it, or run a part of it.
+    Doubtful(&'static str),
+}
+
+impl Unreadable {
+    pub(super) fn why(self) -> &'static str {
+        match self {
+            Self::Refused(why) | Self::Doubtful(why) => why,
+        }
+    }
+}
 
 /// Cuts `text`.
 pub(super) fn lex(dialect: Dialect, reading: Reading, text: &str) -> Result<Lexed, Unreadable> {
@@ -110,12 +129,19 @@ pub(super) fn lex(dialect: Dialect, reading: Reading, text: &str) -> Result<Lexe
             tokens: Vec::with_capacity(text.len() / 5 + 4),
             depth: 0,
             backslash_before_quote: false,
+            double_quotes: false,
             versions: BTreeSet::new(),
             depends_on_server: false,
         },
     };
-    lexer.run()?;
-    Ok(lexer.lexed)
+    match lexer.run() {
+        Ok(()) => Ok(lexer.lexed),
+        // PostgreSQL reads the whole text before it runs any; the others run statement after statement.
+        Err(Unreadable::Refused(why)) if dialect != Dialect::Postgres && lexer.has_ended_one() => {
+            Err(Unreadable::Doubtful(why))
+        }
+        Err(unreadable) => Err(unreadable),
+    }
 }
 
 struct Lexer<'a> {
@@ -155,6 +181,11 @@ impl Lexer<'_> {
         self.first_on_line = false;
     }
 
+    fn has_ended_one(&self) -> bool {
+        let mut tokens = self.lexed.tokens.iter();
+        tokens.any(|token| token.kind == Kind::Semicolon)
+    }
+
     fn single(&mut self, kind: Kind) {
         let start = self.at;
         self.at += 1;
@@ -174,7 +205,9 @@ impl Lexer<'_> {
             self.token()?;
         }
         if self.in_executable_comment {
-            return Err(Unreadable("an executable comment is never closed"));
+            return Err(Unreadable::Doubtful(
+                "an executable comment is never closed",
+            ));
         }
         Ok(())
     }
@@ -188,7 +221,7 @@ impl Lexer<'_> {
                 self.first_on_line = true;
             }
             b' ' | b'\t' | 0x0b | 0x0c => self.at += 1,
-            0 => return Err(Unreadable("it holds a NUL byte")),
+            0 => return Err(Unreadable::Doubtful("it holds a NUL byte")),
             b'-' if self.peek(1) == b'-' && self.dashes_open_comment() => self.line_comment(2)?,
             b'#' if self.dialect == Dialect::Mysql => self.line_comment(1)?,
             b'/' if self.peek(1) == b'*' => self.block_comment()?,
@@ -232,7 +265,7 @@ impl Lexer<'_> {
                     .position(|byte| *byte == b'\r')
                     .is_some_and(|at| at + 1 < line.len())
                 {
-                    return Err(Unreadable(
+                    return Err(Unreadable::Doubtful(
                         "a comment holds a carriage return, which may or may not end it",
                     ));
                 }
@@ -240,7 +273,7 @@ impl Lexer<'_> {
             }
         };
         if rest[..length.unwrap_or(rest.len())].contains(&0) {
-            return Err(Unreadable("it holds a NUL byte"));
+            return Err(Unreadable::Doubtful("it holds a NUL byte"));
         }
         self.at += opening + length.unwrap_or(rest.len());
         Ok(())
@@ -252,7 +285,7 @@ impl Lexer<'_> {
                 return self.executable_comment();
             }
             if self.in_executable_comment {
-                return Err(Unreadable(
+                return Err(Unreadable::Doubtful(
                     "a comment stands inside an executable comment, which servers read differently",
                 ));
             }
@@ -272,7 +305,7 @@ impl Lexer<'_> {
                         return Ok(());
                     }
                 }
-                (0, _) => return Err(Unreadable("it holds a NUL byte")),
+                (0, _) => return Err(Unreadable::Doubtful("it holds a NUL byte")),
                 (byte, _) => {
                     self.first_on_line |= byte == b'\n';
                     self.at += 1;
@@ -282,14 +315,14 @@ impl Lexer<'_> {
         match self.dialect {
             // SQLite takes the end of the text for the end of the comment.
             Dialect::Sqlite => Ok(()),
-            _ => Err(Unreadable("a comment is never closed")),
+            _ => Err(Unreadable::Doubtful("a comment is never closed")),
         }
     }
 
     /// `/*! … */`, `/*!50000 … */`, `/*M!100100 … */`: code to some servers, a comment to others.
     fn executable_comment(&mut self) -> Result<(), Unreadable> {
         if self.in_executable_comment {
-            return Err(Unreadable(
+            return Err(Unreadable::Doubtful(
                 "an executable comment stands inside another, which servers read differently",
             ));
         }
@@ -328,13 +361,15 @@ impl Lexer<'_> {
                 return Ok(());
             }
             if self.starts_with(b"/*") {
-                return Err(Unreadable(
+                return Err(Unreadable::Doubtful(
                     "a comment stands inside an executable comment, which servers read differently",
                 ));
             }
             self.at += 1;
         }
-        Err(Unreadable("an executable comment is never closed"))
+        Err(Unreadable::Doubtful(
+            "an executable comment is never closed",
+        ))
     }
 
     fn token(&mut self) -> Result<(), Unreadable> {
@@ -369,7 +404,14 @@ impl Lexer<'_> {
                 Dialect::Postgres | Dialect::Sqlite | Dialect::Mssql => {
                     self.quoted(b'"', true, false, Kind::Quoted)?;
                 }
-                Dialect::Mysql => self.quoted(b'"', true, self.reading.backslash, Kind::Text)?,
+                Dialect::Mysql => {
+                    self.lexed.double_quotes = true;
+                    if self.reading.ansi_quotes {
+                        self.quoted(b'"', true, false, Kind::Quoted)?;
+                    } else {
+                        self.quoted(b'"', true, self.reading.backslash, Kind::Text)?;
+                    }
+                }
             },
             b'`' if matches!(self.dialect, Dialect::Mysql | Dialect::Sqlite) => {
                 self.quoted(b'`', true, false, Kind::Quoted)?;
@@ -422,15 +464,16 @@ impl Lexer<'_> {
         while self.at < self.bytes.len() {
             let byte = self.bytes[self.at];
             if byte == 0 {
-                return Err(Unreadable("it holds a NUL byte"));
+                return Err(Unreadable::Doubtful("it holds a NUL byte"));
             }
             if byte == b'\\' {
+                let escapes = !backslash || self.dialect == Dialect::Mysql;
+                if escapes && self.peek(1) == quote {
+                    self.lexed.backslash_before_quote = true;
+                }
                 if backslash {
                     self.at += 2;
                     continue;
-                }
-                if self.peek(1) == quote {
-                    self.lexed.backslash_before_quote = true;
                 }
             }
             self.at += 1;
@@ -442,7 +485,7 @@ impl Lexer<'_> {
                 return Ok(());
             }
         }
-        Err(Unreadable("a quote is never closed"))
+        Err(Unreadable::Refused("a quote is never closed"))
     }
 
     /// A string from its opening quote on, with PostgreSQL's continuation on the next line.
@@ -497,7 +540,7 @@ impl Lexer<'_> {
                         self.at += 1;
                     }
                     if is_name_byte(self.peek(0)) {
-                        return Err(Unreadable("a parameter runs into a name"));
+                        return Err(Unreadable::Doubtful("a parameter runs into a name"));
                     }
                     self.push(Kind::Parameter, start);
                     return Ok(());
@@ -510,20 +553,22 @@ impl Lexer<'_> {
                         let delimiter = &self.bytes[start..=end];
                         let Some(length) = memchr::memmem::find(&self.bytes[end + 1..], delimiter)
                         else {
-                            return Err(Unreadable("a dollar quote is never closed"));
+                            return Err(Unreadable::Refused("a dollar quote is never closed"));
                         };
                         self.at = end + 1 + length + delimiter.len();
                         self.push(Kind::Text, start);
                         Ok(())
                     }
-                    _ => Err(Unreadable("a dollar sign stands alone")),
+                    _ => Err(Unreadable::Doubtful("a dollar sign stands alone")),
                 }
             }
             Dialect::Sqlite => {
                 self.at += 1;
                 self.name_bytes();
                 if self.at == start + 1 || self.starts_with(b"::") || self.peek(0) == b'(' {
-                    return Err(Unreadable("a dollar sign opens no plain parameter"));
+                    return Err(Unreadable::Doubtful(
+                        "a dollar sign opens no plain parameter",
+                    ));
                 }
                 self.push(Kind::Parameter, start);
                 Ok(())
@@ -555,7 +600,7 @@ impl Lexer<'_> {
                     self.push(Kind::Word, start);
                     Ok(())
                 } else {
-                    Err(Unreadable("a dollar sign opens no known name"))
+                    Err(Unreadable::Doubtful("a dollar sign opens no known name"))
                 }
             }
         }
@@ -685,7 +730,9 @@ impl Lexer<'_> {
             && self.peek(0) != b'$'
             && run.clone().any(|byte| *byte == b'$')
         {
-            return Err(Unreadable("a number runs into a name with a dollar sign"));
+            return Err(Unreadable::Doubtful(
+                "a number runs into a name with a dollar sign",
+            ));
         }
         Ok(())
     }
@@ -734,7 +781,9 @@ impl Lexer<'_> {
                 })
                 .unwrap_or(rest.len());
             if length == 0 {
-                return Err(Unreadable("it holds a character that is in no name"));
+                return Err(Unreadable::Doubtful(
+                    "it holds a character that is in no name",
+                ));
             }
             self.at += length;
         } else {
@@ -759,7 +808,9 @@ impl Lexer<'_> {
             }
             self.postgres_operator();
             if self.at == start {
-                return Err(Unreadable("it holds a character that is in no statement"));
+                return Err(Unreadable::Refused(
+                    "it holds a character that is in no statement",
+                ));
             }
             self.push(Kind::Operator, start);
             return Ok(());
@@ -782,7 +833,9 @@ impl Lexer<'_> {
         } else if b"+-*/%<>=&|^~!:".contains(&self.peek(0)) {
             self.at += 1;
         } else {
-            return Err(Unreadable("it holds a character that is in no statement"));
+            return Err(Unreadable::Refused(
+                "it holds a character that is in no statement",
+            ));
         }
         self.push(Kind::Operator, start);
         Ok(())
@@ -834,7 +887,9 @@ pub(super) fn name(dialect: Dialect, source: &str) -> Cow<'_, str> {
 fn fold_quoted(dialect: Dialect, name: Cow<'_, str>) -> Cow<'_, str> {
     match dialect {
         // Names compare without regard to case there, quoted or not.
-        Dialect::Sqlite | Dialect::Mysql | Dialect::Mssql => Cow::Owned(name.to_ascii_lowercase()),
+        Dialect::Sqlite | Dialect::Mysql => Cow::Owned(name.to_ascii_lowercase()),
+        // Comparing pads with blanks.
+        Dialect::Mssql => Cow::Owned(name.trim_end_matches(' ').to_ascii_lowercase()),
         Dialect::Postgres => truncate(name),
     }
 }
@@ -859,7 +914,7 @@ fn fold(name: &str) -> Cow<'_, str> {
     }
 }
 
-fn unquote(inner: &str, quote: char) -> Cow<'_, str> {
+pub(super) fn unquote(inner: &str, quote: char) -> Cow<'_, str> {
     if inner.contains(quote) {
         let doubled: String = [quote, quote].iter().collect();
         Cow::Owned(inner.replace(&doubled, quote.encode_utf8(&mut [0; 4])))

@@ -11,7 +11,9 @@ use std::{
     rc::Rc,
 };
 
-use sqlparser::ast::Statement;
+use sqlparser::ast::{
+    Ident, ShowStatementFilter, ShowStatementFilterPosition, ShowStatementOptions, Statement,
+};
 
 use self::{
     beside::Beside,
@@ -60,6 +62,43 @@ pub(crate) struct Lineage {
     pub(crate) flows: Option<BTreeSet<Flow>>,
 }
 
+impl Lineage {
+    /// The lineage of a text that may be read in two ways.
+    pub(crate) fn or(mut self, other: Self) -> Self {
+        self.outputs = match (self.outputs, other.outputs) {
+            (Outputs::Known(these), Outputs::Known(others)) if these.len() == others.len() => {
+                let either = these.into_iter().zip(others);
+                either
+                    .map(|(this, other)| either_source(this, other))
+                    .collect::<Option<Vec<_>>>()
+                    .map_or(Outputs::Unproven, Outputs::Known)
+            }
+            (Outputs::Described, Outputs::Described) => Outputs::Described,
+            _ => Outputs::Unproven,
+        };
+        self.predicates.extend(other.predicates);
+        // What is a literal to one may be a name to the other.
+        self.beside.clear();
+        self.flows = self
+            .flows
+            .zip(other.flows)
+            .map(|(these, others)| &these | &others);
+        self
+    }
+}
+
+/// `None`: one is a single column, the other several.
+fn either_source(this: OutputSource, other: OutputSource) -> Option<OutputSource> {
+    use OutputSource::{Column, From, Star, Unproven};
+    Some(match (this, other) {
+        (this, other) if this == other => this,
+        (Star(_), _) | (_, Star(_)) => return None,
+        (Unproven, _) | (_, Unproven) => Unproven,
+        (Column(these), Column(others)) => Column(&these | &others),
+        (Column(these) | From(these), Column(others) | From(others)) => From(&these | &others),
+    })
+}
+
 /// The lineage of `statements`, as `dialect`'s server would resolve their names.
 pub(crate) fn lineage(dialect: Dialect, statements: &[Statement]) -> Lineage {
     traced(Walk::new(dialect, None), statements)
@@ -86,7 +125,12 @@ fn traced<'a>(mut walk: Walk<'a>, statements: &'a [Statement]) -> Lineage {
         shape = Some(walk.statement(statement));
     }
     let outputs = match (statements, shape) {
-        ([_], Some(shape)) if !walk.is_confused() && !walk.runs_anything() => walk.outputs(&shape),
+        ([_], Some(shape)) if !walk.is_confused() && !walk.runs_anything() => {
+            match walk.describes {
+                true => Outputs::Described,
+                false => walk.outputs(&shape),
+            }
+        }
         _ => Outputs::Unproven,
     };
     Lineage {
@@ -119,6 +163,8 @@ struct Walk<'a> {
     predicates: Vec<Column>,
     known_predicates: HashSet<Column>,
     predicates_doubted: bool,
+    /// The statement shows what things are made of, or a plan, and no value of a row.
+    describes: bool,
     /// Anything was not proven, anywhere.
     doubted: bool,
     /// Columns the select list at hand lets decide which of its rows bare columns are taken from.
@@ -129,8 +175,11 @@ struct Walk<'a> {
     /// From where to where values are put.
     flows: BTreeSet<(Column, Option<Column>)>,
     flows_lost: bool,
-    /// The tables SELECT … INTO makes.
-    made: Vec<Name>,
+    /// The tables SELECT … INTO makes; `None`: variables.
+    made: Vec<Option<Name>>,
+    /// A variable of the batch is given something of a row, or something not understood.
+    variables_hold: bool,
+    variables_read: bool,
     saw_unicode_prefix: bool,
     saw_ampersand: bool,
     _statement: std::marker::PhantomData<&'a Statement>,
@@ -148,6 +197,7 @@ impl<'a> Walk<'a> {
             predicates: Vec::new(),
             known_predicates: HashSet::new(),
             predicates_doubted: false,
+            describes: false,
             doubted: false,
             extremes: Vec::new(),
             multipliers: Vec::new(),
@@ -155,6 +205,8 @@ impl<'a> Walk<'a> {
             flows: BTreeSet::new(),
             flows_lost: false,
             made: Vec::new(),
+            variables_hold: false,
+            variables_read: false,
             saw_unicode_prefix: false,
             saw_ampersand: false,
             _statement: std::marker::PhantomData,
@@ -180,10 +232,15 @@ impl<'a> Walk<'a> {
                 Rc::new(Shape::new(Vec::new(), Rc::default()))
             }
             Statement::CreateTable(table) => {
+                let (name, binding) = self.target(&table.name, None);
+                let here = self.scope_of([binding], &place);
+                for column in &table.columns {
+                    let options = column.options.iter().map(|option| &option.option);
+                    self.computed_column(name, &column.name, options, &here);
+                }
                 if let Some(query) = &table.query {
                     let shape = self.query(query, &place);
-                    let (table, _) = self.target(&table.name, None);
-                    self.kept(&shape.items, table);
+                    self.kept(&shape.items, Some(name));
                 }
                 Rc::new(Shape::new(Vec::new(), Rc::default()))
             }
@@ -192,10 +249,26 @@ impl<'a> Walk<'a> {
                 Rc::new(Shape::unproven())
             }
             Statement::Explain {
+                analyze,
                 statement,
                 query_plan,
+                format,
                 ..
-            } => self.explained(statement, *query_plan),
+            } => {
+                let as_table = !analyze && format.is_none();
+                self.explained(statement, *query_plan, as_table)
+            }
+            Statement::ShowTables { show_options, .. }
+            | Statement::ShowColumns { show_options, .. }
+            | Statement::ShowDatabases { show_options, .. }
+            | Statement::ShowSchemas { show_options, .. } => {
+                if has_condition(show_options) {
+                    self.doubt_predicates();
+                }
+                self.description()
+            }
+            Statement::ExplainTable { .. } | Statement::ShowCreate { .. } => self.description(),
+            Statement::ShowVariable { variable } if shows_keys(variable) => self.description(),
             // These hold no expression over columns; what they give back is not a query's.
             Statement::StartTransaction { .. }
             | Statement::Commit { .. }
@@ -203,11 +276,6 @@ impl<'a> Walk<'a> {
             | Statement::Savepoint { .. }
             | Statement::ReleaseSavepoint { .. }
             | Statement::ShowVariable { .. }
-            | Statement::ShowTables { .. }
-            | Statement::ShowColumns { .. }
-            | Statement::ShowDatabases { .. }
-            | Statement::ShowSchemas { .. }
-            | Statement::ExplainTable { .. }
             | Statement::Pragma { .. }
             | Statement::Use(_)
             | Statement::Truncate(_)
@@ -216,10 +284,16 @@ impl<'a> Walk<'a> {
             | Statement::Analyze(_)
             | Statement::Grant(_)
             | Statement::Revoke(_) => Rc::new(Shape::unproven()),
-            Statement::Set(_) => {
-                // Elsewhere a setting is given a word; MySQL's takes any query.
-                self.flows_lost |= matches!(self.dialect, Dialect::Mysql | Dialect::Mssql);
+            Statement::Set(set) => {
+                // Elsewhere a setting is given a word.
+                if matches!(self.dialect, Dialect::Mysql | Dialect::Mssql) {
+                    self.set(set);
+                }
                 Rc::new(Shape::unproven())
+            }
+            Statement::Declare { stmts } if self.dialect == Dialect::Mssql => {
+                self.declared(stmts);
+                Rc::new(Shape::new(Vec::new(), Rc::default()))
             }
             _ => {
                 self.flows_lost = true;
@@ -228,8 +302,19 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// What MySQL tells of a thing, in columns of its own.
+    fn description(&mut self) -> Rc<Shape> {
+        self.describes = self.dialect == Dialect::Mysql;
+        Rc::new(Shape::unproven())
+    }
+
     /// A plan shows the statement's own constants, and how many rows its conditions find.
-    fn explained(&mut self, statement: &'a Statement, query_plan: bool) -> Rc<Shape> {
+    fn explained(
+        &mut self,
+        statement: &'a Statement,
+        query_plan: bool,
+        as_table: bool,
+    ) -> Rc<Shape> {
         let doubted = std::mem::take(&mut self.doubted);
         let shape = self.statement(statement);
         // Planning runs functions, and a plan shows what they returned.
@@ -249,7 +334,8 @@ impl<'a> Walk<'a> {
         }
         let width = match (self.dialect, query_plan) {
             (Dialect::Postgres, _) => 1,
-            // No more is known of how many columns these describe a plan in.
+            // Its table names tables and keys, and counts; in other forms a plan quotes what was read while it was made.
+            (Dialect::Mysql, _) if as_table => return self.description(),
             (Dialect::Mysql | Dialect::Mssql, _) => return Rc::new(Shape::unproven()),
             (Dialect::Sqlite, true) => 4,
             (Dialect::Sqlite, false) => 8,
@@ -303,6 +389,7 @@ impl<'a> Walk<'a> {
         self.fuel == 0
             || self.names.misread
             || self.dialect == Dialect::Postgres && self.saw_unicode_prefix && self.saw_ampersand
+            || self.variables_hold && self.variables_read
     }
 
     fn into_predicates(mut self) -> BTreeSet<ColumnRef> {
@@ -371,4 +458,21 @@ impl<'a> Walk<'a> {
         }
         self.predicates_doubted = doubted;
     }
+}
+
+/// Whether a SHOW has a WHERE, which can ask anything.
+fn has_condition(options: &ShowStatementOptions) -> bool {
+    use ShowStatementFilterPosition::{Infix, Suffix};
+    matches!(
+        options.filter_position,
+        Some(Infix(ShowStatementFilter::Where(_)) | Suffix(ShowStatementFilter::Where(_)))
+    )
+}
+
+/// MySQL's `SHOW INDEX FROM table`, which has a tree for settings.
+fn shows_keys(words: &[Ident]) -> bool {
+    let word = |index: usize| words.get(index).map(|word| word.value.to_ascii_lowercase());
+    matches!(word(0).as_deref(), Some("index" | "indexes" | "keys"))
+        && matches!(word(1).as_deref(), Some("from" | "in"))
+        && words.len() == 3
 }

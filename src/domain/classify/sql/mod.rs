@@ -31,16 +31,16 @@ mod words;
 
 use std::collections::BTreeSet;
 
+use sqlparser::ast::Statement;
+
+use super::{ColumnRef, Dialect, Effect, Facts, Object, name, server::Surroundings};
 use catalog::{Behind, Resolved, resolve};
 use findings::Findings;
 use given::given;
-use lex::{Kind, Lexed, Reading, Server, Token};
-use parser::{DEEPEST, Doubt, Parser};
-use tree::{Tree, syntax_tree};
-
+use lex::{Kind, Lexed, Reading, Server, Token, Unreadable};
 use lineage::{Lineage, lineage, lineage_behind};
-
-use super::{ColumnRef, Dialect, Effect, Facts, Object, server::Surroundings};
+use parser::{DEEPEST, Doubt, Parser};
+use tree::{MOST_TOKENS, syntax_tree};
 
 pub use catalog::JudgedCatalog;
 pub use rehearse::{Rehearsal, Returned, rehearse};
@@ -48,9 +48,11 @@ pub use rewrite::{explained, limited};
 
 /// Longer texts are not judged.
 const LONGEST: usize = 4 << 20;
+/// What is read in several ways is read no further than this, all readings together.
+const MOST_READ: usize = 8 << 20;
 const STACK: usize = 6 << 20;
 
-/// Judges one statement, or a batch of them, in `dialect`, by its text alone.
+/// Judges one statement, or a batch of them, in `dialect`, by its text alone, and traces its columns.
 pub fn classify(dialect: Dialect, statement: &str) -> Facts {
     classify_in(dialect, statement, Surroundings::default())
 }
@@ -61,10 +63,40 @@ pub fn classify_in(dialect: Dialect, statement: &str, place: Surroundings<'_>) -
         // Parsing, walking and dropping a tree recurse as deep as the statement nests, which is bounded; this is more
         // than the deepest takes without optimisation, and costs nothing where the stack is large already.
         Ok(Resolved { found, behind }) => stacker::maybe_grow(STACK, STACK, || {
-            traced(dialect, statement, found.into_facts(), place, &behind)
+            let mut facts = found.into_facts();
+            facts.runs_unjudged |= names_by_collation(dialect, &facts.objects, place);
+            traced(dialect, statement, facts, place, &behind)
         }),
         Err(Doubt(why)) => Facts::unknown(why),
     }
+}
+
+/// As [`classify`], for who does not ask about columns: none is traced, so all are said to be shown and depended on.
+pub fn classify_untraced(dialect: Dialect, statement: &str) -> Facts {
+    match judge(dialect, statement, Surroundings::default()) {
+        Ok(found) => untraced(dialect, statement, found.into_facts()),
+        Err(Doubt(why)) => Facts::unknown(why),
+    }
+}
+
+/// Whether which table a name means is for a collation of SQL Server to say: full-width letters are the usual ones to
+/// most, letters with accents those without to some, and a control character is nothing.
+fn names_by_collation(
+    dialect: Dialect,
+    objects: &BTreeSet<Object>,
+    place: Surroundings<'_>,
+) -> bool {
+    let is_known = |name: &str| {
+        let parts = name::parts(name).unwrap_or_default();
+        let parts: Vec<&str> = parts.iter().map(|part| part.text.as_str()).collect();
+        let catalog = place.catalog.map(JudgedCatalog::catalog);
+        catalog.is_some_and(|catalog| catalog.relation(&parts).is_some())
+    };
+    dialect == Dialect::Mssql
+        && objects.iter().any(|object| {
+            let plain = |byte: u8| byte.is_ascii() && !byte.is_ascii_control();
+            !object.name.bytes().all(plain) && !is_known(&object.name)
+        })
 }
 
 /// `facts` with the columns traced. What cannot be traced may show, and depend on, anything it reads.
@@ -75,36 +107,35 @@ fn traced(
     place: Surroundings<'_>,
     behind: &Behind,
 ) -> Facts {
-    // Names and functions of the others have not been reviewed: whatever they read may be shown.
-    let is_traced = matches!(dialect, Dialect::Postgres | Dialect::Sqlite);
-    let mut traced_flows = None;
-    match syntax_tree(dialect, text).filter(|_| is_traced) {
-        Some(Tree { statements, tokens }) => {
-            let Lineage {
-                outputs,
-                predicates,
-                beside,
-                flows,
-            } = match place.catalog {
-                Some(catalog) => {
-                    let trees = catalog.trees(behind);
-                    lineage_behind(catalog, behind, &trees, &statements)
-                }
-                None => lineage(dialect, &statements),
-            };
-            (facts.outputs, facts.predicates) = (outputs, predicates);
-            (facts.given, facts.highest_parameter) = given(dialect, text, &tokens, beside);
-            traced_flows = flows;
-            if place.catalog.is_some() && !behind.path_holds {
-                facts.predicates.extend(every_column(&facts.objects));
-            }
-        }
-        None => facts.predicates = every_column(&facts.objects).collect(),
+    let Some((lineage, tokens)) = trace(dialect, text, place, behind) else {
+        return untraced(dialect, text, facts);
+    };
+    (facts.outputs, facts.predicates) = (lineage.outputs, lineage.predicates);
+    // Elsewhere no literal has been reviewed that could be taken for a parameter.
+    if matches!(dialect, Dialect::Postgres | Dialect::Sqlite) {
+        let beside = lineage.beside;
+        (facts.given, facts.highest_parameter) = given(dialect, text, &tokens, beside);
     }
-    if facts.class.changes_something() && facts.class != Effect::Unknown {
-        facts.flows = traced_flows.unwrap_or_else(|| flows::untraced(dialect, text, &facts.kinds));
+    if place.catalog.is_some() && !behind.path_holds {
+        facts.predicates.extend(every_column(&facts.objects));
+    }
+    if puts_values(&facts) {
+        let untraced = || flows::untraced(dialect, text, &facts.kinds);
+        facts.flows = lineage.flows.unwrap_or_else(untraced);
     }
     facts
+}
+
+fn untraced(dialect: Dialect, text: &str, mut facts: Facts) -> Facts {
+    facts.predicates = every_column(&facts.objects).collect();
+    if puts_values(&facts) {
+        facts.flows = flows::untraced(dialect, text, &facts.kinds);
+    }
+    facts
+}
+
+fn puts_values(facts: &Facts) -> bool {
+    facts.class.changes_something() && facts.class != Effect::Unknown
 }
 
 /// Any column of any of these.
@@ -115,6 +146,47 @@ fn every_column(objects: &BTreeSet<Object>) -> impl Iterator<Item = ColumnRef> {
     })
 }
 
+/// The lineage of `text` however a server reads it, and its tokens as by default; `None`: one of the readings has no
+/// tree.
+fn trace(
+    dialect: Dialect,
+    text: &str,
+    place: Surroundings<'_>,
+    behind: &Behind,
+) -> Option<(Lineage, Vec<Token>)> {
+    let behind_names = place
+        .catalog
+        .map(|catalog| (catalog, catalog.trees(behind)));
+    let of = |lexed: &Lexed| {
+        let statements = syntax_tree(dialect, text, lexed)?;
+        Some(match &behind_names {
+            Some((catalog, trees)) => lineage_behind(catalog, behind, trees, &statements),
+            None => lineage(dialect, &statements),
+        })
+    };
+    let lexed = lex::lex(dialect, Reading::usual(dialect), text).ok()?;
+    let mut lineage = of(&lexed)?;
+    let readings = other_readings(dialect, text, &lexed).ok()?;
+    if readings.len() * lexed.tokens.len() > MOST_TOKENS {
+        return None;
+    }
+    for reading in readings {
+        match lex::lex(dialect, reading, text) {
+            Ok(lexed) => lineage = lineage.or(of(&lexed)?),
+            Err(Unreadable::Refused(_)) => {}
+            Err(Unreadable::Doubtful(_)) => return None,
+        }
+    }
+    Some((lineage, lexed.tokens))
+}
+
+/// The syntax tree of a text that servers of `dialect` read in one way only.
+fn only_tree(dialect: Dialect, text: &str) -> Option<Vec<Statement>> {
+    let lexed = lex::lex(dialect, Reading::usual(dialect), text).ok()?;
+    let alike = other_readings(dialect, text, &lexed).is_ok_and(|others| others.is_empty());
+    alike.then(|| syntax_tree(dialect, text, &lexed)).flatten()
+}
+
 fn judge(dialect: Dialect, text: &str, place: Surroundings<'_>) -> Result<Findings, Doubt> {
     if text.len() > LONGEST {
         return Err(Doubt(format!(
@@ -123,26 +195,54 @@ fn judge(dialect: Dialect, text: &str, place: Surroundings<'_>) -> Result<Findin
         )));
     }
     let usual = Reading::usual(dialect);
-    let lexed = read(dialect, usual, text)?;
+    let lexed = lex::lex(dialect, usual, text).map_err(unreadable)?;
     let mut found = walk(dialect, text, &lexed, place)?;
-    if dialect == Dialect::Postgres && lexed.backslash_before_quote {
-        // With standard_conforming_strings off the string ends elsewhere. Text that cannot be read so is refused by
-        // such a server as a whole.
-        let escaping = Reading {
-            backslash: true,
-            ..usual
-        };
-        if let Ok(lexed) = lex::lex(dialect, escaping, text) {
-            found.merge(walk(dialect, text, &lexed, place)?);
-        }
-    }
-    if lexed.depends_on_server {
-        for server in servers(&lexed)? {
-            let lexed = read(dialect, Reading { server, ..usual }, text)?;
-            found.merge(walk(dialect, text, &lexed, place)?);
+    for reading in other_readings(dialect, text, &lexed)? {
+        match lex::lex(dialect, reading, text) {
+            Ok(lexed) => found.merge(walk(dialect, text, &lexed, place)?),
+            Err(Unreadable::Refused(_)) => {}
+            Err(doubtful) => return Err(unreadable(doubtful)),
         }
     }
     Ok(found)
+}
+
+/// How else a server, with other settings or of another version, would cut a text that is `lexed` as by default.
+fn other_readings(dialect: Dialect, text: &str, lexed: &Lexed) -> Result<Vec<Reading>, Doubt> {
+    let usual = Reading::usual(dialect);
+    let mut readings = vec![usual];
+    if lexed.backslash_before_quote {
+        // PostgreSQL's standard_conforming_strings = off, MySQL's NO_BACKSLASH_ESCAPES.
+        readings.push(Reading {
+            backslash: !usual.backslash,
+            ..usual
+        });
+    }
+    if lexed.double_quotes {
+        for index in 0..readings.len() {
+            readings.push(Reading {
+                ansi_quotes: true,
+                ..readings[index]
+            });
+        }
+    }
+    if lexed.depends_on_server {
+        let servers = servers(lexed)?;
+        for index in 0..readings.len() {
+            let reading = readings[index];
+            readings.extend(servers.iter().map(|server| Reading {
+                server: *server,
+                ..reading
+            }));
+        }
+    }
+    readings.remove(0);
+    if readings.len() * text.len() > MOST_READ {
+        return Err(Doubt(
+            "it is too long to be judged in every way it may be read".into(),
+        ));
+    }
+    Ok(readings)
 }
 
 /// Every server that would run another selection of the executable comments.
@@ -163,16 +263,8 @@ fn servers(lexed: &Lexed) -> Result<Vec<Server>, Doubt> {
         .collect())
 }
 
-fn read(dialect: Dialect, reading: Reading, text: &str) -> Result<Lexed, Doubt> {
-    let lexed = lex::lex(dialect, reading, text)
-        .map_err(|lex::Unreadable(why)| Doubt(format!("it cannot be read: {why}")))?;
-    if lexed.depth > DEEPEST {
-        return Err(Doubt(format!(
-            "its parentheses are nested {} deep; more than {DEEPEST} are not judged",
-            lexed.depth
-        )));
-    }
-    Ok(lexed)
+fn unreadable(unreadable: Unreadable) -> Doubt {
+    Doubt(format!("it cannot be read: {}", unreadable.why()))
 }
 
 /// Walks every statement of the text; the findings are those of all of them.
@@ -182,6 +274,12 @@ fn walk(
     lexed: &Lexed,
     place: Surroundings<'_>,
 ) -> Result<Findings, Doubt> {
+    if lexed.depth > DEEPEST {
+        return Err(Doubt(format!(
+            "its parentheses are nested {} deep; more than {DEEPEST} are not judged",
+            lexed.depth
+        )));
+    }
     let lower = text.to_ascii_lowercase();
     let mut found = Findings::default();
     if dialect == Dialect::Mssql {
@@ -252,12 +350,14 @@ fn defines_rule(statement: &str) -> bool {
 
 /// Whether a statement of this kind may hold others, which its semicolons cut off.
 fn opens_routine(kind: &str) -> bool {
-    kind == "begin"
-        || kind.split_once(' ').is_some_and(|(verb, what)| {
-            verb == "create"
-                && matches!(
-                    what,
-                    "procedure" | "function" | "trigger" | "event" | "package" | "package body"
-                )
-        })
+    matches!(
+        kind,
+        "begin" | "if" | "case" | "loop" | "repeat" | "while" | "for"
+    ) || kind.split_once(' ').is_some_and(|(verb, what)| {
+        matches!(verb, "create" | "alter")
+            && matches!(
+                what,
+                "procedure" | "function" | "trigger" | "event" | "package" | "package body"
+            )
+    })
 }

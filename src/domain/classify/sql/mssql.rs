@@ -22,6 +22,9 @@ const DBCC_TELLS: &[&str] = &[
     "help",
 ];
 
+/// Those of them that show values of columns, or what others said.
+const DBCC_SHOWS: &[&str] = &["show_statistics", "inputbuffer", "outputbuffer"];
+
 /// Cuts a text into batches at lines that hold only GO. A server never sees them; clients cut there.
 pub(super) fn batches<'t>(tokens: &'t [Token], lower: &str) -> Vec<&'t [Token]> {
     let is_go = |index: usize| {
@@ -224,11 +227,16 @@ impl Parser<'_> {
             "readtext" => {
                 self.found.kind(verb);
                 self.at += 1;
+                if let Some(mut column) = self.name() {
+                    column.0.pop();
+                    self.found.reads(column.dotted());
+                }
                 self.expression(Place::Clause)
             }
             "dbcc" => {
                 if DBCC_TELLS.contains(&self.word(1)) {
                     self.found.kind("dbcc");
+                    self.found.runs_unjudged |= DBCC_SHOWS.contains(&self.word(1));
                     self.at += 2;
                     if self.kind(0) == Some(Kind::Open) {
                         self.skip_parens()?;
@@ -363,7 +371,14 @@ impl Parser<'_> {
             match self.word(0) {
                 "table" => {
                     self.at += 1;
+                    let from = self.at;
                     self.skip_parens()?;
+                    let kinds = self.tokens[from..self.at].iter().map(|token| token.kind);
+                    let kinds: Vec<Kind> = kinds.collect();
+                    let calls = |of: &[Kind]| of[0] == Kind::Dot && of[2] == Kind::Open;
+                    if kinds.windows(3).any(calls) {
+                        return self.doubt("a column of a table variable calls something");
+                    }
                 }
                 "cursor" => return self.mssql_cursor(),
                 _ => {

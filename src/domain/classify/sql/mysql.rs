@@ -8,6 +8,26 @@ use super::{
     words,
 };
 
+/// The relation through which statements of sessions are seen, and values that messages about them quote.
+const STATEMENTS: &str = "information_schema.processlist";
+
+/// What SHOW shows them by.
+const SHOWS_STATEMENTS: [&str; 13] = [
+    "processlist",
+    "warnings",
+    "errors",
+    "events",
+    "engine",
+    "profiles",
+    "explain",
+    "analyze",
+    "slave",
+    "slaves",
+    "replica",
+    "replicas",
+    "all",
+];
+
 impl Parser<'_> {
     /// Judges one statement of MySQL or MariaDB. `in_routine`: the text began with the definition of a routine, whose
     /// body's statements come here one by one.
@@ -100,6 +120,11 @@ impl Parser<'_> {
                 self.whole(Effect::Admin, "it runs a block of code")?;
                 self.at += 3;
                 self.mysql(true)
+            }
+            "if" | "case" | "loop" | "repeat" | "while" | "for" if !in_routine => {
+                self.found.unbounded = true;
+                self.whole(Effect::Admin, "it runs a block of code")?;
+                self.mysql_control()
             }
             "begin" if !in_routine && (self.tokens.len() == 1 || self.word(1) == "work") => {
                 self.mysql_transaction()
@@ -252,7 +277,10 @@ impl Parser<'_> {
             "select" | "insert" | "replace" | "update" | "delete" | "table" | "values" | "with" => {
                 self.mysql(false)?;
             }
-            "for" if self.word(1) == "connection" => self.at = self.tokens.len(),
+            "for" if self.word(1) == "connection" => {
+                self.found.reads(STATEMENTS.to_owned());
+                self.at = self.tokens.len();
+            }
             "" if self.kind(0) == Some(Kind::Open) => self.mysql(false)?,
             _ => {
                 let Some(name) = self.name() else {
@@ -284,9 +312,8 @@ impl Parser<'_> {
                 "SHOW GRANTS FOR shows the password hash of another account, in MariaDB".into()
             });
         }
-        if (0..2).any(|ahead| self.word(ahead) == "processlist") {
-            self.found
-                .reads("information_schema.processlist".to_owned());
+        if (0..2).any(|ahead| SHOWS_STATEMENTS.contains(&self.word(ahead))) {
+            self.found.reads(STATEMENTS.to_owned());
         }
         if self.word(0) == "create" && self.word(1) == "user" {
             self.found.effect(Effect::Secret, || {

@@ -151,6 +151,20 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// The unquoted word behind the parentheses that open at `ahead`.
+    pub(super) fn word_behind_parens(&self, ahead: usize) -> &'a str {
+        let mut depth = 0usize;
+        for index in self.at + ahead..self.tokens.len() {
+            match self.tokens[index].kind {
+                Kind::Open => depth += 1,
+                Kind::Close if depth <= 1 => return self.word_at(index + 1),
+                Kind::Close => depth -= 1,
+                _ => {}
+            }
+        }
+        ""
+    }
+
     pub(super) fn word_before(&self) -> &'a str {
         match self.at.checked_sub(1).and_then(|at| self.tokens.get(at)) {
             Some(token) if token.kind == Kind::Word => self.lowered(self.at - 1),
@@ -225,6 +239,10 @@ impl<'a> Parser<'a> {
         // A literal may be a secret; a message shows only words.
         let near = match self.kind(0) {
             Some(Kind::Text | Kind::Number) => "a literal".to_owned(),
+            // By default a string.
+            Some(Kind::Quoted) if self.dialect == Dialect::Mysql && near.starts_with("`\"") => {
+                "a literal".to_owned()
+            }
             _ => near,
         };
         Err(Doubt(format!("{what}, at {near}")))

@@ -4,7 +4,7 @@ use super::{
     super::Effect,
     Dialect,
     lex::Kind,
-    parser::{MOST_CTES, Parser, Place, Walk},
+    parser::{MOST_CTES, Name, Parser, Place, Walk},
     words,
 };
 
@@ -58,6 +58,7 @@ impl Parser<'_> {
             let Some(name) = self.name() else {
                 return self.doubt("WITH without a name");
             };
+            let name = self.as_spelled(&name);
             if self.kind(0) == Some(Kind::Open) {
                 self.skip_parens()?;
             }
@@ -82,7 +83,7 @@ impl Parser<'_> {
             if !self.eat_kind(Kind::Close) {
                 return self.doubt("a query in WITH does not end where it should");
             }
-            self.ctes.push(name.dotted());
+            self.ctes.push(name);
             if self.ctes.len() > MOST_CTES {
                 return self.doubt("WITH defines more names than are judged");
             }
@@ -93,12 +94,23 @@ impl Parser<'_> {
         }
     }
 
+    /// The `name` that was just taken, as common table expressions are told apart by: in MySQL by its spelling too, as
+    /// whether case matters is a setting there, and what may be a table of the database counts as one.
+    pub(super) fn as_spelled(&self, name: &Name) -> String {
+        match self.at.checked_sub(1) {
+            Some(last) if self.dialect == Dialect::Mysql => {
+                self.source(last).trim_matches(['`', '"']).to_owned()
+            }
+            _ => name.dotted(),
+        }
+    }
+
     /// The names that the WITH list here defines.
     pub(super) fn cte_names(&mut self) -> Vec<String> {
         let back = self.at;
         let mut names = Vec::new();
         while let Some(name) = self.name() {
-            names.push(name.dotted());
+            names.push(self.as_spelled(&name));
             while !self.ended() && self.kind(0) != Some(Kind::Open) {
                 self.at += 1;
             }
@@ -165,6 +177,12 @@ impl Parser<'_> {
             "select" => {
                 self.at += 1;
                 self.found.kind("select");
+                if self.dialect == Dialect::Mysql {
+                    // Words that a parenthesis may follow without being called.
+                    while words::modifies_select(self.word(0)) {
+                        self.at += 1;
+                    }
+                }
                 Ok(())
             }
             "values" => {

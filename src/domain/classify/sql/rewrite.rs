@@ -28,15 +28,15 @@ pub fn limited(
             facts.class
         ));
     }
-    // A plan or a setting has as many rows as it has.
-    if is("show") || (is("explain") && !is("explain analyze")) {
-        return Ok(statement.to_owned());
-    }
     let unsure = || {
         "it could not be taken apart surely enough to limit its rows: write it more plainly"
             .to_owned()
     };
     let text = Text::of(dialect, statement).ok_or_else(unsure)?;
+    // A plan or a setting has as many rows as it has.
+    if is("show") || (is("explain") && !is("explain analyze")) {
+        return Ok(statement.to_owned());
+    }
     let mut tree = text.tree(dialect).ok_or_else(unsure)?;
     let Statement::Query(query) = &mut tree else {
         return Err(unsure());
@@ -56,6 +56,8 @@ pub fn explained(dialect: Dialect, statement: &str, facts: &Facts) -> Result<Str
     if is("explain analyze") {
         return Err("EXPLAIN ANALYZE runs what it explains: leave ANALYZE out".into());
     }
+    let text = Text::of(dialect, statement)
+        .ok_or_else(|| "it is not one statement that could be explained".to_owned())?;
     if is("explain") {
         return Ok(statement.to_owned());
     }
@@ -77,8 +79,6 @@ pub fn explained(dialect: Dialect, statement: &str, facts: &Facts) -> Result<Str
         Dialect::Mysql => "EXPLAIN",
         Dialect::Mssql => return Err("SQL Server has no EXPLAIN".into()),
     };
-    let text = Text::of(dialect, statement)
-        .ok_or_else(|| "it is not one statement that could be explained".to_owned())?;
     Ok(format!("{verb} {}", text.source))
 }
 

@@ -11,48 +11,50 @@ use sqlparser::{
 
 use super::{
     Dialect,
-    lex::{self, Kind, Reading, Token},
+    lex::{self, Kind, Lexed, Reading, Token},
+    other_readings, words,
 };
 
 /// A tree is as deep as its statement has operators in a row; dropping one walks it.
 const MOST_OPERATORS: usize = 1_000;
-const MOST_TOKENS: usize = 50_000;
+pub(super) const MOST_TOKENS: usize = 50_000;
 const DEEPEST: usize = 60;
 
-/// A text's statements, and the tokens they are made of.
-pub(super) struct Tree {
-    pub(super) statements: Vec<Statement>,
-    pub(super) tokens: Vec<Token>,
-}
-
-/// The statement that `text` is, alone.
+/// The statement that `text` is, alone, and cut alike by every server.
 pub(super) fn lone_statement(dialect: Dialect, text: &str) -> Option<Statement> {
-    let mut tree = syntax_tree(dialect, text)?;
-    (tree.statements.len() == 1)
-        .then(|| tree.statements.pop())
-        .flatten()
+    let usual = Reading::usual(dialect);
+    let lexed = lex::lex(dialect, usual, text).ok()?;
+    // Whether `"…"` is a name or a text moves no token.
+    let is_alike = |other: &Reading| {
+        *other
+            == Reading {
+                ansi_quotes: true,
+                ..usual
+            }
+    };
+    let others = other_readings(dialect, text, &lexed).ok()?;
+    if !others.iter().all(is_alike) {
+        return None;
+    }
+    let mut statements = syntax_tree(dialect, text, &lexed)?;
+    (statements.len() == 1).then(|| statements.pop()).flatten()
 }
 
-/// The statements of `text` as sqlparser sees our tokens of them. `None`: too large, read differently under different
-/// settings or versions, or not in its grammar.
-pub(super) fn syntax_tree(dialect: Dialect, text: &str) -> Option<Tree> {
-    let lexed = lex::lex(dialect, Reading::usual(dialect), text).ok()?;
+/// The statements of `text` as sqlparser sees our tokens of them. `None`: too large, or not in its grammar.
+pub(super) fn syntax_tree(dialect: Dialect, text: &str, lexed: &Lexed) -> Option<Vec<Statement>> {
     let operators = lexed
         .tokens
         .iter()
         .filter(|token| token.kind == Kind::Operator || is_connective(text, token))
         .count();
-    let doubtful =
-        lexed.depends_on_server || (dialect == Dialect::Postgres && lexed.backslash_before_quote);
-    if doubtful
-        || lexed.tokens.len() > MOST_TOKENS
+    if lexed.tokens.len() > MOST_TOKENS
         || lexed.depth > DEEPEST
         || operators > MOST_OPERATORS
+        || calls_a_stored_function(dialect, text, &lexed.tokens)
     {
         return None;
     }
-    let tokens = lexed
-        .tokens
+    let tokens = without_hints(dialect, text, &lexed.tokens)
         .iter()
         .map(|token| {
             let place = |at: u32| Location::new(1, u64::from(at) + 1);
@@ -68,20 +70,58 @@ pub(super) fn syntax_tree(dialect: Dialect, text: &str) -> Option<Tree> {
         Dialect::Mysql => &MySqlDialect {},
         Dialect::Mssql => &MsSqlDialect {},
     };
-    let statements = Parser::new(grammar)
+    Parser::new(grammar)
         .with_recursion_limit(DEEPEST * 4)
         .with_tokens_with_locations(tokens)
         .parse_statements()
-        .ok()?;
-    Some(Tree {
-        statements,
-        tokens: lexed.tokens,
-    })
+        .ok()
 }
 
 /// Where in the text a token of the tree begins.
 pub(super) fn start_of(span: Span) -> Option<u32> {
     u32::try_from(span.start.column.checked_sub(1)?).ok()
+}
+
+/// The tokens without the hints that end a statement of T-SQL: `OPTION (…)`. Nothing else begins so, as the word is
+/// reserved.
+fn without_hints<'t>(dialect: Dialect, text: &str, tokens: &'t [Token]) -> &'t [Token] {
+    let end = match tokens {
+        [rest @ .., last] if last.kind == Kind::Semicolon => rest,
+        all => all,
+    };
+    let mut depth = 0usize;
+    let opening = end.iter().rposition(|token| {
+        match token.kind {
+            Kind::Close => depth += 1,
+            Kind::Open => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth == 0
+    });
+    match opening.and_then(|opening| opening.checked_sub(1)) {
+        Some(at)
+            if dialect == Dialect::Mssql
+                && end[at].kind == Kind::Word
+                && end[at + 1].kind == Kind::Open
+                && text[end[at].start as usize..end[at].end as usize]
+                    .eq_ignore_ascii_case("option") =>
+        {
+            &tokens[..at]
+        }
+        _ => tokens,
+    }
+}
+
+/// Whether MySQL would, for the blank before its parenthesis, take a built-in function's name for a stored function's.
+fn calls_a_stored_function(dialect: Dialect, text: &str, tokens: &[Token]) -> bool {
+    dialect == Dialect::Mysql
+        && tokens.windows(2).any(|pair| {
+            let name = &text[pair[0].start as usize..pair[0].end as usize];
+            pair[0].kind == Kind::Word
+                && pair[1].kind == Kind::Open
+                && pair[1].spaced
+                && words::needs_its_parenthesis_at_once(&name.to_ascii_lowercase())
+        })
 }
 
 /// Words that chain expressions, and so deepen the tree, as operators do.
@@ -116,12 +156,19 @@ fn translate(dialect: Dialect, text: &str, token: &Token) -> Option<tokenizer::T
         Kind::Word if source.eq_ignore_ascii_case("uescape") => return None,
         Kind::Word => Tree::make_word(source, None),
         Kind::Quoted => {
-            let quote = match source.as_bytes().first() {
-                Some(b'`') => '`',
-                Some(b'[') => '[',
-                _ => '"',
+            let (quote, closing) = match source.as_bytes().first() {
+                Some(b'`') => ('`', '`'),
+                Some(b'[') => ('[', ']'),
+                _ => ('"', '"'),
             };
-            Tree::make_word(&lex::name(dialect, source), Some(quote))
+            let name = match dialect {
+                // Whether its case matters is a setting there.
+                Dialect::Mysql | Dialect::Mssql => {
+                    lex::unquote(&source[1..source.len() - 1], closing)
+                }
+                Dialect::Postgres | Dialect::Sqlite => lex::name(dialect, source),
+            };
+            Tree::make_word(&name, Some(quote))
         }
         Kind::Text => literal(source),
         Kind::Number if source == "\\N" => Tree::make_word("NULL", None),
@@ -235,14 +282,31 @@ mod tests {
                 "SELECT TOP 3 [a b] FROM dbo.t AS t WHERE x = @p",
             ),
         ] {
-            let trees = syntax_tree(dialect, text);
-            assert_eq!(trees.map(|tree| tree.statements.len()), Some(1), "{text}");
+            let trees = usual_tree(dialect, text);
+            assert_eq!(trees.map(|trees| trees.len()), Some(1), "{text}");
         }
     }
 
     #[test]
-    fn what_servers_may_read_differently_has_no_tree() {
-        assert!(syntax_tree(Dialect::Postgres, r"SELECT 'a\', b FROM t --'").is_none());
-        assert!(syntax_tree(Dialect::Mysql, "SELECT /*!80000 a, */ b FROM t").is_none());
+    fn what_mysql_takes_for_a_stored_function_has_no_tree() {
+        assert!(usual_tree(Dialect::Mysql, "SELECT count(*) FROM t").is_some());
+        assert!(usual_tree(Dialect::Mysql, "SELECT count (*) FROM t").is_none());
+    }
+
+    fn usual_tree(dialect: Dialect, text: &str) -> Option<Vec<Statement>> {
+        let lexed = lex::lex(dialect, Reading::usual(dialect), text).ok()?;
+        syntax_tree(dialect, text, &lexed)
+    }
+
+    #[test]
+    fn what_servers_may_cut_differently_is_no_lone_statement() {
+        for (dialect, text) in [
+            (Dialect::Postgres, r"SELECT 'a\', b FROM t --'"),
+            (Dialect::Mysql, "SELECT /*!80000 a, */ b FROM t"),
+            (Dialect::Mysql, r"SELECT 'a\'b' FROM t"),
+        ] {
+            assert!(lone_statement(dialect, text).is_none(), "{text}");
+        }
+        assert!(lone_statement(Dialect::Mysql, "SELECT \"a\" FROM t").is_some());
     }
 }

@@ -367,6 +367,24 @@ pub(super) fn needs_its_parenthesis_at_once(name: &str) -> bool {
     )
 }
 
+/// Words that MySQL's SELECT may have before its columns.
+pub(super) fn modifies_select(word: &str) -> bool {
+    matches!(
+        word,
+        "all"
+            | "distinct"
+            | "distinctrow"
+            | "high_priority"
+            | "straight_join"
+            | "sql_small_result"
+            | "sql_big_result"
+            | "sql_buffer_result"
+            | "sql_cache"
+            | "sql_no_cache"
+            | "sql_calc_found_rows"
+    )
+}
+
 /// Table hints of T-SQL.
 pub(super) fn is_table_hint(word: &str) -> bool {
     is_locking_hint(word)
@@ -468,7 +486,7 @@ pub(super) fn values_shown_by(dialect: Dialect, function: &str) -> Option<&'stat
             Some("pg_catalog.pg_stat_activity")
         }
         (Dialect::Postgres, "pg_stat_statements") => Some("pg_stat_statements"),
-        (Dialect::Mssql, "dm_exec_sql_text" | "dm_exec_input_buffer") => {
+        (Dialect::Mssql, "dm_exec_sql_text" | "dm_exec_input_buffer" | "fn_get_sql") => {
             Some("sys.dm_exec_sql_text")
         }
         (Dialect::Mssql, "dm_db_stats_histogram") => Some("sys.dm_db_stats_histogram"),

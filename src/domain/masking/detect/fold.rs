@@ -13,8 +13,7 @@ enum Folded {
 /// Whether a text has a character that would be read as another. Names and words with accents have none.
 pub(super) fn needed(text: &[u8]) -> bool {
     // Every such character starts with one of these.
-    let lead =
-        |byte: &u8| matches!(byte, 0xc2 | 0xcd..=0xd1 | 0xd9 | 0xdb | 0xe1..=0xe3 | 0xef | 0xf0);
+    let lead = |byte: &u8| matches!(byte, 0 | 0xc2 | 0xcd..=0xd1 | 0xd9 | 0xdb | 0xe1..=0xe3 | 0xef | 0xf0);
     text.iter().any(lead) && characters(text).any(|(_, _, c)| !matches!(fold(c), Folded::Itself))
 }
 
@@ -62,6 +61,10 @@ fn characters(line: &[u8]) -> impl Iterator<Item = (usize, usize, char)> {
 }
 
 fn fold(c: char) -> Folded {
+    // Every second byte of UTF-16.
+    if c == '\0' {
+        return Folded::Nothing;
+    }
     if c.is_ascii() {
         return Folded::Itself;
     }

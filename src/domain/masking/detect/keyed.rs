@@ -9,14 +9,17 @@ use super::{
     tokens::is_old_devops_pat,
     values::{
         ALNUM, BASE64, DIGIT, DOT, EQUALS, JOIN, LOWER, TILDE, UPPER, is, is_hex, is_placeholder,
-        looks_random, run, run_back,
+        looks_random, run, run_back, run_within,
     },
 };
 
 /// What earlier lines say about the next: `"name": "DB_PASSWORD"`, then `"value": …`.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Pair {
     promise: Option<Promise>,
+    pub(super) names: keys::Names,
+    /// What the next line is to keep: `password: >-`.
+    block: Option<Promise>,
     /// Lines in which a value is a vault's.
     vault: u8,
     /// Lines since it was said.
@@ -27,17 +30,13 @@ pub(super) struct Pair {
 const PAIR_LINES: u8 = 6;
 
 impl Pair {
-    /// A block that declares a name: `variable "db_password" {`.
-    pub(super) fn declared(&mut self, line: &[u8]) {
-        let line = line.trim_ascii_start();
+    /// Ends a line. A block may declare a name: `variable "db_password" {`.
+    pub(super) fn end_line(&mut self, line: &[u8]) {
         if let Some(rest) = line.strip_prefix(b"variable \"")
             && let Some(end) = memchr::memchr(b'"', rest)
         {
             self.set(keys::promise(&rest[..end]));
         }
-    }
-
-    pub(super) fn next_line(&mut self) {
         self.vault = self.vault.saturating_sub(1);
         if self.promise.is_some() {
             self.age += 1;
@@ -45,6 +44,11 @@ impl Pair {
                 self.promise = None;
             }
         }
+    }
+
+    /// Takes the promise an earlier line made of all of this one.
+    pub(super) fn take_block(&mut self) -> Option<Promise> {
+        self.block.take()
     }
 
     fn set(&mut self, promise: Option<Promise>) {
@@ -61,29 +65,136 @@ struct Value {
     place: Place,
 }
 
-/// Finds what stands under a name in one line of `text`, `start..end`.
-pub(super) fn scan(text: &[u8], start: usize, end: usize, pair: &mut Pair, sink: &mut Sink<'_>) {
-    let line = &text[..end];
-    if text[start..end].starts_with(b"variable") {
-        pair.declared(&text[start..end]);
+/// What the address of a vault's secret has in it.
+const VAULT: &[u8] = b".vault.azure.net/secrets/";
+
+/// Whether a line ends in the address of a vault's secrets there.
+pub(super) fn is_vault(line: &[u8], end: usize) -> bool {
+    line.get(end) == Some(&b'/') && line[..end].ends_with(&VAULT[..VAULT.len() - 1])
+}
+
+/// Finds the value of the name whose last letter is before `end`, in a line that starts at `start`. Says where to go on if
+/// it found one.
+pub(super) fn after_name(
+    line: &[u8],
+    start: usize,
+    end: usize,
+    pair: &mut Pair,
+    sink: &mut Sink<'_>,
+) -> Option<usize> {
+    let after = run(line, end, DIGIT | JOIN);
+    let mut at = after;
+    while matches!(line.get(at), Some(b'"' | b'\'' | b'`' | b'\\' | b'*')) {
+        at += 1;
     }
+    if line.get(at) == Some(&b'&')
+        && let Some(quote) = QUOTES.iter().find(|quote| line[at..].starts_with(quote))
+    {
+        at += quote.len();
+    }
+    at += usize::from(matches!(line.get(at), Some(b']' | b'}')));
+    while matches!(line.get(at), Some(b' ' | b'\t')) {
+        at += 1;
+    }
+    // name ||= value, name ??= value
+    if matches!(line.get(at..at + 2), Some(b"||" | b"??")) {
+        at += 1;
+    }
+    match *line.get(at)? {
+        b'=' => at_separator(line, start, at, None, pair, sink),
+        b'+' | b'?' | b'|' if line.get(at + 1) == Some(&b'=') => {
+            at_separator(line, start, at + 1, None, pair, sink)
+        }
+        b':' => {
+            let next = line.get(at + 1).copied().unwrap_or(b' ');
+            let clock = is(next, DIGIT) && is(line[at - 1], DIGIT);
+            if clock || line[at..].starts_with(b"://") {
+                return None;
+            }
+            at_separator(line, start, at, None, pair, sink)
+                .or_else(|| at_separator(line, start, typed(line, at)?, None, pair, sink))
+        }
+        b'>' if at == after => element(line, start, at, sink),
+        // Attributes may stand between the name and the end of the tag.
+        _ if line.get(after) == Some(&b' ') => {
+            let name = run_back(line, end, ALNUM | JOIN | DOT);
+            if name <= start || !matches!(line[name - 1], b'<' | b':') {
+                return None;
+            }
+            let close = memchr::memchr(b'>', &line[after..line.len().min(after + MAX_TAG)])?;
+            element(line, start, after + close, sink)
+        }
+        _ => None,
+    }
+}
+
+/// The longest type between a name and its value.
+const MAX_TYPE: usize = 48;
+
+/// Where the `=` of `name: type = value` is; `colon` is where the type starts.
+fn typed(line: &[u8], colon: usize) -> Option<usize> {
+    let from = colon + 1;
+    let equals = from + memchr::memchr(b'=', &line[from..line.len().min(from + MAX_TYPE)])?;
+    let typed = line[from..equals].iter().all(is_of_type);
+    (typed && line.get(equals + 1) != Some(&b'=')).then_some(equals)
+}
+
+fn is_of_type(byte: &u8) -> bool {
+    is(*byte, ALNUM | JOIN | DOT)
+        || matches!(
+            byte,
+            b' ' | b'&' | b'\'' | b'<' | b'>' | b'[' | b']' | b'?' | b'*'
+        )
+}
+
+/// What a colon may be of that follows no name: `scheme://user:password@host`, or the fields of a file of passwords.
+pub(super) fn after_colon(
+    line: &[u8],
+    start: usize,
+    colon: usize,
+    sink: &mut Sink<'_>,
+) -> Option<usize> {
+    if line[colon..].starts_with(b"://") {
+        return uri(line, start, colon, sink).or(Some(colon + 3));
+    }
+    // A port, or a star for any, and the next field.
+    let port = colon + 1;
+    let end = match line.get(port)? {
+        b'*' => port + 1,
+        _ => run_within(line, port, DIGIT, 6),
+    };
+    let long = line.get(port) == Some(&b'*') || end - port >= 3;
+    if long && line.get(end) == Some(&b':') {
+        pgpass(line, start, colon, sink);
+    }
+    None
+}
+
+/// Finds what stands under any name, or in an encoding, in one line of `text`, `start..end`: for lines that have percent
+/// signs or a vault's address, in which values are looked into whatever their name is.
+pub(super) fn every_value(
+    text: &[u8],
+    start: usize,
+    end: usize,
+    pair: &mut Pair,
+    sink: &mut Sink<'_>,
+) {
+    let line = &text[..end];
     let mut at = start;
-    let mut at_first = true;
     let mut looked = start;
-    while let Some(found) = memchr::memchr3(b'=', b':', b'>', &line[at..]) {
+    while let Some(found) = line[at..]
+        .iter()
+        .position(|byte| matches!(byte, b':' | b'=' | b'>'))
+    {
         let separator = at + found;
         at = separator + 1;
         match line[separator] {
             b':' => {
-                let next = line.get(separator + 1).copied().unwrap_or(b' ');
-                if next == b'/' && line.get(separator + 2) == Some(&b'/') {
-                    at = uri(line, start, separator, sink).unwrap_or(separator + 3);
+                if let Some(next) = after_colon(line, start, separator, sink) {
+                    at = next;
                     continue;
                 }
-                if matches!(next, b'0'..=b'9' | b'*') && at_first {
-                    pgpass(line, start, sink);
-                }
-                at_first = false;
+                let next = line.get(separator + 1).copied().unwrap_or(b' ');
                 if is(next, DIGIT) && separator > start && is(line[separator - 1], DIGIT) {
                     continue;
                 }
@@ -96,31 +207,50 @@ pub(super) fn scan(text: &[u8], start: usize, end: usize, pair: &mut Pair, sink:
             }
             _ => {}
         }
-        if let Some(next) = at_separator(line, start, separator, pair, &mut looked, sink) {
+        if let Some(next) = at_separator(line, start, separator, Some(&mut looked), pair, sink) {
             at = next.max(at);
         }
     }
 }
 
-/// The name before a separator. Quotes around it are not of it.
-fn name_before(line: &[u8], start: usize, separator: usize) -> Option<(usize, usize)> {
+/// Where the name before a separator ends. Quotes around it are not of it.
+fn name_end(line: &[u8], start: usize, separator: usize) -> usize {
     let mut end = separator;
     // `+=`, `:=`, `?=`, `!=` and `password => x` have the separator behind another sign.
     while end > start && (line[end - 1] == b' ' || line[end - 1] == b'\t') {
         end -= 1;
     }
-    if end > start && matches!(line[end - 1], b':' | b'+' | b'?') && line[separator] == b'=' {
-        end -= 1;
+    if end > start && matches!(line[end - 1], b':' | b'+' | b'?' | b'|') && line[separator] == b'='
+    {
+        while end > start && matches!(line[end - 1], b':' | b'+' | b'?' | b'|') {
+            end -= 1;
+        }
         while end > start && line[end - 1] == b' ' {
             end -= 1;
         }
     }
-    if end > start && line[end - 1] == b']' {
+    if end > start && matches!(line[end - 1], b']' | b'}') {
         end -= 1;
     }
     while end > start && matches!(line[end - 1], b'"' | b'\'' | b'`' | b'\\' | b'*') {
         end -= 1;
     }
+    if end > start
+        && line[end - 1] == b';'
+        && let Some(quote) = QUOTES
+            .iter()
+            .find(|quote| line[start..end].ends_with(quote))
+    {
+        end -= quote.len();
+    }
+    end
+}
+
+/// Quotes as HTML and XML write them.
+const QUOTES: [&[u8]; 4] = [b"&quot;", b"&#34;", b"&#39;", b"&apos;"];
+
+/// The name before a separator that ends at `end`.
+fn name_before(line: &[u8], start: usize, separator: usize, end: usize) -> Option<(usize, usize)> {
     let mut from = end;
     while from > start && end - from < keys::MAX_NAME && (is(line[from - 1], ALNUM | JOIN | DOT)) {
         from -= 1;
@@ -135,9 +265,14 @@ fn name_before(line: &[u8], start: usize, separator: usize) -> Option<(usize, us
         from += 1;
     }
     // name: type = value
-    if line[separator] == b'=' && from >= start + 2 && keys::promise(&line[from..end]).is_none() {
-        let colon = from - 1 - usize::from(line[from - 1] == b' ');
-        if line[colon] == b':' && colon > start && is(line[colon - 1], ALNUM | JOIN) {
+    if line[separator] == b'=' && from >= start + 2 {
+        let near = from.saturating_sub(MAX_TYPE).max(start);
+        let colon = memchr::memrchr(b':', &line[near..from]).map_or(start, |found| near + found);
+        if colon > start
+            && is(line[colon - 1], ALNUM | JOIN)
+            && line[colon + 1..from].iter().all(is_of_type)
+            && keys::promise(&line[from..end]).is_none()
+        {
             let typed = run_back(line, colon, ALNUM | JOIN).max(start);
             return Some((typed, colon));
         }
@@ -149,13 +284,14 @@ fn at_separator(
     line: &[u8],
     start: usize,
     separator: usize,
+    looked: Option<&mut usize>,
     pair: &mut Pair,
-    looked: &mut usize,
     sink: &mut Sink<'_>,
 ) -> Option<usize> {
-    let (name_start, name_end) = name_before(line, start, separator)?;
+    let end = name_end(line, start, separator);
+    let (name_start, name_end) = name_before(line, start, separator, end)?;
     let name = &line[name_start..name_end];
-    let mut promise = keys::promise(name);
+    let mut promise = pair.names.promise(name);
     // "API key: …", "card number: …": the word before says which.
     if matches!(promise, None | Some(Promise::Key))
         && name_start > start + 2
@@ -163,22 +299,18 @@ fn at_separator(
     {
         let word = run_back(line, name_start - 1, ALNUM).max(start);
         if word < name_start - 1 {
-            promise = keys::promise(&line[word..name_end]).or(promise);
+            promise = pair.names.promise(&line[word..name_end]).or(promise);
         }
     }
     let value_of = || value_after(line, start, name_start, separator);
     let Some(promise) = promise else {
-        // A value may hide in an encoding whatever its name is.
         // What is inside a value that was looked into needs no second look.
-        if separator < *looked {
-            return None;
-        }
+        let looked = looked.filter(|looked| separator >= **looked)?;
         let value = value_of()?;
         *looked = value.end;
         if value.end - value.start >= nested::SHORTEST {
             if line[value.start..value.end].starts_with(b"https://")
-                && memchr::memmem::find(&line[value.start..value.end], b".vault.azure.net/secrets/")
-                    .is_some()
+                && memchr::memmem::find(&line[value.start..value.end], VAULT).is_some()
             {
                 pair.vault = PAIR_LINES;
             }
@@ -188,6 +320,10 @@ fn at_separator(
     };
     let value = value_of()?;
     let body = &line[value.start..value.end];
+    if matches!(body, b">" | b">-" | b">+" | b"|" | b"|-" | b"|+") {
+        pair.block = Some(promise);
+        return None;
+    }
     match promise {
         Promise::Name => {
             pair.set(keys::promise(body));
@@ -239,10 +375,37 @@ fn give(promise: Promise, line: &[u8], value: Value, sink: &mut Sink<'_>) -> Opt
             refine(kind, &body[from..to])
         };
         sink.push(value.start + from, value.start + to, kind);
+        // What it changes to: "old" -> "new".
+        let change = line[value.end..].strip_prefix(b"\" -> \"");
+        if value.place == Place::Enclosed
+            && let Some(change) = change
+        {
+            let start = line.len() - change.len();
+            let end = closing_quote(line, start, b'"', 0).unwrap_or(line.len());
+            let new = Value {
+                start,
+                end,
+                place: Place::Enclosed,
+            };
+            return give(promise, line, new, sink).or(Some(end));
+        }
         return Some(value.end);
     }
     if body.len() >= nested::SHORTEST && nested::value(body, Some(promise), value.start, sink) {
         return Some(value.end);
+    }
+    // NAME=value command
+    if value.place == Place::Line
+        && value.start > 0
+        && line[value.start - 1] == b'='
+        && let Some(length) = memchr::memchr(b' ', body)
+    {
+        let first = Value {
+            end: value.start + length,
+            place: Place::Inline,
+            ..value
+        };
+        return give(promise, line, first, sink);
     }
     None
 }
@@ -287,6 +450,17 @@ fn value_after(line: &[u8], start: usize, name_start: usize, separator: usize) -
     }
     if at >= line.len() {
         return None;
+    }
+    if line[at] == b'&'
+        && let Some(quote) = QUOTES.iter().find(|quote| line[at..].starts_with(quote))
+    {
+        let from = at + quote.len();
+        let to = memchr::memmem::find(&line[from..], quote).map_or(line.len(), |end| from + end);
+        return (from < to).then_some(Value {
+            start: from,
+            end: to,
+            place: Place::Enclosed,
+        });
     }
     let mut quote = at;
     // b"…", f"…", $"…", @"…"
@@ -462,12 +636,12 @@ fn inline_end(line: &[u8], at: usize) -> usize {
 
 /// `scheme://user:password@host`. Says where to go on if it masked something.
 fn uri(line: &[u8], start: usize, colon: usize, sink: &mut Sink<'_>) -> Option<usize> {
-    let scheme = run_back(line, colon, ALNUM | JOIN | DOT | BASE64).max(start);
-    if scheme == colon {
-        return None;
-    }
     let from = colon + 3;
     let line = &line[..line.len().min(from + MAX_BARE)];
+    memchr::memchr(b'@', line.get(from..)?)?;
+    if colon == start || !is(line[colon - 1], ALNUM | JOIN | DOT | BASE64) {
+        return None;
+    }
     let mut end = from;
     while end < line.len()
         && !matches!(
@@ -510,16 +684,23 @@ fn uri(line: &[u8], start: usize, colon: usize, sink: &mut Sink<'_>) -> Option<u
     Some(from + sign)
 }
 
+/// The longest opening tag looked at.
+const MAX_TAG: usize = 256;
+
 /// `<password>…</password>`.
 fn element(line: &[u8], start: usize, close: usize, sink: &mut Sink<'_>) -> Option<usize> {
-    let name_start = run_back(line, close, ALNUM | JOIN | DOT).max(start);
-    let opened = name_start > start
-        && (line[name_start - 1] == b'<'
-            || (line[name_start - 1] == b':' && name_start > start + 1));
-    if !opened || name_start == close {
+    // Attributes may stand between the name and the end of the tag.
+    let near = close.saturating_sub(MAX_TAG).max(start);
+    let open = near + memchr::memrchr(b'<', &line[near..close])?;
+    let name_end = line[open + 1..close]
+        .iter()
+        .position(|byte| !(is(*byte, ALNUM | JOIN | DOT) || *byte == b':'))
+        .map_or(close, |length| open + 1 + length);
+    let attributes = name_end < close && line[name_end] == b' ';
+    if name_end == open + 1 || name_end < close && !attributes {
         return None;
     }
-    let promise = keys::promise(&line[name_start..close])?;
+    let promise = keys::promise(&line[open + 1..name_end])?;
     let from = close + 1;
     let to = from + memchr::memchr(b'<', &line[from..])?;
     if line.get(to + 1) != Some(&b'/') {
@@ -611,9 +792,18 @@ fn authorization(line: &[u8], value: Value, sink: &mut Sink<'_>) -> Option<usize
     None
 }
 
-/// `host:port:database:user:password`, a line of `.pgpass`.
-pub(super) fn pgpass(line: &[u8], start: usize, sink: &mut Sink<'_>) {
-    let body = line[start..].trim_ascii_end();
+/// `host:port:database:user:password`, a line of `.pgpass`, alone or in a string; `colon` is its first.
+fn pgpass(line: &[u8], start: usize, colon: usize, sink: &mut Sink<'_>) {
+    let ends = |byte: &u8| matches!(byte, b' ' | b'\t' | b'"' | b'\'' | b'`' | b'\\');
+    let from = line[start..colon]
+        .iter()
+        .rposition(ends)
+        .map_or(start, |found| start + found + 1);
+    let to = line[colon..]
+        .iter()
+        .position(ends)
+        .map_or(line.len(), |found| colon + found);
+    let body = line[from..to].trim_ascii_end();
     let mut fields = body.splitn(5, |byte| *byte == b':');
     let (Some(host), Some(port), Some(_), Some(_), Some(password)) = (
         fields.next(),
@@ -624,21 +814,20 @@ pub(super) fn pgpass(line: &[u8], start: usize, sink: &mut Sink<'_>) {
     ) else {
         return;
     };
-    let host_ok =
-        !host.is_empty() && run(host, 0, ALNUM | JOIN | DOT) == host.len() || host == b"*";
+    // An address of IPv6 has colons and digits, too.
+    let host_ok = !host.is_empty()
+        && run(host, 0, ALNUM | JOIN | DOT) == host.len()
+        && (from == start && to == line.len() || !is_hex(host))
+        || host == b"*";
     let port_ok =
         port == b"*" || (3..=5).contains(&port.len()) && port.iter().all(|byte| is(*byte, DIGIT));
     if host_ok
         && port_ok
         && password.len() >= 3
-        && !password.contains(&b' ')
         && !password.contains(&b'/')
         && !is_placeholder(password)
     {
-        sink.push(
-            start + body.len() - password.len(),
-            start + body.len(),
-            Kind::Password,
-        );
+        let end = from + body.len();
+        sink.push(end - password.len(), end, Kind::Password);
     }
 }

@@ -87,72 +87,133 @@ impl Name {
     }
 }
 
-/// For each last letter which letters come before it in the names below.
-static BEFORE_LAST: [u32; 32] = {
-    const ENDS: &[(u8, &[u8])] = &[
-        (b'd', b"rwi"),
-        (b't', b"earl"),
-        (b's', b"seal"),
-        (b'n', b"esaoicfvp"),
-        (b'y', b"ea"),
-        (b'e', b"sdinltmur"),
-        (b'h', b"t"),
-        (b'b', b"o"),
-        (b'g', b"i"),
-        (b'l', b"iela"),
-        (b'o', b"n"),
-        (b'r', b"enip"),
-        (b'x', b"a"),
-        (b'c', b"v"),
-        (b'v', b"vh"),
-        (b'm', b"u"),
-        (b'f', b"ip"),
-        (b'i', b"n"),
-        (b'u', b"t"),
-    ];
-    let mut table = [0_u32; 32];
+/// What names that promise something end in, and words a value may follow: four bytes each, in which `?` is any letter
+/// and `-` whatever joins words.
+const ENDINGS: &[&[u8; 4]] = &[
+    // Promises of secrets.
+    b"word", b"sswd", b"pswd", b"?pwd", b"wort", b"cret", b"?pat", b"pass", b"asse", b"rase",
+    b"code", b"base", b"oken", b"?key", b"keys", b"?sas", b"ture", b"?sig", b"?psk", b"tion",
+    b"auth", b"uths", b"tial", b"ials", b"okie", b"kies", b"?sid", b"onid", b"rets",
+    // Promises of personal data.
+    b"card", b"?pan", b"?ccn", b"?cvv", b"?cvc", b"?cvn", b"?pin", b"iban", b"?ssn", b"?bsn",
+    b"?dni", b"?sin", b"?tfn", b"?tin", b"ppsn", b"ahvn", b"?cpn", b"hetu", b"?nif", b"?nie",
+    b"?cpf", b"?nir", b"?ahv", b"?cpr", b"nino", b"esel", b"cale", b"umer", b"dula", b"alid",
+    b"axid", b"enid", b"atid", b"erid", b"arid", b"port", b"?dob", b"irth", b"hday", b"bday",
+    b"date", b"hone", b"bile", b"?tel", b"cell", b"mail", b"ress", b"dres", b"mber", b"?num",
+    b"n-id", b"l-id", b"x-id", b"t-id", b"r-id", b"?-no", b"?-nr", b"rdno", b"neno", b"rtno",
+    b"leno", b"elno", b"llno", b"rdnr", b"nenr", b"rtnr", b"lenr", b"elnr", b"llnr", b"snnr",
+    b"sonr", // Names and values in pairs.
+    b"name", b"alue", b"ault", // Words a value follows without a separator.
+    b"born", b"arer", b"asic", b"rity", b"ring", b" use", b"user", b"plus", b"sqli", b"nect",
+    b"?pdo", b"thin", b"@tcp", b" /rp", b"g_sz", b"d by",
+];
+
+/// One bit for each hash of an ending.
+static ENDS: [u64; 1 << (ENDING_BITS - 6)] = {
+    let mut table = [0; 1 << (ENDING_BITS - 6)];
     let mut index = 0;
-    while index < ENDS.len() {
-        let (last, befores) = ENDS[index];
-        let mut at = 0;
-        while at < befores.len() {
-            table[(last & 31) as usize] |= 1 << (befores[at] & 31);
-            at += 1;
+    while index < ENDINGS.len() {
+        let ending = ENDINGS[index];
+        let joined = ending[1] == b'-';
+        // The first byte, or the first and the second, where they are not fixed.
+        let mut any = 0;
+        while any < 32 * 4 {
+            let mut bytes = *ending;
+            if ending[0] == b'?' {
+                bytes[0] = any % 32;
+            }
+            if joined {
+                bytes[1] = b"_-. "[(any / 32) as usize];
+            }
+            let hash = ending_hash(u32::from_le_bytes(bytes));
+            table[hash >> 6] |= 1 << (hash & 63);
+            any += 1;
         }
         index += 1;
     }
     table
 };
 
+/// Small enough to stay near the processor, large enough that few words are there by chance.
+const ENDING_BITS: u32 = 15;
+
+#[inline]
+const fn ending_hash(four: u32) -> usize {
+    // The lowest five bits are the same in both cases.
+    ((four & 0x1f1f_1f1f).wrapping_mul(0x9e37_79b1) >> (u32::BITS - ENDING_BITS)) as usize
+}
+
+/// Whether a word that ends in these four bytes may be one after which a value stands.
+#[inline]
+pub(super) fn may_end_name(four: [u8; 4]) -> bool {
+    let hash = ending_hash(u32::from_le_bytes(four));
+    ENDS[hash >> 6] >> (hash & 63) & 1 == 1
+}
+
+/// The last four bytes of a text, with spaces before them where there are fewer.
+pub(super) fn last_four(text: &[u8]) -> [u8; 4] {
+    let mut four = [b' '; 4];
+    for (place, byte) in four.iter_mut().rev().zip(text.iter().rev()) {
+        *place = *byte;
+    }
+    four
+}
+
+/// The same of a whole name. A number at its end says which, not what.
+fn may_promise(name: &[u8]) -> bool {
+    name.iter()
+        .rposition(u8::is_ascii_alphabetic)
+        .is_some_and(|last| may_end_name(last_four(&name[..=last])))
+}
+
+/// Names seen lately and what they promise: a document's keys are few, and come again in every row.
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    seen: [Seen; 64],
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self {
+            seen: [Seen::default(); 64],
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    /// The name, filled up with zeros; no name is all zeros.
+    name: [u64; 3],
+    promise: Option<Promise>,
+}
+
+impl Names {
+    /// The same as [`promise`].
+    pub(super) fn promise(&mut self, name: &[u8]) -> Option<Promise> {
+        let mut padded = [0_u8; 24];
+        let Some(own) = padded.get_mut(..name.len()) else {
+            return promise(name);
+        };
+        own.copy_from_slice(name);
+        let (parts, _) = padded.as_chunks::<8>();
+        let key = [0, 1, 2].map(|part| u64::from_le_bytes(parts[part]));
+        let hash = (key[0] ^ key[1].rotate_left(23) ^ key[2].rotate_left(41))
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let seen = &mut self.seen[(hash >> 58) as usize];
+        if seen.name != key {
+            *seen = Seen {
+                name: key,
+                promise: promise(name),
+            };
+        }
+        seen.promise
+    }
+}
+
 /// What `name` promises; `None`: nothing that matters here.
 pub(in crate::domain::masking) fn promise(name: &[u8]) -> Option<Promise> {
-    let mut letters = name
-        .iter()
-        .rev()
-        .filter(|byte| byte.is_ascii_alphanumeric());
-    let last = letters.next()?;
-    // A number at the end says which, not what; else the last two letters of most names end the question.
-    if !last.is_ascii_digit() {
-        let before = letters.next()?;
-        if (BEFORE_LAST[usize::from(last & 31)] >> (before & 31)) & 1 == 0 {
-            return None;
-        }
-        let third = letters.next().map_or(0, |byte| byte | 0x20);
-        let ends = match [before | 0x20, last | 0x20] {
-            [b'i', b'd'] => matches!(third, b's' | b'l' | b'x' | b't' | b'r' | b'n'),
-            [b'o', b'n'] => third == b'i',
-            [b'a', b't'] => third == b'p',
-            [b'm', b'e'] => third == b'a',
-            [b'u', b'e'] => third == b'l',
-            [b'e', b't'] => third == b'r',
-            [b'e', b'y' | b'n'] => third == b'k',
-            [b'e', b'r'] => third == b'b' || third == b'm',
-            [b't', b'e'] => third == b'a',
-            _ => true,
-        };
-        if !ends {
-            return None;
-        }
+    if !may_promise(name) {
+        return None;
     }
     let name = Name::new(name);
     let all = name.all();
@@ -182,7 +243,6 @@ pub(in crate::domain::masking) fn promise(name: &[u8]) -> Option<Promise> {
                     | b"personalid"
                     | b"citizenid"
                     | b"vatid"
-                    | b"cedula"
                     | b"steuerid"
                     | b"aadhaarid"
             ) || word == b"steuerid"
@@ -258,7 +318,7 @@ pub(in crate::domain::masking) fn promise(name: &[u8]) -> Option<Promise> {
                     b"cls",
                 ]
                 .iter()
-                .any(|prefix| all[..all.len() - 5].ends_with(prefix));
+                .any(|prefix| ends_with(&all[..all.len() - 5], prefix));
                 (!page).then_some(Promise::Secret)
             } else if word == b"ssn" || all.ends_with(b"ssn") {
                 Some(Promise::Ssn)
@@ -272,16 +332,7 @@ pub(in crate::domain::masking) fn promise(name: &[u8]) -> Option<Promise> {
                 Some(Promise::CardCode)
             } else if matches!(
                 word,
-                b"bsn"
-                    | b"dni"
-                    | b"sin"
-                    | b"tfn"
-                    | b"tin"
-                    | b"itin"
-                    | b"ppsn"
-                    | b"ahvn"
-                    | b"cpn"
-                    | b"hetu"
+                b"bsn" | b"sin" | b"tfn" | b"tin" | b"itin" | b"ppsn" | b"ahvn" | b"cpn"
             ) {
                 Some(Promise::NationalId)
             } else {
@@ -295,6 +346,8 @@ pub(in crate::domain::masking) fn promise(name: &[u8]) -> Option<Promise> {
                 || all.ends_with(b"motdepasse")
             {
                 Some(Promise::Password)
+            } else if all.ends_with(b"secretkeybase") {
+                Some(Promise::Secret)
             } else if all.ends_with(b"cookie") {
                 Some(Promise::Cookies)
             } else if matches!(word, b"phone" | b"telephone" | b"mobile" | b"handphone")
@@ -315,7 +368,7 @@ pub(in crate::domain::masking) fn promise(name: &[u8]) -> Option<Promise> {
                 && (all.starts_with(b"sas") || all.starts_with(b"sharedaccess"))
             {
                 Some(Promise::Key)
-            } else if matches!(all, b"codicefiscale" | b"personnummer") {
+            } else if matches!(all, b"codicefiscale" | b"nie") {
                 Some(Promise::NationalId)
             } else {
                 None
@@ -324,12 +377,15 @@ pub(in crate::domain::masking) fn promise(name: &[u8]) -> Option<Promise> {
         b'h' => {
             if all.ends_with(b"dateofbirth") || matches!(all, b"birth" | b"dayofbirth") {
                 Some(Promise::BirthDate)
-            } else if matches!(all, b"auth" | b"auths" | b"basicauth" | b"proxyauth") {
+            } else if matches!(all, b"auth" | b"basicauth" | b"proxyauth") {
                 Some(Promise::Key)
             } else {
                 None
             }
         }
+        b'k' => all.ends_with(b"psk").then_some(Promise::Password),
+        b'a' => (all == b"cedula").then_some(Promise::NationalId),
+        b'u' => (word == b"hetu").then_some(Promise::NationalId),
         b'b' => (word == b"dob").then_some(Promise::BirthDate),
         b'g' => (all == b"sig").then_some(Promise::Key),
         b'l' => {
@@ -358,7 +414,8 @@ pub(in crate::domain::masking) fn promise(name: &[u8]) -> Option<Promise> {
                     b"nino"
                         | b"ukninino"
                         | b"nif"
-                        | b"nie"
+                        | b"dni"
+                        | b"personnummer"
                         | b"cpf"
                         | b"bsnr"
                         | b"pesel"
@@ -413,7 +470,15 @@ pub(in crate::domain::masking) fn promise(name: &[u8]) -> Option<Promise> {
                     | b"person"
             ) || matches!(
                 all,
-                b"nif" | b"nie" | b"cpf" | b"nir" | b"ahv" | b"cpr" | b"personnr" | b"fodselsnr"
+                b"nif"
+                    | b"dni"
+                    | b"personnummer"
+                    | b"cpf"
+                    | b"nir"
+                    | b"ahv"
+                    | b"cpr"
+                    | b"personnr"
+                    | b"fodselsnr"
             ) {
                 Some(Promise::NationalId)
             } else {
@@ -424,9 +489,14 @@ pub(in crate::domain::masking) fn promise(name: &[u8]) -> Option<Promise> {
     }
 }
 
+/// The same as for slices, for those who ask many times: most differ in the last letter.
+fn ends_with(text: &[u8], end: &[u8]) -> bool {
+    text.last() == end.last() && text.ends_with(end)
+}
+
 /// Names that end in `key` or `y`. Most keys open nothing: they sort, join, shard, cache.
 fn key(all: &[u8]) -> Option<Promise> {
-    if all.ends_with(b"birthday") {
+    if all.ends_with(b"birthday") || all == b"bday" {
         return Some(Promise::BirthDate);
     }
     if !all.ends_with(b"key") {
@@ -475,7 +545,7 @@ fn key(all: &[u8]) -> Option<Promise> {
         b"label",
         b"index",
     ];
-    if opens_nothing.iter().any(|other| stem.ends_with(other)) {
+    if opens_nothing.iter().any(|other| ends_with(stem, other)) {
         return None;
     }
     let opens = [
@@ -495,7 +565,7 @@ fn key(all: &[u8]) -> Option<Promise> {
         b"license",
         b"app",
     ];
-    if opens.iter().any(|other| stem.ends_with(other)) {
+    if opens.iter().any(|other| ends_with(stem, other)) {
         return Some(Promise::Secret);
     }
     Some(Promise::Key)
@@ -621,6 +691,16 @@ fn is_password(value: &[u8], place: Place) -> bool {
         // Sentences have more words than passphrases, and full stops.
         Place::Enclosed => words <= 5 || !value.ends_with(b"."),
         Place::Attribute => words <= 5,
+        // A count is none: "pass: 17, fail: 2".
+        Place::Line
+            if words > 1
+                && value
+                    .split(|byte| *byte == b',')
+                    .next()
+                    .is_some_and(|first| first.iter().all(u8::is_ascii_digit)) =>
+        {
+            false
+        }
         Place::Line => words <= 4 && !(words > 1 && value.ends_with(b".")) && !is_type_name(value),
         Place::Inline => {
             let mix = mix(value);

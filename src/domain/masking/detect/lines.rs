@@ -3,15 +3,15 @@
 //! INVARIANT: everything that depends on more than one line is in [`Context`], so the same lines give the same findings in
 //! however many pieces they come.
 
-use std::sync::LazyLock;
-
-use memchr::memmem::Finder;
-
 use super::{
-    Finding, Sets, Sink, fold, keyed,
+    Finding, Sets, Sink,
+    bits::{BLOCK, Bits, earlier, joined, later, next_place},
+    fold, keyed, keys,
     kinds::Kind,
-    personal, tables, tokens, told,
-    values::{ALNUM, BASE64, EQUALS, is},
+    personal, tables,
+    tokens::{self, Seen},
+    told,
+    values::{ALNUM, ANY, BASE64, DIGIT, EQUALS, LOWER, UPPER, classes, is, run},
 };
 
 /// What earlier lines say about the next.
@@ -28,17 +28,59 @@ pub(in crate::domain::masking) struct Context {
 /// An access key id and its secret are at most this many lines apart.
 const AWS_LINES: u8 = 6;
 
+/// What the line before a private key says.
+const ARMOUR: &[u8] = b"PRIVATE KEY";
 /// No private key has more lines.
 const ARMOUR_LINES: u16 = 200;
 
-/// What a text may have somewhere.
-#[derive(Clone, Copy)]
-struct Rare {
+/// One pass over a text: what was seen of the line at hand, and how far each search has come.
+struct Pass<'a> {
+    text: &'a [u8],
+    /// Where the line at hand starts.
+    start: usize,
+    /// Where it ends, once that was asked.
+    end: Option<usize>,
+    /// It has a word that ends as a promising name does.
+    named: bool,
+    /// It has the mark of a private key.
     armour: bool,
-    aws: bool,
+    /// Its values are looked into whatever their name is.
+    encoded: bool,
+    /// It had a colon that could be the first of a file of passwords.
+    fields: bool,
+    /// What all of it is, by the line before.
+    block: Option<keys::Promise>,
+    /// Up to here values are found by their names.
+    keyed: usize,
+    /// Up to here numbers are looked at.
+    numbers: usize,
+    seen: Seen,
+    /// The text has percent signs.
+    percent: bool,
 }
 
-static ARMOUR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("PRIVATE KEY"));
+impl<'a> Pass<'a> {
+    /// The text up to the end of the line at hand; `at` is in it.
+    fn line(&mut self, at: usize) -> &'a [u8] {
+        let text = self.text;
+        let end = *self.end.get_or_insert_with(|| {
+            memchr::memchr(b'\n', &text[at..]).map_or(text.len(), |found| at + found)
+        });
+        &text[..end]
+    }
+
+    fn next_line(&mut self, start: usize) {
+        self.start = start;
+        self.end = None;
+        self.named = false;
+        self.armour = false;
+        self.fields = false;
+        self.encoded = self.percent && {
+            let end = self.line(start).len();
+            memchr::memchr(b'%', &self.text[start..end]).is_some()
+        };
+    }
+}
 
 impl Context {
     /// Finds everything in whole lines of text.
@@ -62,7 +104,8 @@ impl Context {
 
     /// Scans whole lines. A last line without its newline counts as one.
     pub(super) fn scan(&mut self, text: &[u8], sink: &mut Sink<'_>) {
-        if text.is_ascii() || !fold::needed(text) {
+        let plain = text.is_ascii() && memchr::memchr(0, text).is_none();
+        if plain || !fold::needed(text) {
             return self.scan_folded(text, sink);
         }
         let before = sink.found.len();
@@ -78,38 +121,173 @@ impl Context {
     }
 
     fn scan_folded(&mut self, text: &[u8], sink: &mut Sink<'_>) {
-        if sink.sets.secrets {
-            tokens::scan(text, sink);
-            told::after_words(text, sink);
+        let percent = memchr::memchr(b'%', text).is_some();
+        if percent {
+            told::percent_encoded(text, sink);
         }
         if sink.sets.personal {
             personal::emails(text, sink);
-            personal::numbers(text, sink);
         }
-        // What most texts do not have is looked for once, not in every line.
-        let rare = Rare {
-            armour: self.armour.is_some() || ARMOUR.find(text).is_some(),
-            aws: self.aws > 0 || tokens::has_aws_id(text),
+        let mut pass = Pass {
+            text,
+            start: 0,
+            end: None,
+            named: false,
+            armour: false,
+            encoded: false,
+            fields: false,
+            block: self.pair.take_block(),
+            keyed: 0,
+            numbers: 0,
+            seen: Seen::default(),
+            percent,
         };
-        let mut start = 0;
-        while start < text.len() {
-            let end =
-                memchr::memchr(b'\n', &text[start..]).map_or(text.len(), |found| start + found);
-            self.line(text, start, end, rare, sink);
-            start = end + 1;
+        pass.next_line(0);
+        let mut before = Bits::default();
+        let mut long_before = 0;
+        let mut block = Bits::at(text, 0);
+        let mut at = 0;
+        while at < text.len() {
+            let after = if at + BLOCK < text.len() {
+                Bits::at(text, at + BLOCK)
+            } else {
+                Bits::default()
+            };
+            long_before = tokens_of(&before, &block, &after, long_before, at, &mut pass, sink);
+            if sink.sets.personal {
+                numbers_of(&before, &block, &after, at, &mut pass, sink);
+            }
+            self.words_of(&before, &block, &after, at, &mut pass, sink);
+            before = block;
+            block = after;
+            at += BLOCK;
+        }
+        if pass.start < text.len() {
+            self.line(&pass, text.len(), true, sink);
         }
     }
 
-    fn line(&mut self, text: &[u8], start: usize, end: usize, rare: Rare, sink: &mut Sink<'_>) {
-        if rare.armour {
+    /// Looks at what follows the words of a block, and at each line that ends in it.
+    #[inline]
+    fn words_of(
+        &mut self,
+        before: &Bits,
+        block: &Bits,
+        after: &Bits,
+        at: usize,
+        pass: &mut Pass<'_>,
+        sink: &mut Sink<'_>,
+    ) {
+        let text = pass.text;
+        let ends = block.letters & !later(block.letters, after.letters, 1);
+        let mut names = 0;
+        // The block with what is before it, where there is that.
+        match at
+            .checked_sub(3)
+            .and_then(|from| text.get(from..)?.first_chunk::<{ BLOCK + 3 }>())
+        {
+            Some(window) => {
+                let mut rest = ends;
+                while let Some(place) = next_place(&mut rest) {
+                    let four = [0, 1, 2, 3].map(|index| window[(place & (BLOCK - 1)) + index]);
+                    names |= u64::from(keys::may_end_name(four)) << place;
+                }
+            }
+            None => {
+                let mut rest = ends;
+                while let Some(place) = next_place(&mut rest) {
+                    let four = keys::last_four(&text[..=at + place]);
+                    names |= u64::from(keys::may_end_name(four)) << place;
+                }
+            }
+        }
+        let colons = block.colons & later(block.solid, after.solid, 1);
+        // A dash, or a slash, before a letter and after what is of no token.
+        let dashes = block.solid
+            & block.grouped
+            & !block.digits
+            & !earlier(block.solid, before.solid, 1)
+            & later(block.letters, after.letters, 1);
+        let mut rest = names | colons | dashes | block.newlines;
+        while let Some(place) = next_place(&mut rest) {
+            let place_in_text = at + place;
+            match text[place_in_text] {
+                b'\n' => {
+                    let solid = joined(before.solid, block.solid)
+                        >> (BLOCK + place - tokens::SHORTEST_START);
+                    let whole = (1 << tokens::SHORTEST_START) - 1;
+                    let open = solid & whole == whole
+                        || place_in_text > 0 && text[place_in_text - 1] == b'\r';
+                    self.line(pass, place_in_text, open, sink);
+                    pass.next_line(place_in_text + 1);
+                    pass.block = self.pair.take_block();
+                }
+                b':' => {
+                    if place_in_text < pass.keyed || pass.encoded {
+                        continue;
+                    }
+                    let line = pass.line(place_in_text);
+                    let scheme = line[place_in_text..].starts_with(b"://");
+                    if scheme || !pass.fields {
+                        pass.fields |= !scheme;
+                        let next = keyed::after_colon(line, pass.start, place_in_text, sink);
+                        pass.keyed = next.unwrap_or(pass.keyed);
+                    }
+                }
+                b'/' | b'.' => {}
+                b'-' => {
+                    let line = pass.line(place_in_text);
+                    if let Some((from, to, kind)) = told::after_dash(line, place_in_text) {
+                        sink.push(from, to, kind);
+                    }
+                }
+                _ => {
+                    let line = pass.line(place_in_text);
+                    let end = place_in_text + 1;
+                    pass.named = true;
+                    pass.armour |= line[..end].ends_with(ARMOUR);
+                    pass.encoded |= keyed::is_vault(line, end);
+                    if let Some((from, to, kind)) =
+                        told::after_word(line, end, &mut self.pair.names)
+                    {
+                        sink.push(from, to, kind);
+                    }
+                    if place_in_text >= pass.keyed
+                        && !pass.encoded
+                        && let Some(next) =
+                            keyed::after_name(line, pass.start, end, &mut self.pair, sink)
+                    {
+                        pass.keyed = next;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Looks at a whole line. `open`: it may end in the start of a token.
+    fn line(&mut self, pass: &Pass<'_>, end: usize, open: bool, sink: &mut Sink<'_>) {
+        let (text, start) = (pass.text, pass.start);
+        if let Some(promise) = pass.block {
+            keyed::enclosed(promise, &text[start..end], start, sink);
+        }
+        if pass.armour || self.armour.is_some() {
             self.private_key(text, start, end, sink);
         }
-        if rare.aws {
+        if pass.seen.aws || self.aws > 0 {
             self.aws_secret(&text[..end], start, sink);
         }
-        self.tables.line(text, start, end, sink);
-        keyed::scan(text, start, end, &mut self.pair, sink);
-        self.pair.next_line();
+        // A line of `.pgpass` for any host.
+        if text[start..end].starts_with(b"*:") {
+            keyed::after_colon(&text[..end], start, start + 1, sink);
+        }
+        if open {
+            tokens::line_end(text, start, end, sink);
+        }
+        if pass.encoded {
+            keyed::every_value(text, start, end, &mut self.pair, sink);
+        }
+        self.tables.line(text, (start, end), pass.named, sink);
+        self.pair.end_line(&text[start..end]);
     }
 
     fn aws_secret(&mut self, line: &[u8], start: usize, sink: &mut Sink<'_>) {
@@ -192,12 +370,12 @@ impl Context {
                     }
                 }
             } else {
-                let Some(found) = ARMOUR.find(&line[at..]) else {
+                let Some(found) = memchr::memmem::find(&line[at..], ARMOUR) else {
                     return;
                 };
                 let name = at + found;
                 let opens = line[at..name].windows(5).any(|five| five == b"BEGIN");
-                at = name + b"PRIVATE KEY".len();
+                at = name + ARMOUR.len();
                 if !opens {
                     continue;
                 }
@@ -209,6 +387,125 @@ impl Context {
                 at += dashes + 5;
                 self.armour = Some(0);
             }
+        }
+    }
+}
+
+/// Looks at the runs of token characters that begin in a block, and at the words in them; `long_before` is where, in the
+/// block before, long runs went on. Says the same of this one.
+#[inline]
+fn tokens_of(
+    before: &Bits,
+    block: &Bits,
+    after: &Bits,
+    long_before: u64,
+    at: usize,
+    pass: &mut Pass<'_>,
+    sink: &mut Sink<'_>,
+) -> u64 {
+    let solid = joined(block.solid, after.solid);
+    // From where on there are as many of them as a token has at least.
+    let mut long = solid & solid >> 1;
+    long &= long >> 2;
+    long &= long >> 4;
+    long &= long >> (tokens::SHORTEST - 8);
+    let long = long as u64;
+    // Everywhere in them.
+    let mut inside = joined(long_before, long);
+    inside |= inside << 1;
+    inside |= inside << 2;
+    inside |= inside << 4;
+    inside |= inside << (tokens::SHORTEST - 8);
+    let inside = (inside >> BLOCK) as u64;
+    if inside == 0 {
+        return long;
+    }
+    let words = block.letters
+        & !earlier(
+            block.letters | block.digits,
+            before.letters | before.digits,
+            1,
+        );
+    let mut rest = words & inside;
+    while let Some(place) = next_place(&mut rest) {
+        tokens::word(pass.text, at + place, &mut pass.seen, sink);
+    }
+    let mut rest = long & !earlier(block.solid, before.solid, 1);
+    while let Some(place) = next_place(&mut rest) {
+        let from = at + place;
+        // The letter of an escape is not of the word after it.
+        if from > 0 && pass.text[from - 1] == b'\\' {
+            tokens::word(pass.text, from + 1, &mut pass.seen, sink);
+        }
+        let length = (solid >> place).trailing_ones() as usize;
+        let (to, classes) = if place + length < 2 * BLOCK {
+            let run = (u128::MAX >> (2 * BLOCK - length)) << place;
+            let has = |bits: u64, after: u64| joined(bits, after) & run != 0;
+            let of = |there: bool, class: u8| if there { class } else { 0 };
+            let lower = |bits: &Bits| bits.letters & !bits.upper;
+            let classes = of(has(block.digits, after.digits), DIGIT)
+                | of(has(block.upper, after.upper), UPPER)
+                | of(has(lower(block), lower(after)), LOWER)
+                | of(has(block.marks, after.marks), EQUALS);
+            (from + length, classes)
+        } else {
+            let to = run(pass.text, from, ANY);
+            (to, classes(&pass.text[from..to]))
+        };
+        tokens::whole(pass.text, (from, to), classes, &mut pass.seen, sink);
+    }
+    long
+}
+
+/// Fewer digits are no number of a person's, unless letters stand before them.
+const FEWEST_DIGITS: u32 = 7;
+
+/// Looks at the numbers that begin in a block.
+#[inline]
+fn numbers_of(
+    before: &Bits,
+    block: &Bits,
+    after: &Bits,
+    at: usize,
+    pass: &mut Pass<'_>,
+    sink: &mut Sink<'_>,
+) {
+    let starts = block.digits & !earlier(block.digits, before.digits, 1);
+    if starts == 0 {
+        return;
+    }
+    let grouped = joined(block.grouped, after.grouped);
+    let mut long = grouped & grouped >> 1;
+    long &= long >> 2;
+    long &= long >> (FEWEST_DIGITS - 4);
+    let digits = joined(block.digits, after.digits);
+    let mut numbers = 0;
+    let mut rest = starts & long as u64;
+    while let Some(place) = next_place(&mut rest) {
+        let length = (grouped >> place).trailing_ones();
+        let group = digits >> place & (u128::MAX >> (2 * BLOCK as u32 - length.max(1)));
+        numbers |= u64::from(group.count_ones() >= FEWEST_DIGITS) << place;
+    }
+    // Letters before: a country's or a document's, alone in their word or after the letter of an escape, or at least four
+    // capitals.
+    let words =
+        |bits: &Bits, before: u64| bits.letters & !earlier(bits.letters | bits.digits, before, 1);
+    let first = words(before, 0);
+    let words = words(block, before.letters | before.digits);
+    let word = |count: u32| earlier(words, first, count);
+    let upper = |count: u32| earlier(block.upper, before.upper, count);
+    let letters = earlier(block.letters, before.letters, 1);
+    let spaced = earlier(block.grouped, before.grouped, 1) & upper(2) & upper(3);
+    let second = later(block.digits, after.digits, 1);
+    let pairs = letters & (word(2) | word(3)) & second;
+    let spaced_pairs = spaced & (word(3) | word(4)) & second;
+    let capitals = upper(1) & (word(1) | word(2) | upper(2) & upper(3) & upper(4));
+    numbers |= starts & (pairs | spaced_pairs | capitals);
+    let mut rest = numbers;
+    while let Some(place) = next_place(&mut rest) {
+        let digit = at + place;
+        if digit >= pass.numbers {
+            pass.numbers = personal::number(pass.text, digit, sink);
         }
     }
 }

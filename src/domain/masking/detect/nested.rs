@@ -1,11 +1,11 @@
-//! Text inside text: base64, percent-encoding. What is found inside hides the whole of the encoding.
+//! Text inside text: base64, hexadecimal, percent-encoding. What is found inside hides the whole of the encoding.
 
 use super::{
     Finding, Sets, Sink,
     keys::{Place, Promise, judge},
     kinds::Kind,
     tokens,
-    values::{ALNUM, BASE64, EQUALS, JOIN, is_hex, is_uuid, run},
+    values::{ALNUM, BASE64, EQUALS, JOIN, is_hex, is_uuid, run, run_within},
 };
 
 /// The shortest value that is decoded.
@@ -14,6 +14,22 @@ pub(super) const SHORTEST: usize = 16;
 const LONGEST: usize = 64 << 10;
 /// How deep encodings are opened.
 const DEPTH: u8 = 3;
+
+/// Looks into the parts of a run of token characters that may be encodings of text.
+pub(super) fn parts(text: &[u8], from: usize, to: usize, sink: &mut Sink<'_>) {
+    if sink.depth >= DEPTH {
+        return;
+    }
+    let mut at = from;
+    while at + SHORTEST <= to {
+        let end = run(&text[..to], at, ALNUM | BASE64 | JOIN);
+        if end - at >= SHORTEST {
+            let end = run_within(&text[..to], end, EQUALS, 2);
+            value(&text[at..end], None, at, sink);
+        }
+        at = end + 1;
+    }
+}
 
 /// Looks into a value that may be an encoding of text. Says whether it was masked.
 pub(super) fn value(
@@ -25,32 +41,37 @@ pub(super) fn value(
     if sink.depth >= DEPTH || value.len() < SHORTEST || value.len() > LONGEST {
         return false;
     }
-    match base64(value).or_else(|| percent(value)) {
-        Some(decoded) => {
-            let Some(kind) = inside(&decoded, promise, sink.sets, sink.depth + 1) else {
-                return false;
-            };
-            sink.push(at, at + value.len(), kind);
-            true
-        }
-        None => false,
-    }
+    let decoded = base64(value)
+        .or_else(|| hex(value))
+        .or_else(|| percent(value));
+    let Some(decoded) = decoded else {
+        return false;
+    };
+    let Some(kind) = inside(&decoded, promise, sink.sets, sink.depth + 1) else {
+        return false;
+    };
+    sink.push(at, at + value.len(), kind);
+    true
+}
+
+/// Whether a value begins as an encoding of text does; random characters hardly ever do.
+pub(super) fn may_encode(value: &[u8]) -> bool {
+    let probe = &value[..24.min(value.len() - 4) / 4 * 4];
+    tokens::decodes_to_text(probe) || begins_hex(hex_digits(value))
 }
 
 /// The text a value is the base64 of, if it is.
 fn base64(value: &[u8]) -> Option<Vec<u8>> {
-    let body = run(value, 0, ALNUM | BASE64 | JOIN);
-    if run(value, body, EQUALS) != value.len()
-        || value.len() - body > 2
-        || body % 4 == 1
-        || is_hex(value)
-        || is_uuid(value)
-    {
+    // Its last part may be shorter than four characters, or padded.
+    let probe = &value[..24.min(value.len() - 4) / 4 * 4];
+    if !tokens::decodes_to_text(probe) {
         return None;
     }
-    // Random bytes fail within the first few characters.
-    let probe = &value[..12.min(body) / 4 * 4];
-    if !tokens::decodes_to_text(probe) {
+    let body = run(value, 0, ALNUM | BASE64 | JOIN);
+    if run(value, body, EQUALS) != value.len() || value.len() - body > 2 || body % 4 == 1 {
+        return None;
+    }
+    if is_hex(value) || is_uuid(value) {
         return None;
     }
     let decoded = tokens::decode(value)?;
@@ -61,6 +82,44 @@ pub(super) fn is_text(bytes: &[u8]) -> bool {
     bytes
         .iter()
         .all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | 0x20..=0x7e | 0x80..=0xf4))
+}
+
+/// The text a value is the hexadecimal of, as databases write bytes, if it is.
+fn hex(value: &[u8]) -> Option<Vec<u8>> {
+    let digits = hex_digits(value);
+    if !digits.len().is_multiple_of(2) || !begins_hex(digits) || !is_hex(digits) {
+        return None;
+    }
+    let decoded: Vec<u8> = digits
+        .chunks_exact(2)
+        .map(|pair| hex_digit(pair[0]) << 4 | hex_digit(pair[1]))
+        .collect();
+    (is_text(&decoded) && std::str::from_utf8(&decoded).is_ok()).then_some(decoded)
+}
+
+/// A value without what databases put before hexadecimal; a backslash is of no token.
+fn hex_digits(value: &[u8]) -> &[u8] {
+    [b"\\x".as_slice(), b"0x", b"x"]
+        .iter()
+        .find_map(|prefix| value.strip_prefix(*prefix))
+        .unwrap_or(value)
+}
+
+/// Whether a value begins as the hexadecimal of text.
+fn begins_hex(value: &[u8]) -> bool {
+    // Letters and signs, or white space.
+    matches!(value.first(), Some(b'0' | b'2'..=b'7'))
+        && value
+            .chunks_exact(2)
+            .take(8)
+            .all(|pair| is_hex(pair) && is_text(&[hex_digit(pair[0]) << 4 | hex_digit(pair[1])]))
+}
+
+fn hex_digit(byte: u8) -> u8 {
+    match byte {
+        b'0'..=b'9' => byte - b'0',
+        _ => (byte | 0x20).wrapping_sub(b'a') + 10,
+    }
 }
 
 /// A percent-encoded value, if it is one that hides structure.
@@ -88,11 +147,7 @@ fn percent(value: &[u8]) -> Option<Vec<u8>> {
     let mut at = 0;
     while at < value.len() {
         if value[at] == b'%' && at + 2 < value.len() && is_hex(&value[at + 1..at + 3]) {
-            let hex = |byte: u8| match byte {
-                b'0'..=b'9' => byte - b'0',
-                _ => (byte | 0x20) - b'a' + 10,
-            };
-            out.push(hex(value[at + 1]) << 4 | hex(value[at + 2]));
+            out.push(hex_digit(value[at + 1]) << 4 | hex_digit(value[at + 2]));
             at += 3;
         } else {
             out.push(value[at]);

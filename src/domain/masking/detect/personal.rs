@@ -168,41 +168,9 @@ struct Cluster {
     plus: bool,
 }
 
-/// Finds cards, phones, accounts and national identifiers: everything that starts with, or right before, a digit.
-pub(super) fn numbers(text: &[u8], sink: &mut Sink<'_>) {
-    let mut at = 0;
-    while let Some(digit) = next_digit(text, at) {
-        at = number(text, digit, sink).max(digit + 1);
-    }
-}
-
-/// The next digit. Whole blocks without one are skipped by counting, which the compiler turns into vector code.
-#[inline]
-pub(super) fn next_digit(text: &[u8], mut at: usize) -> Option<usize> {
-    const BLOCK: usize = 32;
-    loop {
-        let Some(block) = text.get(at..at + BLOCK) else {
-            return text[at.min(text.len())..]
-                .iter()
-                .position(u8::is_ascii_digit)
-                .map(|index| at + index);
-        };
-        let mut any = false;
-        for &byte in block {
-            any |= byte.wrapping_sub(b'0') < 10;
-        }
-        if any {
-            return block
-                .iter()
-                .position(u8::is_ascii_digit)
-                .map(|index| at + index);
-        }
-        at += BLOCK;
-    }
-}
-
-/// Looks at the number around `digit`, and says where to go on.
-fn number(text: &[u8], digit: usize, sink: &mut Sink<'_>) -> usize {
+/// Finds cards, phones, accounts and national identifiers: whatever starts with `digit`, or right before it. Says where to
+/// go on.
+pub(super) fn number(text: &[u8], digit: usize, sink: &mut Sink<'_>) -> usize {
     let before = if digit == 0 { b' ' } else { text[digit - 1] };
     if is(before, UPPER | LOWER)
         && !(digit >= 2 && text[digit - 2] == b'\\' && matches!(before, b'n' | b'r' | b't'))
@@ -213,10 +181,7 @@ fn number(text: &[u8], digit: usize, sink: &mut Sink<'_>) -> usize {
             && is(text[digit - 2], UPPER | LOWER)
             && (digit == 2 || !is(text[digit - 3], ALNUM));
         let known = is(before, UPPER) || pair;
-        if !known {
-            return run(text, digit, ALNUM);
-        }
-        if let Some(end) = national::after_letters(text, digit, sink) {
+        if known && let Some(end) = national::after_letters(text, digit, sink) {
             return end;
         }
         return run(text, digit, ALNUM);
@@ -237,6 +202,16 @@ fn number(text: &[u8], digit: usize, sink: &mut Sink<'_>) -> usize {
         return run(text, end, ALNUM);
     }
     let next = text.get(end).copied().unwrap_or(0);
+    // Most numbers with dashes are dates.
+    if end - digit == 4
+        && next == b'-'
+        && let Some([a, b, b'-', c, d, after]) = text.get(end + 1..end + 7)
+        && [a, b, c, d].into_iter().all(|byte| is(*byte, DIGIT))
+        && (*after == b'T' || *after == b' ' || *after == b'"')
+        && !(digit > 0 && text[digit - 1] == b'+')
+    {
+        return end + 6;
+    }
     if end - digit < 7 && !matches!(next, b' ' | b'-' | b'.' | b'/' | b')') {
         return if is(next, ALNUM) {
             run(text, end, ALNUM)

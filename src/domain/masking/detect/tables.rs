@@ -41,11 +41,18 @@ enum Layout {
 }
 
 impl Tables {
-    /// Looks at one line; masks what its columns promise.
-    pub(super) fn line(&mut self, text: &[u8], start: usize, end: usize, sink: &mut Sink<'_>) {
+    /// Looks at one line; masks what its columns promise. `named`: it has a word that ends as a promising name does,
+    /// without which it is no header.
+    pub(super) fn line(
+        &mut self,
+        text: &[u8],
+        (start, end): (usize, usize),
+        named: bool,
+        sink: &mut Sink<'_>,
+    ) {
         let line = &text[start..end];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let Some(&first) = line.iter().find(|byte| !matches!(byte, b' ' | b'\t')) else {
+        let Some(&first) = line.trim_ascii_start().first() else {
             self.table = None;
             self.expanded = false;
             return;
@@ -74,7 +81,7 @@ impl Tables {
                 self.table = None;
             }
         }
-        if let Some(table) = header(line) {
+        if named && let Some(table) = header(line) {
             self.table = Some(table);
         }
     }
@@ -421,7 +428,13 @@ impl Table {
     fn row(&self, line: &[u8], start: usize, sink: &mut Sink<'_>) -> bool {
         match &self.layout {
             Layout::Delimited(delimiter) => {
-                if Fields::new(line, *delimiter).count() != self.columns.len() {
+                // A delimiter in quotes delimits nothing.
+                let fields = if *delimiter == b'|' || memchr::memchr(b'"', line).is_none() {
+                    memchr::memchr_iter(*delimiter, line).count() + 1
+                } else {
+                    Fields::new(line, *delimiter).count()
+                };
+                if fields != self.columns.len() {
                     return false;
                 }
                 for ((from, to), promise) in Fields::new(line, *delimiter).zip(&self.columns) {
@@ -433,20 +446,19 @@ impl Table {
             }
             Layout::Aligned(starts) => {
                 let column_of = |from: usize| starts.iter().position(|start| *start == from);
-                let mut cells = 0;
-                let mut placed = 0;
-                for (from, _) in Cells::new(line) {
-                    cells += 1;
-                    placed += usize::from(column_of(from).is_some());
+                // A cell too wide for its column moves those after it. One cell in place is chance.
+                let placed = Cells::new(line)
+                    .take_while(|(from, _)| column_of(*from).is_some())
+                    .count();
+                if placed < 2 {
+                    return false;
                 }
-                // One cell in place is chance.
-                let matched = cells >= 2 && placed == cells;
-                for (from, to) in Cells::new(line).filter(|_| matched) {
+                for (from, to) in Cells::new(line).take(placed) {
                     if let Some(promise) = column_of(from).and_then(|column| self.columns[column]) {
                         keyed::enclosed(promise, &line[from..to], start + from, sink);
                     }
                 }
-                matched
+                true
             }
         }
     }

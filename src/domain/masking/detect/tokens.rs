@@ -1,23 +1,23 @@
 //! Credentials that carry their own mark: a prefix, a signature in the middle, an armour.
 //!
-//! One packed literal search finds the marks; a verifier per mark decides. A mark without a verifier's consent is text.
+//! Marks are looked for at the starts of words in runs long enough for a token; a verifier per mark decides. A mark without a
+//! verifier's consent is text.
 
 use std::sync::LazyLock;
-
-use aho_corasick::packed::{Config, MatchKind, Searcher};
-use base64::{
-    Engine as _, alphabet,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
-use memchr::memmem::Finder;
 
 use super::{
     Sink,
     kinds::Kind,
+    nested,
     values::{
-        ALNUM, BASE64, DIGIT, DOT, EQUALS, JOIN, LOWER, TILDE, UPPER, is, is_hex, is_placeholder,
-        looks_random, mix, run, run_back_within, run_within, starts_word,
+        ALNUM, ANY, BASE64, DIGIT, DOT, EQUALS, JOIN, LOWER, TILDE, UPPER, class, is, is_hex,
+        is_placeholder, looks_random, mix, run, run_back_within, run_within, starts_word,
     },
+};
+use aho_corasick::packed::{Config, MatchKind, Searcher};
+use base64::{
+    Engine as _, alphabet,
+    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 
 /// How a mark is verified.
@@ -46,7 +46,6 @@ enum Mark {
     Databricks,
     Entra,
     Padded,
-    Scheme,
 }
 
 /// Longer than any token with a mark, but for signed ones.
@@ -75,9 +74,7 @@ const fn inside(kind: Kind, class: u8, before: (usize, usize), after: (usize, us
     }
 }
 
-/// Marks, and their verifiers.
-///
-/// A packed searcher takes at most 64 literals and is fastest at 32 or fewer.
+/// What tokens start with, and their verifiers.
 static MARKS: &[(&str, Mark)] = &[
     ("sk-", Mark::Sk),
     ("sk_live_", prefix(Kind::StripeKey, ALNUM, 16, 250)),
@@ -106,7 +103,7 @@ static MARKS: &[(&str, Mark)] = &[
     ("xox", Mark::Slack),
     ("xapp-", Mark::Slack),
     ("hooks.slack.com/", Mark::Path(Kind::Webhook)),
-    ("/api/webhooks/", Mark::Path(Kind::Webhook)),
+    ("api/webhooks/", Mark::Path(Kind::Webhook)),
     ("webhook.office.com/", Mark::Path(Kind::Webhook)),
     ("hf_", prefix(Kind::HuggingFace, ALNUM, 30, 60)),
     ("dapi", Mark::Databricks),
@@ -117,27 +114,6 @@ static MARKS: &[(&str, Mark)] = &[
     ("AKIA", Mark::Aws),
     ("ASIA", Mark::Aws),
     ("eyJ", Mark::Jwt),
-    ("AzCa", inside(Kind::AzureRedis, B64, (30, 40), (4, 10))),
-    (
-        "AzFu",
-        inside(Kind::AzureFunction, WORD | BASE64, (36, 52), (6, 10)),
-    ),
-    ("+ASt", inside(Kind::AzureStorage, B64, (60, 90), (4, 10))),
-    ("ACDb", inside(Kind::AzureKey, B64, (60, 90), (4, 10))),
-    ("+ACR", inside(Kind::AcrPassword, B64, (36, 48), (4, 10))),
-    ("ACOG", inside(Kind::AzureKey, ALNUM, (60, 80), (4, 12))),
-    ("AZDO", inside(Kind::DevopsPat, ALNUM, (60, 80), (4, 4))),
-    ("AzSe", inside(Kind::AzureKey, ALNUM, (36, 46), (4, 8))),
-    ("+ASb", inside(Kind::AzureKey, B64, (28, 38), (4, 10))),
-    ("+AEh", inside(Kind::AzureKey, B64, (28, 38), (4, 10))),
-    ("+ARm", inside(Kind::AzureKey, B64, (28, 38), (4, 10))),
-    ("AIoT", inside(Kind::AzureKey, B64, (28, 38), (4, 10))),
-    ("earer ", Mark::Scheme),
-    ("asic ", Mark::Scheme),
-];
-
-/// More marks, of credentials seen less often, in a search of their own.
-static MORE_MARKS: &[(&str, Mark)] = &[
     ("shpat_", prefix(Kind::SaasToken, ALNUM, 32, 64)),
     ("shpss_", prefix(Kind::SaasToken, ALNUM, 32, 64)),
     ("shpca_", prefix(Kind::SaasToken, ALNUM, 32, 64)),
@@ -173,83 +149,205 @@ static MORE_MARKS: &[(&str, Mark)] = &[
     ("r8_", prefix(Kind::SaasToken, ALNUM, 37, 40)),
     ("pplx-", prefix(Kind::SaasToken, ALNUM, 40, 60)),
     ("sbp_", prefix(Kind::SaasToken, ALNUM, 40, 40)),
-    ("PRIVATE KEY", Mark::Path(Kind::PrivateKey)),
     ("LTAI", prefix(Kind::SaasToken, ALNUM, 16, 24)),
     ("CFPAT-", prefix(Kind::SaasToken, WORD, 43, 43)),
 ];
 
-struct Marks {
-    searcher: Option<Searcher>,
-    marks: &'static [(&'static str, Mark)],
+/// What tokens have in their middle: signatures their issuers put there to be found by.
+static SIGNATURES: &[(&str, Mark)] = &[
+    ("AzCa", inside(Kind::AzureRedis, B64, (30, 40), (4, 10))),
+    ("+ASt", inside(Kind::AzureStorage, B64, (60, 90), (4, 10))),
+    ("ACDb", inside(Kind::AzureKey, B64, (60, 90), (4, 10))),
+    ("+ACR", inside(Kind::AcrPassword, B64, (36, 48), (4, 10))),
+    ("ACOG", inside(Kind::AzureKey, ALNUM, (60, 80), (4, 12))),
+    ("AZDO", inside(Kind::DevopsPat, ALNUM, (60, 80), (4, 4))),
+    ("AzSe", inside(Kind::AzureKey, ALNUM, (36, 46), (4, 8))),
+    ("+ASb", inside(Kind::AzureKey, B64, (28, 38), (4, 10))),
+    ("+AEh", inside(Kind::AzureKey, B64, (28, 38), (4, 10))),
+    ("+ARm", inside(Kind::AzureKey, B64, (28, 38), (4, 10))),
+    ("AIoT", inside(Kind::AzureKey, B64, (28, 38), (4, 10))),
+    (
+        "AzFu",
+        inside(Kind::AzureFunction, WORD | BASE64, (36, 52), (6, 10)),
+    ),
+];
+
+/// For each byte which bytes follow it at the start of a mark, as two words of bits.
+static SECOND_LETTERS: [[u64; 2]; 128] = {
+    let mut table = [[0; 2]; 128];
+    let mut index = 0;
+    while index < MARKS.len() {
+        let mark = MARKS[index].0.as_bytes();
+        table[mark[0] as usize][mark[1] as usize >> 6] |= 1 << (mark[1] & 63);
+        index += 1;
+    }
+    table
+};
+
+/// For each byte the first mark that starts with it, and for each mark the next that starts as it does.
+static CHAINS: ([u8; 128], [u8; MARKS.len()]) = {
+    let mut first = [NO_MARK; 128];
+    let mut next = [NO_MARK; MARKS.len()];
+    let mut index = MARKS.len();
+    while index > 0 {
+        index -= 1;
+        let letter = MARKS[index].0.as_bytes()[0] as usize;
+        next[index] = first[letter];
+        first[letter] = index as u8;
+    }
+    (first, next)
+};
+const NO_MARK: u8 = u8::MAX;
+const _: () = assert!(MARKS.len() < NO_MARK as usize);
+
+static SIGNATURE_SEARCHER: LazyLock<Option<Searcher>> = LazyLock::new(|| {
+    // Not on every processor; without it they are looked for one by one.
+    Config::new()
+        .match_kind(MatchKind::LeftmostFirst)
+        .builder()
+        .extend(SIGNATURES.iter().map(|(signature, _)| signature))
+        .build()
+});
+
+/// The shortest run of token characters that is looked at.
+pub(super) const SHORTEST: usize = 15;
+/// The shortest start of a token at the end of a line: the shortest mark and as much of a body as could go on in the next.
+pub(super) const SHORTEST_START: usize = 9;
+/// The shortest run with a signature.
+const SHORTEST_SIGNED: usize = 36;
+
+/// A run with a key of 64 bytes in padded base64.
+const SHORTEST_PADDED: usize = 88;
+
+/// What a scan for tokens saw.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// An AWS access key id: its secret is near.
+    pub(super) aws: bool,
 }
 
-impl Marks {
-    fn new(marks: &'static [(&'static str, Mark)]) -> Self {
-        let mut builder = Config::new().match_kind(MatchKind::LeftmostFirst).builder();
-        builder.extend(marks.iter().map(|(mark, _)| mark));
-        Self {
-            // Not on every processor; without it the marks are looked for one by one.
-            searcher: builder.build(),
-            marks,
-        }
-    }
-
-    fn each(&self, text: &[u8], mut found: impl FnMut(usize, usize, Mark)) {
-        match &self.searcher {
-            Some(searcher) => {
-                for hit in searcher.find_iter(text) {
-                    found(
-                        hit.start(),
-                        hit.end(),
-                        self.marks[hit.pattern().as_usize()].1,
-                    );
-                }
-            }
-            None => {
-                for (mark, how) in self.marks {
-                    for start in memchr::memmem::find_iter(text, mark) {
-                        found(start, start + mark.len(), *how);
-                    }
-                }
-            }
-        }
-    }
-}
-
-static FIRST: LazyLock<Marks> = LazyLock::new(|| Marks::new(MARKS));
-static SECOND: LazyLock<Marks> = LazyLock::new(|| Marks::new(MORE_MARKS));
-
-/// Finds every marked credential in `text`.
-pub(super) fn scan(text: &[u8], sink: &mut Sink<'_>) {
-    for marks in [&*FIRST, &*SECOND] {
-        marks.each(text, |start, end, mark| {
-            if let Some((from, to, kind)) = verify(text, start, end, mark) {
-                sink.push(from, to, kind);
-            }
-        });
-    }
-    // Too short for the packed search, which is as coarse as its shortest literal.
-    static PADDING: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("=="));
-    let mut short = |start: usize, end: usize, mark: Mark| {
+impl Seen {
+    fn check(&mut self, text: &[u8], start: usize, end: usize, mark: Mark, sink: &mut Sink<'_>) {
         if let Some((from, to, kind)) = verify(text, start, end, mark) {
+            self.aws |= kind == Kind::AwsAccessKey;
             sink.push(from, to, kind);
         }
-    };
-    PADDING
-        .find_iter(text)
-        .for_each(|start| short(start, start + 2, Mark::Padded));
-    for tilde in memchr::memchr_iter(b'~', text) {
-        if tilde > 0 && text[tilde - 1] == b'Q' {
-            short(tilde - 1, tilde + 1, Mark::Entra);
-        }
     }
 }
 
-/// Whether a text may have an AWS access key id.
-pub(super) fn has_aws_id(text: &[u8]) -> bool {
-    static AKIA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("AKIA"));
-    static ASIA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("ASIA"));
-    AKIA.find(text).is_some() || ASIA.find(text).is_some()
+/// Looks for a mark at the start of a word.
+#[inline]
+pub(super) fn word(text: &[u8], at: usize, seen: &mut Seen, sink: &mut Sink<'_>) {
+    marks_at(text, at, &mut |start, end, mark| {
+        seen.check(text, start, end, mark, sink);
+    });
+}
+
+/// The start of a token at the end of a line, when it is too short to be looked at otherwise: it may go on in the next.
+pub(super) fn line_end(text: &[u8], start: usize, end: usize, sink: &mut Sink<'_>) {
+    let line = text[start..end]
+        .strip_suffix(b"\r")
+        .unwrap_or(&text[start..end]);
+    if line.len() < SHORTEST_START
+        || !line[line.len() - SHORTEST_START..]
+            .iter()
+            .all(|byte| is(*byte, ANY))
+    {
+        return;
+    }
+    let to = start + line.len();
+    let from = run_back_within(text, to, ANY, SHORTEST);
+    if to - from < SHORTEST && from >= start {
+        let mut seen = Seen::default();
+        marks(text, from, |start, end, mark| {
+            seen.check(text, start, end, mark, sink);
+        });
+    }
+}
+
+/// Looks inside a whole run of token characters: for signatures in the middle of tokens, and for encodings. `classes` are
+/// those of its bytes; of what is neither letter nor digit, one stands for all of `. = ~`.
+pub(super) fn whole(
+    text: &[u8],
+    (from, to): (usize, usize),
+    classes: u8,
+    seen: &mut Seen,
+    sink: &mut Sink<'_>,
+) {
+    let length = to - from;
+    let run = &text[from..to];
+    let marked = classes & (DOT | TILDE | EQUALS) != 0;
+    if length >= SHORTEST_SIGNED && classes & UPPER != 0 {
+        match &*SIGNATURE_SEARCHER {
+            Some(searcher) => searcher.find_iter(run).for_each(|hit| {
+                let (_, mark) = SIGNATURES[hit.pattern().as_usize()];
+                seen.check(text, from + hit.start(), from + hit.end(), mark, sink);
+            }),
+            None => SIGNATURES.iter().for_each(|(signature, mark)| {
+                memchr::memmem::find_iter(run, signature).for_each(|start| {
+                    let start = from + start;
+                    seen.check(text, start, start + signature.len(), *mark, sink);
+                });
+            }),
+        }
+        if marked {
+            for tilde in memchr::memchr_iter(b'~', run) {
+                if tilde > 0 && run[tilde - 1] == b'Q' {
+                    seen.check(text, from + tilde - 1, from + tilde + 1, Mark::Entra, sink);
+                }
+            }
+            if length >= SHORTEST_PADDED {
+                memchr::memmem::find_iter(run, b"==")
+                    .for_each(|at| seen.check(text, from + at, from + at + 2, Mark::Padded, sink));
+            }
+        }
+    }
+    // What encodes text has digits, or letters of both cases.
+    if length >= nested::SHORTEST
+        && (classes & DIGIT != 0 || classes & (UPPER | LOWER) == UPPER | LOWER)
+        && (marked || nested::may_encode(run))
+    {
+        nested::parts(text, from, to, sink);
+    }
+}
+
+/// Calls `found` with every mark at the start of a word in the run of token characters that starts at `from`.
+fn marks(text: &[u8], from: usize, mut found: impl FnMut(usize, usize, Mark)) {
+    let mut before = 0;
+    // The letter of an escape is not of the word after it.
+    if from > 0 && text[from - 1] == b'\\' {
+        marks_at(text, from + 1, &mut found);
+    }
+    for (index, &byte) in text[from..].iter().enumerate() {
+        let class = class(byte);
+        if class == 0 {
+            break;
+        }
+        if before & ALNUM == 0 && class & (UPPER | LOWER) != 0 {
+            marks_at(text, from + index, &mut found);
+        }
+        before = class;
+    }
+}
+
+/// Calls `found` with every mark at one place.
+#[inline]
+fn marks_at(text: &[u8], at: usize, found: &mut impl FnMut(usize, usize, Mark)) {
+    let Some(&[first, second]) = text.get(at..).and_then(|rest| rest.first_chunk::<2>()) else {
+        return;
+    };
+    let seconds = SECOND_LETTERS[usize::from(first & 127)][usize::from(second >> 6 & 1)];
+    if (seconds >> (second & 63)) & 1 == 0 {
+        return;
+    }
+    let (heads, next) = &CHAINS;
+    let mut index = usize::from(heads[usize::from(first & 127)]);
+    while let Some((mark, how)) = MARKS.get(index) {
+        if text[at..].starts_with(mark.as_bytes()) {
+            found(at, at + mark.len(), *how);
+        }
+        index = usize::from(next[index]);
+    }
 }
 
 /// Where the first AWS access key id of a line ends.
@@ -312,12 +410,10 @@ pub(in crate::domain::masking) fn wraps(line: &[u8]) -> bool {
         return false;
     }
     let mut open = false;
-    for marks in [&*FIRST, &*SECOND] {
-        marks.each(&line[from..], |start, _, mark| {
-            open |= matches!(mark, Mark::Prefix { .. } | Mark::Sk | Mark::Jwt)
-                && starts_word(line, from + start);
-        });
-    }
+    marks(line, from, |start, _, mark| {
+        open |=
+            matches!(mark, Mark::Prefix { .. } | Mark::Sk | Mark::Jwt) && starts_word(line, start);
+    });
     open
 }
 
@@ -415,7 +511,6 @@ fn verify(text: &[u8], start: usize, end: usize, mark: Mark) -> Option<(usize, u
                 && plausible(&token[5..]))
             .then_some((start, to, Kind::SlackToken))
         }
-        Mark::Path(Kind::PrivateKey) => None,
         Mark::Path(kind) => {
             // hooks.slack.com/services/T…/B…/…: what names the service stays.
             let mut from = end;
@@ -493,7 +588,6 @@ fn verify(text: &[u8], start: usize, end: usize, mark: Mark) -> Option<(usize, u
                 && mix(&text[from..start]).distinct > 30)
                 .then_some((from, end, Kind::AzureStorage))
         }
-        Mark::Scheme => scheme(text, start, end),
     }
 }
 
@@ -507,8 +601,8 @@ fn plausible(body: &[u8]) -> bool {
     !is_placeholder(body) && mix(body).distinct >= 8.min(1 + body.len() as u32 / 3)
 }
 
-/// `Bearer` and `Basic` with what follows them.
-fn scheme(text: &[u8], start: usize, end: usize) -> Option<(usize, usize, Kind)> {
+/// `Bearer` and `Basic` with what follows them; `start..end` is the word without its first letter.
+pub(super) fn scheme(text: &[u8], start: usize, end: usize) -> Option<(usize, usize, Kind)> {
     let first = start.checked_sub(1)?;
     if !starts_word(text, first) {
         return None;
@@ -599,17 +693,51 @@ pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// Whether a few characters of base64 are those of text.
-pub(super) fn decodes_to_text(text: &[u8]) -> bool {
-    let mut buffer = [0; 16];
-    let engine = if text.iter().any(|byte| is(*byte, JOIN)) {
-        &URL_SAFE
-    } else {
-        &STANDARD
+/// Whether base64 begins like that of text: what is no text is hardly ever so for more than a few bytes.
+pub(super) fn decodes_to_text(base64: &[u8]) -> bool {
+    const NONE: u8 = 255;
+    const VALUES: [u8; 256] = {
+        let mut table = [NONE; 256];
+        let mut value = 0;
+        while value < 26 {
+            table[b'A' as usize + value] = value as u8;
+            table[b'a' as usize + value] = value as u8 + 26;
+            value += 1;
+        }
+        let mut digit = 0;
+        while digit < 10 {
+            table[b'0' as usize + digit] = digit as u8 + 52;
+            digit += 1;
+        }
+        table[b'+' as usize] = 62;
+        table[b'-' as usize] = 62;
+        table[b'/' as usize] = 63;
+        table[b'_' as usize] = 63;
+        table
     };
-    engine
-        .decode_slice(text, &mut buffer)
-        .is_ok_and(|length| super::nested::is_text(&buffer[..length]))
+    // How many more bytes the character at hand has.
+    let mut more = 0;
+    for four in base64.chunks_exact(4) {
+        let mut bits = 0_u32;
+        for byte in four {
+            let value = VALUES[usize::from(*byte)];
+            if value == NONE {
+                return false;
+            }
+            bits = bits << 6 | u32::from(value);
+        }
+        for byte in bits.to_be_bytes().into_iter().skip(1) {
+            more = match (more, byte) {
+                (0, b'\t' | b'\n' | b'\r' | 0x20..=0x7e) => 0,
+                (0, 0xc2..=0xdf) => 1,
+                (0, 0xe0..=0xef) => 2,
+                (0, 0xf0..=0xf4) => 3,
+                (1.., 0x80..=0xbf) => more - 1,
+                _ => return false,
+            };
+        }
+    }
+    true
 }
 
 /// The secret that belongs to an AWS access key id nearby: 40 characters of base64 that stand alone.

@@ -1,156 +1,163 @@
 //! Values that follow a word rather than a separator: flags, sentences, calls, files of credentials.
 
-use std::sync::LazyLock;
-
-use aho_corasick::packed::{Config, MatchKind, Searcher};
-
 use super::{
     Sink,
     keyed::closing_quote,
     keys::{self, Place, Promise, judge},
     kinds::Kind,
-    personal,
+    personal, tokens,
     values::{
         ALNUM, BASE64, DIGIT, DOT, EQUALS, JOIN, LOWER, TILDE, UPPER, is, is_hex, is_placeholder,
         is_uuid, looks_random, mix, run, run_back, run_back_within, run_within, starts_word,
     },
 };
 
-/// Words after which a value may follow without a separator.
-static WORDS: &[&str] = &[
-    "assword",
-    "ASSWORD",
-    "asswd",
-    "ecret",
-    "ECRET",
-    "oken",
-    "OKEN",
-    "redential",
-    "pi key",
-    "PI key",
-    "PI Key",
-    "ccess key",
-    "keys are",
-    "assphrase",
-    "asscode",
-    " -p",
-    " --",
-    "\"--",
-    "'--",
-    "born",
-    "Born",
-    "birth",
-    "Birth",
-    "DOB",
-    "pat ",
-    "-u ",
-    "PIN",
-    "CVV",
-    "SSN",
-    "BSN",
-    "PESEL",
-    "ocial security",
-    "@tcp(",
-    "%3D",
-    "%40",
-    "REG_SZ",
-    "SecureString ",
-    " -a ",
-    "pin ",
-    "pwd ",
-    "ENTIFIED BY",
-    "entified by",
-    "assport",
-];
-
-static SEARCHER: LazyLock<Option<Searcher>> = LazyLock::new(|| {
-    let mut builder = Config::new().match_kind(MatchKind::LeftmostFirst).builder();
-    builder.extend(WORDS);
-    builder.build()
-});
-
-/// Finds values that follow a word: flags, sentences, files of credentials.
-pub(super) fn after_words(text: &[u8], sink: &mut Sink<'_>) {
-    let mut each = |start: usize, end: usize| {
-        if let Some((from, to, kind)) = after_word(text, start, end) {
-            sink.push(from, to, kind);
+/// Finds the value that follows the word whose last letter is before `end`: flags, sentences, calls, files of credentials.
+pub(super) fn after_word(
+    line: &[u8],
+    end: usize,
+    names: &mut keys::Names,
+) -> Option<(usize, usize, Kind)> {
+    let before = &line[..end];
+    let ends = |word: &[u8]| before.ends_with(word);
+    let next = line.get(end).copied().unwrap_or(b'\n');
+    // What has a form of its own.
+    match before[end - 1].to_ascii_lowercase() {
+        b'r' if ends(b"earer") && next == b' ' => return tokens::scheme(line, end - 5, end + 1),
+        b'c' if ends(b"asic") && next == b' ' => return tokens::scheme(line, end - 4, end + 1),
+        b'p' if ends(b"@tcp") && next == b'(' => return mysql(line, end - 4),
+        b'p' if ends(b" /rp") && next == b' ' => return flag(line, end - 4, end + 1),
+        b'e' if ends(b"net use") => return windows_account(line, end),
+        b'r' if ends(b"net user") => return windows_account(line, end - 1),
+        b'd' if ends(b"htpasswd") && next == b' ' => return htpasswd(line, end + 1),
+        b'd' if ends(b"chpasswd") => return chpasswd(line, end - 7),
+        b'n' if ends(b":thin") && next == b':' => return oracle(line, end + 1),
+        b's' if ends(b"qlplus") && next == b' ' => return oracle(line, end + 1),
+        b'z' if ends(b"REG_SZ") => return registry(line, end - 6, end),
+        b'n' | b'h' | b'b'
+            if [b"born".as_slice(), b"Born", b"birth", b"Birth", b"DOB"]
+                .iter()
+                .any(|word| ends(word)) =>
+        {
+            return birth(line, end);
+        }
+        b't' if next == b'(' && ends(b"connect") && !ends(b"qli_connect") => {
+            let value = literal_argument(line, end + 1, 2)?;
+            return positional(line, value);
+        }
+        // auth=("name", "value"), auth("name", "value")
+        b'h' if ends(b"auth") || ends(b"Auth") => {
+            let open = end + usize::from(next == b'=');
+            if line.get(open) == Some(&b'(') {
+                return positional(line, literal_argument(line, open + 1, 1)?);
+            }
+        }
+        b'n' | b'i' | b't' | b'o'
+            if next == b'('
+                && [b"tConnection".as_slice(), b"qli", b"qli_connect", b"PDO"]
+                    .iter()
+                    .any(|word| ends(word)) =>
+        {
+            return third_argument(line, end + 1);
+        }
+        _ => {}
+    }
+    let word_end = run_within(line, end, DIGIT | JOIN, keys::MAX_NAME);
+    // A separator after it makes it a key.
+    let quotes = line[word_end..]
+        .iter()
+        .take_while(|byte| matches!(byte, b'"' | b'\'' | b'`' | b'*'))
+        .count();
+    let follows = line.get(word_end + quotes)?;
+    if !matches!(follows, b' ' | b'\t' | b'(' | b',')
+        && (quotes == 0 || matches!(follows, b':' | b'=' | b'\\'))
+    {
+        return None;
+    }
+    let word_start = run_back_within(line, end, ALNUM | JOIN, keys::MAX_NAME);
+    let word = &line[word_start..word_end];
+    // A flag, a sentence, or both: `--password` may be spoken of.
+    if let Some(name) = word.strip_prefix(b"--")
+        && let Some(found) = flag(line, word_start, word_end - name.len())
+    {
+        return Some(found);
+    }
+    if ends(b"keys") && line[end..].starts_with(b" are") {
+        return sentence(line, word_start, end + b" are".len(), Promise::Key);
+    }
+    let (promise, word_end) = match word {
+        b"PIN" | b"CVV" => (Promise::CardCode, word_end),
+        b"SSN" => (Promise::Ssn, word_end),
+        b"BSN" | b"PESEL" => (Promise::NationalId, word_end),
+        b"security" if ends(b"ocial security") => (Promise::Ssn, word_end),
+        b"BY" | b"by" if ends(b"ENTIFIED BY") || ends(b"entified by") => {
+            (Promise::Password, word_end)
+        }
+        b"key" | b"Key" => {
+            // Which key, the word before says: "the cache key is …".
+            let spaced = word_start.checked_sub(1).filter(|at| line[*at] == b' ')?;
+            let before = run_back_within(line, spaced, ALNUM | JOIN, keys::MAX_NAME);
+            names.promise(&line[before..word_end])?;
+            (Promise::Key, word_end)
+        }
+        _ if ends(b"SecureString") && next == b' ' => {
+            let named = line[end..].starts_with(b" -String ");
+            let end = if named { end + b" -String".len() } else { end };
+            (Promise::Password, end)
+        }
+        _ => {
+            let promise = names.promise(word)?;
+            let told = match promise {
+                // Words of every day, unless a value follows right away.
+                Promise::Password => !ends(b"pass") && !ends(b"PASS") && !ends(b"Pass"),
+                Promise::Secret | Promise::Key => true,
+                Promise::CardCode => word == b"pin",
+                Promise::Passport => true,
+                _ => false,
+            };
+            told.then_some((promise, word_end))?
         }
     };
-    match &*SEARCHER {
-        Some(searcher) => searcher
-            .find_iter(text)
-            .for_each(|hit| each(hit.start(), hit.end())),
-        None => WORDS.iter().for_each(|word| {
-            memchr::memmem::find_iter(text, word).for_each(|start| each(start, start + word.len()));
-        }),
+    sentence(line, word_start, word_end, promise)
+}
+
+/// Finds the password after a flag of one letter; `dash` is where it starts.
+pub(super) fn after_dash(line: &[u8], dash: usize) -> Option<(usize, usize, Kind)> {
+    let spaced = line.get(dash + 2) == Some(&b' ');
+    let start = dash.checked_sub(1).filter(|start| line[*start] == b' ');
+    match line.get(dash + 1)? {
+        b'u' if spaced => flag(line, dash, dash + 3),
+        b'a' if spaced => redis(line, start?, dash + 3),
+        b'k' | b'w' if spaced => flag(line, start?, dash + 3),
+        b'p' | b'P' => flag(line, start?, dash + 2),
+        _ => None,
     }
 }
 
-fn after_word(text: &[u8], start: usize, end: usize) -> Option<(usize, usize, Kind)> {
-    let line_end = memchr::memchr(b'\n', &text[end..]).map_or(text.len(), |found| end + found);
-    let line = &text[..line_end];
-    let hit = &text[start..end];
-    if hit.ends_with(b"--") {
-        return flag(line, start + 1, end);
+/// Finds what has its own separator percent-encoded.
+pub(super) fn percent_encoded(text: &[u8], sink: &mut Sink<'_>) {
+    for start in memchr::memchr_iter(b'%', text) {
+        let line_end = memchr::memchr(b'\n', &text[start..]).map_or(text.len(), |end| start + end);
+        let line = &text[..line_end];
+        let found = if line[start..].starts_with(b"%3D") {
+            encoded(line, start, start + 3)
+        } else if line[start..].starts_with(b"%253D") {
+            encoded(line, start, start + 5)
+        } else if line[start..].starts_with(b"%40") {
+            encoded_email(line, start, start + 3)
+        } else {
+            None
+        };
+        if let Some((from, to, kind)) = found {
+            sink.push(from, to, kind);
+        }
     }
-    if hit == b" -p" || hit == b"-u " {
-        return flag(line, start, end);
-    }
-    match hit {
-        b" -a " => return redis(line, start, end),
-        b"@tcp(" => return mysql(line, start),
-        b"%3D" => return encoded(line, start, end),
-        b"%40" => return encoded_email(line, start, end),
-        b"REG_SZ" => return registry(line, start, end),
-        _ => {}
-    }
-    if matches!(hit, b"born" | b"Born" | b"birth" | b"Birth" | b"DOB") {
-        return birth(line, end);
-    }
-    // The rest of the word.
-    let word_end = if hit.ends_with(b" ") {
-        end - 1
-    } else {
-        run_within(line, end, ALNUM | JOIN, keys::MAX_NAME)
-    };
-    let word_start = run_back_within(line, start, ALNUM | JOIN, keys::MAX_NAME);
-    let promise = match hit {
-        b"keys are" | b"pi key" | b"PI key" | b"PI Key" | b"ccess key" => Promise::Key,
-        b"ENTIFIED BY" | b"entified by" | b"SecureString " => Promise::Password,
-        b"assport" => Promise::Passport,
-        b"PIN" | b"CVV" => Promise::CardCode,
-        b"SSN" | b"ocial security" => Promise::Ssn,
-        b"BSN" | b"PESEL" => Promise::NationalId,
-        _ => keys::promise(line[word_start..word_end].trim_ascii())?,
-    };
-    // An acronym is a word of its own.
-    let acronym = matches!(hit, b"PIN" | b"CVV" | b"SSN" | b"BSN" | b"PESEL");
-    if acronym && (word_start, word_end) != (start, end) {
-        return None;
-    }
-    let told = matches!(
-        promise,
-        Promise::Password
-            | Promise::Secret
-            | Promise::Key
-            | Promise::Passport
-            | Promise::CardCode
-            | Promise::Ssn
-            | Promise::NationalId
-    );
-    if !told {
-        return None;
-    }
-    sentence(line, word_start, word_end, promise)
 }
 
 /// Where the line of `at` starts, or what is near enough to it: a command is not longer.
 fn line_start(text: &[u8], at: usize) -> usize {
     let near = at.saturating_sub(512);
-    text[near..at]
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map_or(near, |found| near + found + 1)
+    memchr::memrchr(b'\n', &text[near..at]).map_or(near, |found| near + found + 1)
 }
 
 /// The value a sentence names: "the password is …", "password for app: …", `password …`.
@@ -172,8 +179,9 @@ fn sentence(
     }
     let mut at = word_end;
     let mut linked = false;
-    let mut named = false;
-    for _ in 0..7 {
+    // How many words of a name may follow: "for the staging box".
+    let mut named = 0;
+    for _ in 0..8 {
         let before = at;
         while at < line.len()
             && matches!(line[at], b' ' | b'\t' | b'*' | b'"' | b'\'' | b'`' | b',')
@@ -188,65 +196,67 @@ fn sentence(
             to += 1;
         }
         let token = &line[at..to];
-        let link = [
-            b"is".as_slice(),
-            b"are",
-            b"was",
-            b"be",
-            b"to",
-            b":",
-            b"=",
-            b"->",
-            b"=>",
-            b"provided:",
-            b"is:",
-            b"as",
-            b"number",
-            b"No.",
-            b"no.",
-            b"no",
-            b"\xe2\x86\x92",
-            b"key",
-            b"BY",
-            b"provided",
-        ];
-        let filler = [
-            b"for".as_slice(),
-            b"of",
-            b"the",
-            b"a",
-            b"an",
-            b"now",
-            b"set",
-            b"new",
-            b"value",
-            b"currently",
-            b"here",
-            b"user",
-            b"has",
-            b"been",
-            b"changed",
-            b"reset",
-            b"updated",
-            b"account",
-            b"admin",
-            b"and",
-            b"my",
-            b"your",
-            b"our",
-            b"using",
-            b"used",
-            b"with",
-            b"it",
-            b"still",
-            b"just",
-            b"temporary",
-            b"code",
-            b"from",
-            b"on",
-            b"in",
-        ];
-        if link.contains(&token)
+        let link = matches!(
+            token,
+            b"is"
+                | b"are"
+                | b"was"
+                | b"be"
+                | b"to"
+                | b":"
+                | b"="
+                | b"->"
+                | b"=>"
+                | b"provided:"
+                | b"is:"
+                | b"as"
+                | b"number"
+                | b"No."
+                | b"no."
+                | b"no"
+                | b"\xe2\x86\x92"
+                | b"key"
+                | b"BY"
+                | b"provided"
+        );
+        let filler = matches!(
+            token,
+            b"for"
+                | b"of"
+                | b"the"
+                | b"a"
+                | b"an"
+                | b"now"
+                | b"set"
+                | b"new"
+                | b"value"
+                | b"currently"
+                | b"here"
+                | b"user"
+                | b"has"
+                | b"been"
+                | b"changed"
+                | b"reset"
+                | b"updated"
+                | b"account"
+                | b"admin"
+                | b"and"
+                | b"my"
+                | b"your"
+                | b"our"
+                | b"using"
+                | b"used"
+                | b"with"
+                | b"it"
+                | b"still"
+                | b"just"
+                | b"temporary"
+                | b"code"
+                | b"from"
+                | b"on"
+                | b"in"
+        );
+        if link
             || token.ends_with(b":")
                 && token.len() <= 24
                 && run(token, 0, LOWER | UPPER) == token.len() - 1
@@ -255,17 +265,19 @@ fn sentence(
             at = to;
             continue;
         }
-        if filler.contains(&token) {
-            named = matches!(
+        if filler {
+            if matches!(
                 token,
                 b"for" | b"of" | b"user" | b"account" | b"on" | b"from" | b"in"
-            );
+            ) {
+                named = 3;
+            }
             at = to;
             continue;
         }
         // "password for root is …"
-        if named && !linked && keys::is_name(token) {
-            named = false;
+        if named > 0 && !linked && keys::is_name(token) {
+            named -= 1;
             at = to;
             continue;
         }
@@ -275,12 +287,13 @@ fn sentence(
             let (from, to, kind) = judge(promise, &line[at..close], Place::Enclosed)?;
             return Some((at + from, at + to, kind));
         }
-        let heads = line[line_start(line, word_start)..word_start]
-            .trim_ascii()
-            .is_empty();
         // machine HOST login USER password VALUE
         let netrc = line[line_start(line, word_start)..word_start].trim_ascii_start();
-        let heads = heads || netrc.starts_with(b"machine ") || netrc.starts_with(b"login ");
+        let heads = netrc.is_empty()
+            || netrc.starts_with(b"machine ")
+            || netrc.starts_with(b"login ")
+            // ENV NAME value
+            || matches!(netrc.trim_ascii_end(), b"ENV" | b"setenv");
         // PowerShell's flags have one dash.
         let heads = heads
             || line[word_start] == b'-'
@@ -291,7 +304,8 @@ fn sentence(
             && line[word_end..at]
                 .iter()
                 .all(|byte| matches!(byte, b' ' | b'\t'));
-        let securestring = line[..word_end].ends_with(b"SecureString");
+        let securestring = line[..word_end].ends_with(b"SecureString")
+            || line[..word_end].ends_with(b"SecureString -String");
         let quoted = securestring || at > 0 && matches!(line[at - 1], b'"' | b'\'' | b'`');
         let mut value_end = to;
         while value_end > at
@@ -380,6 +394,32 @@ fn said(promise: Promise, value: &[u8], linked: bool, direct: bool) -> Option<Ki
     }
 }
 
+/// Flags of one letter that take a password, and the commands whose they are.
+const COMMANDS: &[(&[u8], &[&[u8]])] = &[
+    (
+        b" -p",
+        &[
+            b"mysql",
+            b"mariadb",
+            b"sshpass",
+            b"login",
+            b"mongo",
+            b"curl",
+            b"psql",
+            b"7z",
+            b"redis",
+            b"plink",
+            b"pscp",
+            b"impacket",
+            b"smbclient",
+        ],
+    ),
+    (b" -P", &[b"zip", b"sqlcmd", b"bcp ", b"tsql"]),
+    (b" -k ", &[b"openssl"]),
+    (b" -w ", &[b"ldap"]),
+    (b" /rp ", &[b"schtasks"]),
+];
+
 /// `--password value`, `--token value`, `-p value`, `-u user:value`.
 fn flag(line: &[u8], start: usize, end: usize) -> Option<(usize, usize, Kind)> {
     let hit = &line[start..end];
@@ -395,31 +435,19 @@ fn flag(line: &[u8], start: usize, end: usize) -> Option<(usize, usize, Kind)> {
         return (value.len() >= 3 && !is_placeholder(value) && !user.starts_with(b"http"))
             .then_some((from + colon + 1, to, Kind::Password));
     }
-    if hit == b" -p" {
+    if let Some((_, commands)) = COMMANDS.iter().find(|(flag, _)| *flag == hit) {
         // mysql -pSECRET, sshpass -p SECRET, docker login -p SECRET; but mkdir -p and ports.
-        let line_start = line_start(line, start);
-        let command = &line[line_start..start];
-        let takes = [
-            b"mysql".as_slice(),
-            b"mariadb",
-            b"sshpass",
-            b"login",
-            b"mongo",
-            b"curl",
-            b"psql",
-            b"7z",
-            b"redis",
-        ]
-        .iter()
-        .any(|name| memchr::memmem::find(command, name).is_some());
-        if !takes {
+        let command = &line[line_start(line, start)..start];
+        if !commands
+            .iter()
+            .any(|name| memchr::memmem::find(command, name).is_some())
+        {
             return None;
         }
-        let from = end
-            + line[end..]
-                .iter()
-                .take_while(|byte| matches!(byte, b' ' | b'=' | b'"' | b'\''))
-                .count();
+        let blank = |byte: &&u8| matches!(byte, b' ' | b'=' | b'"' | b'\'');
+        // plink -pw SECRET
+        let end = end + usize::from(hit == b" -p" && line[end..].starts_with(b"w "));
+        let from = end + line[end..].iter().take_while(blank).count();
         let to = bare_end(line, from);
         let value = &line[from..to];
         return (value.len() >= 4
@@ -598,6 +626,7 @@ fn encoded(line: &[u8], start: usize, end: usize) -> Option<(usize, usize, Kind)
         && !line[to..].starts_with(b"%26")
         && !line[to..].starts_with(b"%20")
         && !line[to..].starts_with(b"%22")
+        && !line[to..].starts_with(b"%25")
     {
         to += 1;
     }
@@ -630,4 +659,118 @@ fn registry(line: &[u8], start: usize, end: usize) -> Option<(usize, usize, Kind
     let value = &line[end..];
     let (a, b, kind) = judge(promise, value, Place::Line)?;
     (a > 0).then_some((end + a, end + b, kind))
+}
+
+/// The words of a command from `at` on, without their quotes.
+fn arguments(line: &[u8], mut at: usize) -> impl Iterator<Item = (usize, usize)> {
+    std::iter::from_fn(move || {
+        at += line[at..].iter().take_while(|byte| **byte == b' ').count();
+        let quote = line
+            .get(at)
+            .copied()
+            .filter(|byte| matches!(byte, b'"' | b'\''));
+        let from = at + usize::from(quote.is_some());
+        let to = match quote {
+            Some(quote) => closing_quote(line, from, quote, 0)?,
+            None => {
+                from + line[from..]
+                    .iter()
+                    .take_while(|byte| {
+                        !matches!(
+                            byte,
+                            b' ' | b'\t' | b'\r' | b'"' | b'\'' | b'<' | b'|' | b';'
+                        )
+                    })
+                    .count()
+            }
+        };
+        at = to + usize::from(quote.is_some());
+        (to > from).then_some((from, to))
+    })
+}
+
+/// A word where a command takes a password, if it is one: nothing names it.
+fn positional(line: &[u8], (from, to): (usize, usize)) -> Option<(usize, usize, Kind)> {
+    let value = &line[from..to];
+    let mix = mix(value);
+    (value.len() >= 6
+        && mix.digits + mix.symbols > 0
+        && !is_placeholder(value)
+        && !super::values::is_code(value))
+    .then_some((from, to, Kind::Password))
+}
+
+/// `net user NAME value`, `net use \\host\share value`.
+fn windows_account(line: &[u8], end: usize) -> Option<(usize, usize, Kind)> {
+    let mut words = arguments(line, end).filter(|(from, to)| {
+        let word = &line[*from..*to];
+        !matches!(word[0], b'/' | b'\\' | b'*') && !word.ends_with(b":")
+    });
+    if line[end..].starts_with(b"r ") {
+        words.nth(1)?;
+    }
+    positional(line, words.next()?)
+}
+
+/// `htpasswd -b FILE NAME value`; with `-n` there is no file.
+fn htpasswd(line: &[u8], end: usize) -> Option<(usize, usize, Kind)> {
+    let mut words = arguments(line, end).peekable();
+    let (mut inline, mut file) = (false, true);
+    while let Some((from, to)) = words.next_if(|(from, _)| line[*from] == b'-') {
+        inline |= line[from..to].contains(&b'b');
+        file &= !line[from..to].contains(&b'n');
+    }
+    let value = words.nth(if file { 2 } else { 1 })?;
+    inline.then(|| positional(line, value))?
+}
+
+/// `echo NAME:value | chpasswd`.
+fn chpasswd(line: &[u8], start: usize) -> Option<(usize, usize, Kind)> {
+    let command = line_start(line, start);
+    let echo = command + memchr::memmem::find(&line[command..start], b"echo ")?;
+    let (from, to) =
+        arguments(&line[..start], echo + 5).find(|(from, to)| line[*from..*to].contains(&b':'))?;
+    let colon = from + memchr::memchr(b':', &line[from..to])?;
+    let value = &line[colon + 1..to];
+    (value.len() >= 4 && !is_placeholder(value)).then_some((colon + 1, to, Kind::Password))
+}
+
+/// `thin:name/value@host`.
+fn oracle(line: &[u8], end: usize) -> Option<(usize, usize, Kind)> {
+    let from = run(line, end, ALNUM | JOIN);
+    let to = bare_end(line, from);
+    let sign = from + line[from..to].iter().rposition(|byte| *byte == b'@')?;
+    let value = line.get(from + 1..sign)?;
+    (from > end && line[from] == b'/' && value.len() >= 3 && !is_placeholder(value)).then_some((
+        from + 1,
+        sign,
+        Kind::UriPassword,
+    ))
+}
+
+/// `getConnection(url, name, value)`: what libraries take as the third of their arguments, where it is a literal.
+fn third_argument(line: &[u8], end: usize) -> Option<(usize, usize, Kind)> {
+    let (from, to) = literal_argument(line, end, 2)?;
+    let (a, b, kind) = judge(Promise::Password, &line[from..to], Place::Enclosed)?;
+    Some((from + a, from + b, kind))
+}
+
+/// What is in the argument of a call that has `before` others before it, where it is a literal.
+fn literal_argument(line: &[u8], end: usize, before: usize) -> Option<(usize, usize)> {
+    let mut at = end;
+    for _ in 0..before {
+        // To the next comma outside quotes.
+        loop {
+            match line.get(at)? {
+                b',' => break,
+                b')' | b';' => return None,
+                mark @ (b'"' | b'\'') => at = closing_quote(line, at + 1, *mark, 0)? + 1,
+                _ => at += 1,
+            }
+        }
+        at += 1;
+    }
+    at += line[at..].iter().take_while(|byte| **byte == b' ').count();
+    let mark = *line.get(at).filter(|byte| matches!(byte, b'"' | b'\''))?;
+    Some((at + 1, closing_quote(line, at + 1, mark, 0)?))
 }

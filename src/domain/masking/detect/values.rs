@@ -14,9 +14,12 @@ pub(super) const DOT: u8 = 64;
 pub(super) const TILDE: u8 = 128;
 pub(super) const ALNUM: u8 = DIGIT | UPPER | LOWER;
 
-static CLASS: [u8; 256] = classes();
+/// Whatever may stand in a token.
+pub(super) const ANY: u8 = 255;
 
-const fn classes() -> [u8; 256] {
+static CLASS: [u8; 256] = class_of_each();
+
+const fn class_of_each() -> [u8; 256] {
     let mut table = [0; 256];
     let mut byte = 0;
     while byte < 256 {
@@ -37,8 +40,18 @@ const fn classes() -> [u8; 256] {
 }
 
 #[inline]
+pub(super) fn class(byte: u8) -> u8 {
+    CLASS[byte as usize]
+}
+
+#[inline]
 pub(super) fn is(byte: u8, class: u8) -> bool {
     CLASS[byte as usize] & class != 0
+}
+
+/// The classes of all of a value's bytes.
+pub(super) fn classes(value: &[u8]) -> u8 {
+    value.iter().fold(0, |classes, byte| classes | class(*byte))
 }
 
 /// Where the run of `class` that starts at `from` ends.
@@ -332,6 +345,9 @@ const PLACEHOLDER_INSIDE: &[&[u8]] = &[
     b"${",
 ];
 
+/// No placeholder is longer.
+const MAX_PLACEHOLDER: usize = 96;
+
 /// Whether a value says "no secret here": empty, a mask, a reference, an example.
 pub(super) fn is_placeholder(value: &[u8]) -> bool {
     let value = value.trim_ascii();
@@ -390,6 +406,8 @@ pub(super) fn is_placeholder(value: &[u8]) -> bool {
 }
 
 fn has_placeholder_inside(value: &[u8]) -> bool {
+    // In more than that anything may stand by chance.
+    let value = &value[..value.len().min(MAX_PLACEHOLDER)];
     (0..value.len()).any(|index| {
         may_begin(&SECOND_LETTERS, &value[index..])
             && PLACEHOLDER_INSIDE

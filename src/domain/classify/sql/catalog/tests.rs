@@ -307,6 +307,7 @@ fn text(facts: &Facts) -> String {
     };
     let outputs = match &facts.outputs {
         Outputs::Unproven => "anything".to_owned(),
+        Outputs::Described => "a description".to_owned(),
         Outputs::Known(outputs) => outputs
             .iter()
             .map(|output| match output {

@@ -2,7 +2,8 @@
 
 use sqlparser::ast::{
     Function, FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArguments, HavingBound,
-    Ident, ListAggOnOverflow, OrderByExpr, WindowFrameBound, WindowSpec, WindowType,
+    Ident, ListAggOnOverflow, ObjectNamePart, OrderByExpr, WindowFrameBound, WindowSpec,
+    WindowType,
 };
 
 use super::{Walk, expression::Shown, functions, scope::Place, shape::Sources};
@@ -15,7 +16,15 @@ impl<'a> Walk<'a> {
         place: &Place<'a>,
         into: &mut Sources,
     ) {
-        let known = self.known(&function.name);
+        let mut known = self.known(&function.name);
+        // Without parentheses SQL Server knows few: any other is a column.
+        if self.dialect == Dialect::Mssql
+            && matches!(function.args, FunctionArguments::None)
+            && !matches!(function.name.0.as_slice(), [ObjectNamePart::Identifier(name)]
+                if functions::is_bare_in_mssql(name))
+        {
+            known = functions::Known::Unknown;
+        }
         let start = into.columns.len();
         let doubted = std::mem::take(&mut into.unproven);
         match &function.parameters {

@@ -263,3 +263,161 @@ COPY customers TO PROGRAM 'x'
 sqlite: UPDATE customers SET town = email RETURNING town
 sqlite: CREATE TABLE copy AS SELECT * FROM customers
 sqlite: REPLACE INTO copy (a) SELECT email FROM customers
+
+-- MySQL: what its names, readings and words do differently
+mysql: SELECT id, `Email` FROM `Customers`
+mysql: SELECT email AS a, (SELECT a), 1 IN (SELECT a FROM orders) FROM customers
+mysql: SELECT concat(email), (SELECT `concat(email)`) FROM customers
+mysql: SELECT "email", "a b", concat(name, " ", city) FROM customers
+mysql: SELECT d.k FROM (SELECT "city" AS k, email AS "city" FROM customers) d
+mysql: SELECT 'it\'s', email FROM customers
+mysql: SELECT sql_cache email FROM customers
+mysql: SELECT high_priority sql_small_result email FROM customers
+mysql: SELECT binary email FROM customers
+mysql: SELECT @a, @@version, id FROM customers
+mysql: SELECT @a := email, id FROM customers
+mysql: SELECT email INTO @a FROM customers
+mysql: SELECT {fn concat(email)}, id FROM customers
+mysql: SELECT `count`(email) FROM customers
+mysql: SELECT last_insert_id(), found_rows() FROM customers
+mysql: SELECT émail FROM customers
+mysql: SELECT `x\y` FROM (SELECT *, email AS 'x\\y' FROM customers) d
+mysql: SELECT id, /*!80000 email, */ name FROM customers
+mysql: SELECT id, /*!50000 email, */ name FROM customers
+mysql: SELECT id, coalesce(/*!80000 email, */ name) FROM customers
+mysql: WITH w AS (SELECT 1 AS email) SELECT email FROM w
+mysql: WITH W AS (SELECT 1 AS email) SELECT email FROM w
+mysql: SELECT d.`1` FROM (VALUES (1, 'x')) d
+mysql: SELECT * FROM customers c JOIN orders o USING (id)
+mysql: SELECT * FROM (SELECT id, email FROM customers) c JOIN (SELECT id, total FROM orders) o USING (id)
+mysql: SELECT * FROM (SELECT id, email FROM customers) c RIGHT JOIN (SELECT id, total FROM orders) o USING (id)
+mysql: SELECT * FROM (SELECT id, email FROM customers) c NATURAL RIGHT JOIN (SELECT id, total FROM orders) o
+mysql: SELECT group_concat(DISTINCT email ORDER BY id SEPARATOR '-'), json_arrayagg(name) FROM shop.customers
+mysql: SELECT if(email LIKE 'a%', 1, 0), convert(email USING latin1), email REGEXP 'a', email->>'$.x' FROM customers
+mysql: SELECT name FROM customers ORDER BY `lower(email)`, 1 LIMIT 5, 10
+mysql: SELECT lower(email) FROM customers ORDER BY `lower(email)`
+mysql: EXPLAIN SELECT email FROM customers
+mysql: DELETE FROM customers WHERE email = 'x' RETURNING name
+
+-- MySQL: what is put where
+mysql: INSERT INTO notes (a, b) SELECT id, email FROM customers
+mysql: INSERT INTO notes SELECT id, email FROM customers
+mysql: INSERT INTO notes VALUES (1, 'x'), (2, DEFAULT)
+mysql: INSERT INTO notes SET a = 1, b = (SELECT email FROM customers LIMIT 1)
+mysql: REPLACE INTO notes (a) SELECT email FROM customers
+mysql: REPLACE INTO notes (a) VALUES (1) RETURNING a, b
+mysql: INSERT INTO notes (a, b) VALUES (1, 'x') ON DUPLICATE KEY UPDATE a = VALUES(a), b = concat(b, 'y')
+mysql: INSERT INTO notes (a) SELECT id FROM customers ON DUPLICATE KEY UPDATE a = email
+mysql: INSERT INTO notes (a) SELECT id FROM customers c ON DUPLICATE KEY UPDATE notes.a = c.email
+mysql: INSERT INTO notes (a) SELECT 1 FROM customers UNION SELECT 2 ON DUPLICATE KEY UPDATE a = email
+mysql: INSERT INTO notes (a, b) VALUES (1, 'x') AS new ON DUPLICATE KEY UPDATE a = new.b
+mysql: INSERT INTO notes (a, b) VALUES (1, 'x') AS new(m, n) ON DUPLICATE KEY UPDATE a = m + n
+mysql: UPDATE customers c SET c.note = c.email WHERE c.id = 1 ORDER BY c.name LIMIT 3
+mysql: UPDATE notes n JOIN customers c ON c.id = n.id SET n.a = c.email, c.seen = 1
+mysql: UPDATE notes n JOIN customers c ON c.id = n.id SET a = email
+mysql: UPDATE notes SET a = (@x := (SELECT email FROM customers LIMIT 1)), b = @x
+mysql: DELETE c, o FROM customers c JOIN orders o ON o.customer = c.id WHERE c.email = 'x'
+mysql: DELETE FROM notes WHERE a IN (SELECT email FROM customers) RETURNING b
+mysql: SELECT email, id INTO @a, @b FROM customers
+mysql: SELECT email FROM customers INTO @a
+mysql: SELECT email FROM customers INTO OUTFILE '/tmp/x'
+mysql: SET @a = (SELECT email FROM customers LIMIT 1), @b = 1
+mysql: SET @a = 1, SESSION sql_mode = ANSI
+mysql: SET @a = @b
+mysql: SELECT @a := id, @b := 1 FROM customers
+mysql: CREATE TABLE copies AS SELECT id, email AS mail FROM customers
+mysql: CREATE TABLE copies (mail TEXT, twice TEXT AS (concat(mail, mail)), thrice TEXT DEFAULT (mail)) SELECT email AS mail FROM customers
+mysql: CREATE TABLE copies LIKE customers
+mysql: CREATE VIEW v AS SELECT email FROM customers
+mysql: ALTER TABLE customers CHANGE email mail TEXT
+mysql: ALTER TABLE customers MODIFY email TEXT
+mysql: ALTER TABLE customers ADD COLUMN copy TEXT DEFAULT (email)
+mysql: ALTER TABLE customers ADD COLUMN copy TEXT AS (lower(email)) STORED
+mysql: ALTER TABLE customers ALTER COLUMN note SET DEFAULT (email)
+mysql: ALTER TABLE customers RENAME TO notes
+mysql: HANDLER customers READ FIRST
+mysql: TABLE customers
+mysql: VALUES ROW(1, (SELECT email FROM customers LIMIT 1)), ROW(2, 'x')
+mysql: SELECT j.mail, n FROM customers c, JSON_TABLE(c.data, '$[*]' COLUMNS (n FOR ORDINALITY, mail TEXT PATH '$.m', NESTED PATH '$.x' COLUMNS (deep INT PATH '$'))) AS j
+mysql: SELECT extractvalue(email, '/a'), updatexml(name, '/a', 'b') FROM customers
+mysql: SELECT count(email) n FROM customers GROUP BY name HAVING n > 1 ORDER BY n DESC
+mysql: SELECT name FROM customers WHERE email LIKE 'a%' LIMIT 3
+mysql: SELECT (SELECT c.email FROM notes C LIMIT 1) FROM customers c
+mysql: SELECT (SELECT c.email FROM notes c LIMIT 1) FROM customers c
+mysql: SELECT json 'x', text 'y' FROM customers
+mysql: SELECT date '2020-01-01', {d '2020-01-01'}, timestamp '2020-01-01 00:00:00' FROM customers
+mysql: SELECT db.f(email) FROM customers
+mysql: SELECT EXISTS (SELECT 1 FROM customers WHERE email = 'x')
+sqlite: SELECT true, false FROM (SELECT email AS true FROM customers)
+sqlite: SELECT date 'x' FROM customers
+
+-- SQL Server: its names, its clauses, and what is put where
+mssql: SELECT c.Id, [e-mail], [c].[Email] AS [Mail], Total = o.Amount FROM dbo.Customers c JOIN [dbo].[Orders] AS o ON o.CustomerId = c.Id
+mssql: SELECT TOP (10) PERCENT WITH TIES name FROM customers WITH (NOLOCK) WHERE email = @p0 ORDER BY created DESC
+mssql: SELECT DISTINCT TOP 5 city FROM crm..customers ORDER BY city OFFSET 5 ROWS FETCH NEXT 5 ROWS ONLY
+mssql: SELECT email 'alias', 'x' = name FROM customers
+mssql: SELECT date 'x', interval 'y' FROM customers
+mssql: SELECT true, localtime FROM (SELECT email AS true, email AS localtime FROM customers) d
+mssql: SELECT current_user, getdate(), @@servername, @p1 FROM customers
+mssql: SELECT email AS current_date FROM customers
+mssql: SELECT @v = email FROM customers
+mssql: SELECT @v = count(*), @w = max(id) FROM customers
+mssql: SELECT $action, $identity FROM customers
+mssql: SELECT émail FROM customers
+mssql: SELECT email FROM [ｃustomers]
+mssql: SELECT geography::Parse(email) FROM customers
+mssql: SELECT c.doc.value('(/a)[1]', 'varchar(9)') FROM customers c
+mssql: SELECT a.email, b.n FROM customers a CROSS APPLY (SELECT count(*) AS n FROM orders o WHERE o.customer = a.id) b
+mssql: SELECT s.value FROM customers c OUTER APPLY string_split(c.email, '@') s
+mssql: SELECT j.mail FROM customers c CROSS APPLY OPENJSON(c.data) WITH (mail nvarchar(99) '$.m') j
+mssql: SELECT [key], value FROM OPENJSON(@p1)
+mssql: SELECT id, email FROM customers FOR JSON PATH
+mssql: SELECT id, (SELECT o.total FROM orders o WHERE o.customer = c.id FOR XML PATH('')) AS totals FROM customers c
+mssql: SELECT id FROM customers FOR BROWSE
+mssql: SELECT string_agg(email, ',') WITHIN GROUP (ORDER BY id), count(*), count_big(*), checksum(*) FROM customers
+mssql: SELECT iif(email LIKE 'a%', 1, 0), isnull(name, ''), convert(varchar(9), email, 0), try_cast(email AS int), len(email) FROM customers
+mssql: SELECT email + name COLLATE Latin1_General_CI_AS FROM customers
+mssql: SELECT row_number() OVER (PARTITION BY city ORDER BY email) FROM customers
+mssql: SELECT * FROM (SELECT city, tier FROM customers) c PIVOT (count(tier) FOR tier IN ([a], [b])) p
+mssql: SELECT dbo.f(email), scope_identity(), session_context(N'x') FROM customers
+mssql: SELECT x FROM dbo.f(1)
+mssql: WITH c AS (SELECT 1 AS email) SELECT email FROM c
+mssql: WITH C AS (SELECT 1 AS email) SELECT email FROM c
+mssql: SELECT (SELECT Email FROM (SELECT 1 AS email) d) FROM customers
+mssql: SELECT id FROM customers; SELECT email FROM customers
+mssql: DECLARE @v nvarchar(99) = (SELECT TOP 1 email FROM customers); SELECT @v
+mssql: DECLARE @n int = 5; SELECT name FROM customers WHERE id = @n
+mssql: SET @v = (SELECT max(email) FROM customers)
+mssql: SET NOCOUNT ON; SELECT name FROM customers
+mssql: SELECT id, email INTO #copies FROM customers
+mssql: SELECT email AS mail INTO dbo.copies FROM customers
+mssql: INSERT INTO notes (a, b) SELECT id, email FROM customers
+mssql: INSERT INTO @t SELECT email FROM customers
+mssql: INSERT INTO notes (a) OUTPUT inserted.a, inserted.id VALUES (@p1)
+mssql: UPDATE customers SET note = email OUTPUT deleted.note, inserted.note WHERE id = 1
+mssql: UPDATE c SET c.note = o.total FROM customers c JOIN orders o ON o.customer = c.id
+mssql: UPDATE customers SET email = s.email FROM notes customers JOIN secrets s ON s.id = customers.id
+mssql: WITH n AS (SELECT * FROM notes) UPDATE n SET a = (SELECT TOP 1 email FROM customers)
+mssql: UPDATE customers SET @v = email, seen = 1
+mssql: UPDATE customers SET @v = note = email
+mssql: DELETE FROM customers OUTPUT deleted.email INTO #gone WHERE id = 1
+mssql: DELETE FROM customers OUTPUT deleted.id, deleted.email WHERE id = 1
+mssql: DELETE c FROM customers c JOIN orders o ON o.customer = c.id WHERE o.total = 0
+mssql: MERGE INTO notes AS n USING customers AS c ON n.id = c.id WHEN MATCHED THEN UPDATE SET n.a = c.email WHEN NOT MATCHED THEN INSERT (id, a) VALUES (c.id, c.name) OUTPUT $action, inserted.id
+mssql: EXEC p @a = 1
+mssql: CREATE TABLE t (id int IDENTITY, mail nvarchar(9), twice AS mail + mail)
+mssql: ALTER TABLE customers ADD copy nvarchar(99)
+mssql: CREATE VIEW v AS SELECT email FROM customers
+mssql: SELECT email FROM OPENQUERY(srv, 'SELECT email FROM customers')
+mssql: SELECT name FROM customers WHERE CONTAINS(email, 'x')
+mssql: SELECT name FROM customers ORDER BY email
+mssql: SELECT v.e FROM customers c CROSS APPLY (VALUES (c.email), (c.name)) v(e)
+mssql: SELECT city, grouping_id(city), count(*) FROM customers GROUP BY ROLLUP (city) OPTION (RECOMPILE, USE HINT('x'));
+mssql: SELECT email FROM customers option
+mssql: SELECT stuff((SELECT ',' + email FROM customers FOR XML PATH('')), 1, 1, '')
+mssql: SELECT (SELECT email FROM customers FOR XML PATH(''), TYPE).value('.', 'nvarchar(max)') FROM orders
+mssql: INSERT INTO notes EXEC p
+mssql: DELETE customers OUTPUT deleted.email
+mssql: DELETE FROM c OUTPUT deleted.email FROM customers c
+mysql: SELECT * FROM customers PROCEDURE ANALYSE(10, 2000)
+mysql: SELECT l.e FROM customers c, LATERAL (SELECT c.email AS e) l

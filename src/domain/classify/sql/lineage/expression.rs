@@ -5,8 +5,8 @@
 use std::rc::Rc;
 
 use sqlparser::ast::{
-    AccessExpr, BinaryOperator, DataType, Expr, Ident, JsonPathElem, ObjectName, Query, Subscript,
-    UnaryOperator, Value,
+    AccessExpr, BinaryOperator, CastKind, DataType, Expr, Ident, JsonPathElem, ObjectName, Query,
+    Subscript, TypedString, UnaryOperator, Value,
 };
 
 use super::{
@@ -152,8 +152,15 @@ impl<'a> Walk<'a> {
             | Expr::Collate { expr, .. }
             | Expr::Named { expr, .. } => Some(expr),
             Expr::Cast {
-                expr, data_type, ..
+                kind,
+                expr,
+                data_type,
+                ..
             } => {
+                // `geography::Parse(email)`: what sqlparser takes for a type is a call.
+                if *kind == CastKind::DoubleColon && self.dialect == Dialect::Mssql {
+                    self.doubt(into);
+                }
                 self.cast(data_type, into);
                 Some(expr)
             }
@@ -185,6 +192,17 @@ impl<'a> Walk<'a> {
             Expr::IsDistinctFrom(left, right) | Expr::IsNotDistinctFrom(left, right) => {
                 self.equated(left, right, place);
                 self.expression(right, place, into);
+                Some(left)
+            }
+            Expr::BinaryOp {
+                left,
+                op: BinaryOperator::Assignment,
+                right,
+            } => {
+                let sources = self.sources(right, place);
+                self.put_into_variable(&sources);
+                self.doubt(into);
+                self.join(into, &sources);
                 Some(left)
             }
             Expr::BinaryOp { left, op, right } => {
@@ -324,15 +342,32 @@ impl<'a> Walk<'a> {
                 Some(expr)
             }
             Expr::Value(value) => {
-                self.literal(&value.value, into);
+                match value.value {
+                    // To SQLite `true` is a column, wherever there is one of that name.
+                    Value::Boolean(is) if self.dialect == Dialect::Sqlite => {
+                        let word = Ident::new(if is { "true" } else { "false" });
+                        let meaning = self.named(&word, place.scope.as_ref());
+                        self.join(into, &meaning.sources);
+                    }
+                    _ => self.literal(&value.value, into),
+                }
                 None
             }
             Expr::TypedString(typed) => {
+                if !self.has_typed_strings(typed) {
+                    self.doubt(into);
+                }
                 self.cast(&typed.data_type, into);
                 self.literal(&typed.value.value, into);
                 None
             }
-            Expr::Interval(interval) => Some(&interval.value),
+            Expr::Interval(interval) => {
+                // A column called interval, and its alias.
+                if matches!(self.dialect, Dialect::Sqlite | Dialect::Mssql) {
+                    self.doubt(into);
+                }
+                Some(&interval.value)
+            }
 
             Expr::Function(function) => {
                 self.function(function, place, into);
@@ -377,6 +412,10 @@ impl<'a> Walk<'a> {
                 None
             }
             Expr::Dictionary(fields) => {
+                // `{x email}` of ODBC, misread.
+                if matches!(self.dialect, Dialect::Mysql | Dialect::Mssql) {
+                    self.doubt(into);
+                }
                 self.all(fields.iter().map(|field| &*field.value), place, into);
                 None
             }
@@ -643,6 +682,19 @@ impl<'a> Walk<'a> {
         if matches!(data_type, DataType::Table(_) | DataType::Trigger) {
             self.doubt(into);
         }
+    }
+
+    /// Whether a word before a string says its type there. Elsewhere it is a column, and the string its alias.
+    fn has_typed_strings(&self, typed: &TypedString) -> bool {
+        typed.uses_odbc_syntax
+            || match self.dialect {
+                Dialect::Postgres => true,
+                Dialect::Mysql => matches!(
+                    typed.data_type,
+                    DataType::Date | DataType::Time(..) | DataType::Timestamp(..)
+                ),
+                Dialect::Sqlite | Dialect::Mssql => false,
+            }
     }
 
     fn literal(&mut self, value: &Value, into: &mut Sources) {

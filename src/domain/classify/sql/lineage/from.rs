@@ -3,8 +3,9 @@
 use std::rc::Rc;
 
 use sqlparser::ast::{
-    ArrayElemTypeDef, DataType, Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName,
-    ObjectNamePart, TableAlias, TableFactor, TableSampleKind, TableVersion, TableWithJoins, Value,
+    ArrayElemTypeDef, DataType, Expr, FunctionArg, FunctionArgExpr, Ident, JsonTableColumn,
+    ObjectName, ObjectNamePart, PivotValueSource, TableAlias, TableFactor, TableSampleKind,
+    TableVersion, TableWithJoins, Value,
 };
 
 use super::{
@@ -128,7 +129,8 @@ impl<'a> Walk<'a> {
     ) -> Vec<Item> {
         if !self.descend() || !self.spend(1) {
             self.doubt_predicates();
-            return self.bind(reading, None, None, Rc::new(Shape::unproven()));
+            let nothing = Binding::result(None, Rc::new(Shape::unproven()));
+            return self.bind(reading, nothing);
         }
         if reading.nested == 0 {
             reading.ahead.pop();
@@ -147,11 +149,13 @@ impl<'a> Walk<'a> {
                 index_hints: _,
             } => {
                 let inner = self.seeing_left(place, reading, sees);
-                let shape = match args {
+                let (base, shape) = match args {
                     Some(args) if args.settings.is_none() => {
-                        self.table_function(name, &args.args, place, alias.as_ref(), reading)
+                        let shape =
+                            self.table_function(name, &args.args, place, alias.as_ref(), reading);
+                        (None, shape)
                     }
-                    Some(_) => Rc::new(Shape::unproven()),
+                    Some(_) => (None, Rc::new(Shape::unproven())),
                     None => self.relation(name, &place.view),
                 };
                 if let Some(version) = version {
@@ -165,7 +169,11 @@ impl<'a> Walk<'a> {
                     shape
                 };
                 let shape = self.counted(shape, *with_ordinality);
-                self.named_factor(name, alias.as_ref(), shape, reading)
+                let result = Binding {
+                    base,
+                    ..Binding::result(None, shape)
+                };
+                self.named_factor(name, alias.as_ref(), result, reading)
             }
             TableFactor::Derived {
                 lateral,
@@ -181,7 +189,7 @@ impl<'a> Walk<'a> {
                 let name = alias
                     .as_ref()
                     .map(|alias| self.names.identifier(&alias.name));
-                self.bind(reading, name, None, shape)
+                self.bind(reading, Binding::result(name, shape))
             }
             TableFactor::Function {
                 lateral: _,
@@ -192,7 +200,8 @@ impl<'a> Walk<'a> {
             } => {
                 let shape = self.table_function(name, args, place, alias.as_ref(), reading);
                 let shape = self.counted(shape, *with_ordinality);
-                self.named_factor(name, alias.as_ref(), shape, reading)
+                let result = Binding::result(None, shape);
+                self.named_factor(name, alias.as_ref(), result, reading)
             }
             TableFactor::TableFunction { expr, alias } => {
                 let inner = self.seeing_left(place, reading, Sees::Left);
@@ -220,7 +229,7 @@ impl<'a> Walk<'a> {
                     Some(alias) => self.names.identifier(&alias.name),
                     None => self.names.name("unnest"),
                 };
-                self.bind(reading, Some(name), None, shape)
+                self.bind(reading, Binding::result(Some(name), shape))
             }
             TableFactor::NestedJoin {
                 table_with_joins,
@@ -237,14 +246,76 @@ impl<'a> Walk<'a> {
                         let shape = Rc::new(Shape::new(star, Rc::default()));
                         let shape = self.renamed(shape, Some(alias));
                         let name = self.names.identifier(&alias.name);
-                        self.bind(reading, Some(name), None, shape)
+                        self.bind(reading, Binding::result(Some(name), shape))
                     }
                 }
             }
-            TableFactor::JsonTable { alias, .. }
-            | TableFactor::OpenJsonTable { alias, .. }
-            | TableFactor::Pivot { alias, .. }
-            | TableFactor::Unpivot { alias, .. }
+            TableFactor::JsonTable {
+                json_expr,
+                json_path: _,
+                columns,
+                alias,
+            } => {
+                let mut names = Vec::new();
+                json_columns(columns, &mut names);
+                let names = names.into_iter().map(|name| self.names.identifier(name));
+                let names = names.collect();
+                self.json_table(json_expr, names, alias.as_ref(), place, reading)
+            }
+            TableFactor::OpenJsonTable {
+                json_expr,
+                json_path: _,
+                columns,
+                alias,
+            } => {
+                let mut names: Vec<Name> = columns
+                    .iter()
+                    .map(|column| self.names.identifier(&column.name))
+                    .collect();
+                if names.is_empty() {
+                    names.extend(["key", "value", "type"].map(|text| self.names.name(text)));
+                }
+                self.json_table(json_expr, names, alias.as_ref(), place, reading)
+            }
+            TableFactor::Pivot {
+                table,
+                aggregate_functions,
+                value_column,
+                value_source,
+                default_on_null,
+                alias,
+            } => {
+                let mut inner = Reading {
+                    bindings: Bindings::default(),
+                    conditions: Vec::new(),
+                    rows: std::mem::take(&mut reading.rows),
+                    ahead: Vec::new(),
+                    nested: 1,
+                };
+                let items = self.factor(table, place, &mut inner, sees);
+                let here = self.scope_of(inner.bindings.list, place);
+                reading.rows = inner.rows;
+                let aggregated = aggregate_functions.iter().map(|function| &function.expr);
+                self.deciders(aggregated.chain(value_column), &here, &mut reading.rows);
+                self.deciders(default_on_null, &here, &mut reading.rows);
+                if !matches!(value_source, PivotValueSource::List(_)) {
+                    return {
+                        self.ascend();
+                        self.not_understood(alias.as_ref(), reading)
+                    };
+                }
+                // Which columns are left, and what the new ones are called, is not followed.
+                let mut everything = Sources::default();
+                self.all_of(&items, &mut everything);
+                let blur = vec![Item::Blur(everything.settle())];
+                let shape = Rc::new(Shape::new(blur, Rc::default()));
+                let shape = self.renamed(shape, alias.as_ref());
+                let name = alias
+                    .as_ref()
+                    .map(|alias| self.names.identifier(&alias.name));
+                self.bind(reading, Binding::result(name, shape))
+            }
+            TableFactor::Unpivot { alias, .. }
             | TableFactor::MatchRecognize { alias, .. }
             | TableFactor::XmlTable { alias, .. }
             | TableFactor::SemanticView { alias, .. } => {
@@ -256,6 +327,29 @@ impl<'a> Walk<'a> {
         star
     }
 
+    /// A table made of the JSON in one value.
+    fn json_table(
+        &mut self,
+        json: &'a Expr,
+        columns: Vec<Name>,
+        alias: Option<&TableAlias>,
+        place: &Place<'a>,
+        reading: &mut Reading<'a>,
+    ) -> Vec<Item> {
+        let inner = self.seeing_left(place, reading, Sees::Left);
+        let sources = self.sources(json, &inner);
+        self.decide(&sources, &mut reading.rows);
+        let items = columns.into_iter().map(|name| Item::Column {
+            name: Some(name),
+            sources: sources.clone(),
+            unchanged: false,
+        });
+        let shape = Rc::new(Shape::new(items.collect(), Rc::default()));
+        let shape = self.renamed(shape, alias);
+        let name = alias.map(|alias| self.names.identifier(&alias.name));
+        self.bind(reading, Binding::result(name, shape))
+    }
+
     fn not_understood(
         &mut self,
         alias: Option<&TableAlias>,
@@ -263,49 +357,40 @@ impl<'a> Walk<'a> {
     ) -> Vec<Item> {
         self.doubt_predicates();
         let name = alias.map(|alias| self.names.identifier(&alias.name));
-        self.bind(reading, name, None, Rc::new(Shape::unproven()))
+        self.bind(reading, Binding::result(name, Rc::new(Shape::unproven())))
     }
 
     fn named_factor(
         &mut self,
         name: &ObjectName,
         alias: Option<&TableAlias>,
-        shape: Rc<Shape>,
+        result: Binding,
         reading: &mut Reading<'a>,
     ) -> Vec<Item> {
-        match alias {
-            Some(alias) => {
-                let shape = self.renamed(shape, Some(alias));
-                let name = self.names.identifier(&alias.name);
-                self.bind(reading, Some(name), None, shape)
-            }
-            None => {
-                let written = self.names.relation(name);
-                let own = match name.0.last() {
+        let binding = match alias {
+            Some(alias) => Binding {
+                name: Some(self.names.identifier(&alias.name)),
+                shape: self.renamed(result.shape, Some(alias)),
+                base: result.base.filter(|_| alias.columns.is_empty()),
+                ..result
+            },
+            None => Binding {
+                name: match name.0.last() {
                     Some(ObjectNamePart::Identifier(last)) => Some(self.names.identifier(last)),
                     Some(ObjectNamePart::Function(_)) | None => None,
-                };
-                self.bind(reading, own, written, shape)
-            }
-        }
+                },
+                written: self.names.relation(name),
+                ..result
+            },
+        };
+        self.bind(reading, binding)
     }
 
-    fn bind(
-        &mut self,
-        reading: &mut Reading<'a>,
-        name: Option<Name>,
-        written: Option<Name>,
-        shape: Rc<Shape>,
-    ) -> Vec<Item> {
-        self.join(&mut reading.rows, &shape.rows.clone());
-        self.spend(shape.items.len());
-        let star = shape.items.clone();
-        reading.bindings.push(Binding {
-            name,
-            written,
-            shape,
-            expansion: None,
-        });
+    fn bind(&mut self, reading: &mut Reading<'a>, binding: Binding) -> Vec<Item> {
+        self.join(&mut reading.rows, &binding.shape.rows.clone());
+        self.spend(binding.shape.items.len());
+        let star = binding.shape.items.clone();
+        reading.bindings.push(binding);
         star
     }
 
@@ -376,12 +461,7 @@ impl<'a> Walk<'a> {
                 }
                 _ => (None, Rc::new(Shape::unproven())),
             };
-            ahead.push(Binding {
-                name,
-                written: None,
-                shape,
-                expansion: None,
-            });
+            ahead.push(Binding::result(name, shape));
         }
     }
 
@@ -501,10 +581,9 @@ impl<'a> Walk<'a> {
             (None, _) => None,
         };
         let binding = Binding {
-            name: own,
             written: alias.is_none().then_some(written),
-            shape,
-            expansion: None,
+            base: Some(relation),
+            ..Binding::result(own, shape)
         };
         (relation, binding)
     }
@@ -517,6 +596,17 @@ pub(super) enum Sees {
     Around,
     /// Also the relations on its left.
     Left,
+}
+
+/// The columns JSON_TABLE gives, in order.
+fn json_columns<'a>(columns: &'a [JsonTableColumn], names: &mut Vec<&'a Ident>) {
+    for column in columns {
+        match column {
+            JsonTableColumn::Named(column) => names.push(&column.name),
+            JsonTableColumn::ForOrdinality(name) => names.push(name),
+            JsonTableColumn::Nested(nested) => json_columns(&nested.columns, names),
+        }
+    }
 }
 
 /// What unnesting `array` gives: one column, unless its elements are rows.

@@ -5,7 +5,7 @@
 
 use std::{collections::HashSet, sync::LazyLock};
 
-use sqlparser::ast::{ObjectName, ObjectNamePart};
+use sqlparser::ast::{Ident, ObjectName, ObjectNamePart};
 
 use super::names::fold;
 use crate::domain::classify::Dialect;
@@ -42,11 +42,15 @@ pub(super) fn known(dialect: Dialect, name: &ObjectName) -> Known {
     let (values, rows) = match dialect {
         Dialect::Postgres => (&POSTGRES_VALUES, POSTGRES_ROWS),
         Dialect::Sqlite => (&SQLITE_VALUES, SQLITE_ROWS),
-        // No list has been reviewed for these, so no function of theirs is known.
-        Dialect::Mysql | Dialect::Mssql => return Known::Unknown,
+        // A quoted name may be a stored function's.
+        Dialect::Mysql if identifier.quote_style.is_none() => (&MYSQL_VALUES, NO_ROWS),
+        Dialect::Mysql => return Known::Unknown,
+        // Without a schema no function is a user's there, but for those in FROM.
+        Dialect::Mssql => (&MSSQL_VALUES, MSSQL_ROWS),
     };
     match name.as_str() {
         "count" => Known::Count,
+        "count_big" if dialect == Dialect::Mssql => Known::Count,
         "min" | "max" => Known::Extreme,
         name if values.contains(name) => Known::Value,
         name if rows.iter().any(|(row, _)| *row == name) => Known::Rows,
@@ -69,11 +73,26 @@ pub(super) fn table_columns(
     let rows = match dialect {
         Dialect::Postgres => POSTGRES_ROWS,
         Dialect::Sqlite => SQLITE_ROWS,
-        Dialect::Mysql | Dialect::Mssql => return None,
+        Dialect::Mssql => MSSQL_ROWS,
+        Dialect::Mysql => return None,
     };
     rows.iter()
         .find(|(row, _)| *row == name)
         .map(|(_, columns)| *columns)
+}
+
+/// Functions that SQL Server calls without parentheses.
+pub(super) fn is_bare_in_mssql(name: &Ident) -> bool {
+    name.quote_style.is_none()
+        && [
+            "current_timestamp",
+            "current_user",
+            "session_user",
+            "system_user",
+            "user",
+        ]
+        .iter()
+        .any(|known| name.value.eq_ignore_ascii_case(known))
 }
 
 /// Whether PostgreSQL could call the function `name` with a whole row alone, as in `t.name`.
@@ -117,6 +136,14 @@ const POSTGRES_ROWS: &[(&str, &[&str])] = &[
     ("regexp_split_to_table", &[""]),
     ("string_to_table", &[""]),
     ("unnest", &[]),
+];
+
+const NO_ROWS: &[(&str, &[&str])] = &[];
+
+const MSSQL_ROWS: &[(&str, &[&str])] = &[
+    ("generate_series", &["value"]),
+    ("openjson", &["key", "value", "type"]),
+    ("string_split", &["value", "ordinal"]),
 ];
 
 const SQLITE_ROWS: &[(&str, &[&str])] = &[
@@ -218,6 +245,68 @@ static SQLITE_VALUES: LazyLock<HashSet<&str>> = LazyLock::new(|| {
     row_number rtrim sign sin sinh snippet soundex sqlite_source_id sqlite_version sqrt strftime \
     string_agg substr substring subtype sum tan tanh time timediff total total_changes trim trunc \
     typeof unhex unicode unistr unistr_quote unixepoch unlikely upper zeroblob"
+        .split_ascii_whitespace()
+        .collect()
+});
+
+/// Only what both MySQL 8.4 and MariaDB 10.11 have built in: on the other a name would be somebody's own function.
+/// Not the carriers of a value from one statement to the next: found_rows, last_insert_id, locks and their names.
+static MYSQL_VALUES: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+    "abs acos adddate addtime aes_decrypt aes_encrypt ascii asin atan atan2 avg bin bit_and bit_count \
+    bit_length bit_or bit_xor ceil ceiling char char_length character_length charset coalesce \
+    coercibility collation compress concat concat_ws connection_id conv convert convert_tz cos cot \
+    crc32 cume_dist curdate current_date current_time current_timestamp current_user curtime database \
+    date date_add date_format date_sub datediff day dayname dayofmonth dayofweek dayofyear degrees \
+    dense_rank elt exp export_set extract extractvalue field find_in_set first_value floor format \
+    from_base64 from_days from_unixtime get_format greatest group_concat hex hour if ifnull \
+    inet6_aton inet6_ntoa inet_aton inet_ntoa insert instr interval is_ipv4 is_ipv4_compat \
+    is_ipv4_mapped is_ipv6 isnull json_array json_array_append json_array_insert json_arrayagg \
+    json_contains json_contains_path json_depth json_extract json_insert json_keys json_length \
+    json_merge_patch json_merge_preserve json_object json_objectagg json_overlaps json_pretty \
+    json_quote json_remove json_replace json_search json_set json_type json_unquote json_valid \
+    json_value lag last_day last_value lcase lead least left length linestring ln localtime \
+    localtimestamp locate log log10 log2 lower lpad ltrim make_set makedate maketime md5 microsecond \
+    mid minute mod month monthname now nth_value ntile nullif oct octet_length ord percent_rank \
+    period_add period_diff pi point polygon position pow power quarter quote radians rand random_bytes \
+    rank regexp_instr regexp_replace regexp_substr repeat replace reverse right round row row_number \
+    rpad rtrim schema sec_to_time second session_user sha sha1 sha2 sign sin sleep soundex space sqrt \
+    st_area st_asbinary st_asgeojson st_astext st_aswkb st_aswkt st_buffer st_centroid st_contains \
+    st_convexhull st_crosses st_difference st_dimension st_disjoint st_distance st_endpoint \
+    st_envelope st_equals st_exteriorring st_geometryn st_geometrytype st_geomfromtext st_geomfromwkb \
+    st_interiorringn st_intersection st_intersects st_isclosed st_isempty st_issimple st_length \
+    st_numgeometries st_numinteriorrings st_numpoints st_overlaps st_pointn st_srid st_startpoint \
+    st_symdifference st_touches st_union st_within st_x st_y std stddev stddev_pop stddev_samp \
+    str_to_date strcmp subdate substr substring substring_index subtime sum sysdate system_user tan \
+    time time_format time_to_sec timediff timestamp timestampadd timestampdiff to_base64 to_days \
+    to_seconds trim truncate ucase uncompress uncompressed_length unhex unix_timestamp updatexml upper \
+    user utc_date utc_time utc_timestamp uuid uuid_short values var_pop var_samp variance version week \
+    weekday weekofyear weight_string year yearweek"
+        .split_ascii_whitespace()
+        .collect()
+});
+
+/// Not the carriers of a value from one statement to the next (scope_identity, session_context, error_message), nor what
+/// reads a table by its name (containstable, ident_current).
+static MSSQL_VALUES: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+    "abs acos approx_count_distinct ascii asin atan atn2 avg binary_checksum bit_count cast ceiling \
+     char charindex checksum checksum_agg choose coalesce compress concat concat_ws contains convert \
+     cos cot crypt_gen_random cube cume_dist current_timestamp current_timezone current_timezone_id \
+     current_user datalength date_bucket dateadd datediff datediff_big datefromparts datename \
+     datepart datetime2fromparts datetimefromparts datetimeoffsetfromparts datetrunc day db_id \
+     db_name decompress degrees dense_rank difference edit_distance edit_distance_similarity eomonth \
+     exp first_value floor format freetext get_bit getdate getutcdate greatest grouping grouping_id \
+     hashbytes host_id host_name iif isdate isjson isnull isnumeric jaro_winkler_distance \
+     jaro_winkler_similarity json_array json_arrayagg json_contains json_modify json_object \
+     json_objectagg json_path_exists json_query json_value lag last_value lead least left left_shift \
+     len log log10 lower ltrim month nchar newid ntile nullif object_id object_name original_login \
+     parse parsename patindex percent_rank percentile_cont percentile_disc pi power product quotename \
+     radians rand rank regexp_count regexp_instr regexp_like regexp_replace regexp_substr replace \
+     replicate reverse right right_shift rollup round row_number rtrim schema_id schema_name \
+     serverproperty session_user set_bit sign sin smalldatetimefromparts soundex space sqrt square \
+     stdev stdevp str string_agg string_escape stuff substring sum suser_name suser_sname \
+     switchoffset sysdatetime sysdatetimeoffset system_user sysutcdatetime tan timefromparts \
+     todatetimeoffset translate trim try_cast try_convert try_parse type_id type_name unicode unistr \
+     upper user user_id user_name var varp year"
         .split_ascii_whitespace()
         .collect()
 });

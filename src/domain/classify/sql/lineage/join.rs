@@ -112,8 +112,14 @@ impl<'a> Walk<'a> {
         };
         let (left, right) = (left_shape.items, right_shape.items);
         let stars = left.iter().any(|item| matches!(item, Item::Star { .. }));
-        // SQLite shows the merged column where it stands on the left; in a star that is the left one's value alone.
-        let hidden = self.dialect == Dialect::Sqlite && stars && kind != Keeps::Left;
+        let hidden = kind != Keeps::Left
+            && match self.dialect {
+                // The merged column stands where it does on the left; in a star that is the left one's value alone.
+                Dialect::Sqlite => stars,
+                // The right side's columns come first.
+                Dialect::Mysql | Dialect::Mssql => true,
+                Dialect::Postgres => false,
+            };
         if hidden || unsure(&left) || unsure(&right) {
             let mut everything = Sources::default();
             self.all_of(&left, &mut everything);

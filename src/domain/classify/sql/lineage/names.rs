@@ -1,6 +1,10 @@
 //! Names folded once, as the server folds them, and columns as small numbers. Knows no scopes.
 
-use std::{collections::HashMap, rc::Rc};
+use std::{
+    collections::{HashMap, HashSet},
+    rc::Rc,
+    sync::LazyLock,
+};
 
 use sqlparser::ast::{Ident, ObjectName, ObjectNamePart};
 
@@ -30,7 +34,11 @@ pub(super) fn fold(dialect: Dialect, identifier: &Ident) -> String {
             }
             folded
         }
-        Dialect::Sqlite | Dialect::Mysql | Dialect::Mssql => identifier.value.to_lowercase(),
+        Dialect::Sqlite => identifier.value.to_lowercase(),
+        // Comparing may pad with blanks.
+        Dialect::Mysql | Dialect::Mssql => {
+            identifier.value.trim_end_matches(' ').to_ascii_lowercase()
+        }
     }
 }
 
@@ -40,9 +48,12 @@ pub(super) struct Names {
     dialect: Dialect,
     by_text: HashMap<Rc<str>, Name>,
     texts: Vec<Rc<str>>,
+    /// How each was written first.
+    spellings: Vec<Rc<str>>,
+    mixed: HashSet<Name>,
     by_parts: HashMap<(Option<Name>, Name), Column>,
     columns: Vec<(Option<Name>, Name)>,
-    /// A relation's name was none the server would take for one, so the text was not read as the server reads it.
+    /// A name was none the server would take for one, or not surely the one we take it for.
     pub(super) misread: bool,
 }
 
@@ -52,6 +63,8 @@ impl Names {
             dialect,
             by_text: HashMap::new(),
             texts: Vec::new(),
+            spellings: Vec::new(),
+            mixed: HashSet::new(),
             by_parts: HashMap::new(),
             columns: Vec::new(),
             misread: false,
@@ -65,25 +78,53 @@ impl Names {
         let name = Name(self.texts.len() as u32);
         let text: Rc<str> = text.into();
         self.texts.push(text.clone());
+        self.spellings.push(text.clone());
         self.by_text.insert(text, name);
         name
     }
 
     pub(super) fn identifier(&mut self, identifier: &Ident) -> Name {
+        self.misread |= !is_plain(self.dialect, identifier);
         let folded = fold(self.dialect, identifier);
-        self.name(&folded)
+        let is_new = !self.by_text.contains_key(folded.as_str());
+        let name = self.name(&folded);
+        let spelling = &mut self.spellings[name.0 as usize];
+        if is_new {
+            *spelling = identifier.value.as_str().into();
+        } else if **spelling != *identifier.value
+            && matches!(self.dialect, Dialect::Mysql | Dialect::Mssql)
+        {
+            self.mixed.insert(name);
+        }
+        name
+    }
+
+    /// Whether `name` was written in several ways: whether those name the same is a setting of MySQL (relations) and SQL
+    /// Server (everything), so the nearest of that name may not be the one meant.
+    pub(super) fn is_mixed(&self, name: Name) -> bool {
+        self.mixed.contains(&name)
     }
 
     /// `schema.table` as one name; `None` where a part is computed or cannot be a name.
     pub(super) fn relation(&mut self, object: &ObjectName) -> Option<Name> {
-        let readable = identifiers(object)
-            .filter(|parts| parts.iter().all(|part| !is_reserved(self.dialect, part)));
+        let readable =
+            identifiers(object).filter(|parts| parts.iter().all(|part| self.can_be_relation(part)));
         let Some(parts) = readable else {
             self.misread = true;
             return None;
         };
         let folded: Vec<String> = parts.iter().map(|part| fold(self.dialect, part)).collect();
         Some(self.name(&name::dotted(&folded)))
+    }
+
+    /// To SQL Server a table's name is a text that compares equal, quoted or not; to MySQL a file's.
+    fn can_be_relation(&self, part: &Ident) -> bool {
+        match self.dialect {
+            Dialect::Mssql => is_plain(self.dialect, part),
+            Dialect::Postgres | Dialect::Sqlite | Dialect::Mysql => {
+                !is_reserved(self.dialect, part)
+            }
+        }
     }
 
     /// A relation that goes by one identifier, as [`Names::relation`] has it.
@@ -130,8 +171,7 @@ impl Names {
 fn is_reserved(dialect: Dialect, identifier: &Ident) -> bool {
     identifier.quote_style.is_none()
         && match dialect {
-            // Nothing can be named: no column of these dialects is traced.
-            Dialect::Mysql | Dialect::Mssql => true,
+            Dialect::Mysql | Dialect::Mssql => !is_plain(dialect, identifier),
             Dialect::Postgres => [
                 "all",
                 "analyse",
@@ -166,6 +206,42 @@ fn is_reserved(dialect: Dialect, identifier: &Ident) -> bool {
             .iter()
             .any(|word| identifier.value.eq_ignore_ascii_case(word)),
         }
+}
+
+/// Whether MySQL or SQL Server surely takes `identifier` for a name, and for no other than we do: sqlparser takes reserved
+/// words for columns and aliases (`SELECT SQL_CACHE email`), an alias may be written as a string whose escapes it keeps,
+/// and letters beyond ASCII may compare equal.
+fn is_plain(dialect: Dialect, identifier: &Ident) -> bool {
+    let reserved = match dialect {
+        Dialect::Mysql => &MYSQL_RESERVED,
+        Dialect::Mssql => &MSSQL_RESERVED,
+        Dialect::Postgres | Dialect::Sqlite => return true,
+    };
+    let text = identifier.value.as_str();
+    let is_read_alike = match identifier.quote_style {
+        None => text.eq_ignore_ascii_case("default") || !is_word_of(reserved, text),
+        Some('\'') => !text.contains(['\\', '\'', '"']),
+        Some(_) => true,
+    };
+    is_read_alike && text.is_ascii() && !text.bytes().any(|byte| byte.is_ascii_control())
+}
+
+fn is_word_of(words: &HashSet<&str>, word: &str) -> bool {
+    word.len() <= LONGEST_RESERVED && words.contains(word.to_ascii_lowercase().as_str())
+}
+
+const LONGEST_RESERVED: usize = 32;
+
+static MYSQL_RESERVED: LazyLock<HashSet<&str>> =
+    LazyLock::new(|| words(include_str!("../data/mysql_reserved.txt")));
+static MSSQL_RESERVED: LazyLock<HashSet<&str>> =
+    LazyLock::new(|| words(include_str!("../data/mssql_reserved.txt")));
+
+fn words(list: &'static str) -> HashSet<&'static str> {
+    list.lines()
+        .filter(|line| !line.starts_with('#'))
+        .flat_map(str::split_ascii_whitespace)
+        .collect()
 }
 
 /// The identifiers of a dotted name, unless a part of it is computed.

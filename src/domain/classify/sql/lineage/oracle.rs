@@ -697,7 +697,7 @@ fn check(databases: &Databases, sql: &str, tally: &mut Tally) -> Result<(), Stri
     tally.columns += width;
     let positions = match &lineage.outputs {
         Outputs::Known(outputs) => by_position(outputs, width),
-        Outputs::Unproven => vec![None; width],
+        Outputs::Unproven | Outputs::Described => vec![None; width],
     };
     if positions.len() != width {
         return Err(format!(

@@ -74,11 +74,24 @@ impl<'a> Walk<'a> {
         if let Some(fetch) = &query.fetch {
             self.deciders(&fetch.quantity, place, &mut body.rows);
         }
-        let plain_result = match query.for_clause {
-            None | Some(ForClause::Browse) => query.format_clause.is_none(),
-            Some(ForClause::Json { .. } | ForClause::Xml { .. }) => false,
-        };
-        if !plain_result {
+        match query.for_clause {
+            None => {}
+            // One column, of everything.
+            Some(ForClause::Json { .. } | ForClause::Xml { .. }) => {
+                let mut everything = Sources::default();
+                self.all_of(&body.items, &mut everything);
+                body.items = vec![Item::Column {
+                    name: None,
+                    sources: everything.settle(),
+                    unchanged: false,
+                }];
+            }
+            // It adds columns.
+            Some(ForClause::Browse) => {
+                body.items = vec![Item::Blur(Rc::new(Sources::unproven()))];
+            }
+        }
+        if query.format_clause.is_some() {
             body.items = vec![Item::Blur(Rc::new(Sources::unproven()))];
         }
         if !query.pipe_operators.is_empty() || query.settings.is_some() {

@@ -25,8 +25,23 @@ pub(super) struct Binding {
     /// As written in FROM, where that is how expressions may call it too.
     pub(super) written: Option<Name>,
     pub(super) shape: Rc<Shape>,
+    /// The relation of the database it is; `None`: a query's result.
+    pub(super) base: Option<Name>,
     /// What `name.*` stands for, where that is not simply the shape.
     pub(super) expansion: Option<Rc<[Item]>>,
+}
+
+impl Binding {
+    /// The result of a query, a function or a join.
+    pub(super) fn result(name: Option<Name>, shape: Rc<Shape>) -> Self {
+        Self {
+            name,
+            written: None,
+            shape,
+            base: None,
+            expansion: None,
+        }
+    }
 }
 
 /// What one FROM brings into scope.
@@ -48,7 +63,7 @@ impl Bindings {
         self.list.push(binding);
     }
 
-    fn called(&self, name: Name) -> impl Iterator<Item = &Binding> {
+    pub(super) fn called(&self, name: Name) -> impl Iterator<Item = &Binding> {
         self.by_name
             .get(&name)
             .into_iter()
@@ -73,6 +88,8 @@ pub(super) struct Scope {
     pub(super) aliases: Rc<HashMap<Name, Output>>,
     /// All outputs, where a clause may name any of them and the names are not all known.
     pub(super) outputs: Option<Rc<Sources>>,
+    /// What outputs are made of that only their own text names, which MySQL lets later expressions use as a name.
+    pub(super) computed: Rc<Sources>,
     pub(super) windows: Rc<HashMap<Name, Rc<Sources>>>,
     /// The bindings are more than the server would look at: a sure match does not rule the others out.
     pub(super) inclusive: bool,
@@ -198,9 +215,33 @@ pub(super) struct Meaning {
 impl<'a> Walk<'a> {
     /// What a bare name means in `scope`.
     pub(super) fn bare(&mut self, identifier: &Ident, scope: Option<&Rc<Scope>>) -> Meaning {
-        let name = self.names.identifier(identifier);
+        let mut meaning = self.named(identifier, scope);
+        if !meaning.found && !is_default(identifier) {
+            self.doubt(&mut meaning.sources);
+        }
+        meaning
+    }
+
+    /// The same, where a word that names nothing is a constant.
+    pub(super) fn named(&mut self, identifier: &Ident, scope: Option<&Rc<Scope>>) -> Meaning {
         let mut meaning = Meaning::default();
-        let odd = self.dialect == Dialect::Sqlite && !is_plain(self.names.text(name));
+        if self.dialect == Dialect::Mssql && functions::is_bare_in_mssql(identifier) {
+            meaning.found = true;
+            meaning.computed = true;
+            return meaning;
+        }
+        let name = self.names.identifier(identifier);
+        if is_variable(self.dialect, identifier) {
+            meaning.found = true;
+            meaning.computed = true;
+            self.variable(identifier, &mut meaning.sources);
+            return meaning;
+        }
+        let mixed = self.dialect == Dialect::Mssql && self.names.is_mixed(name);
+        let odd = match self.dialect {
+            Dialect::Sqlite | Dialect::Mysql => !is_plain(self.names.text(name)),
+            Dialect::Postgres | Dialect::Mssql => false,
+        };
         let mut level = scope;
         while let Some(scope) = level {
             if !self.spend(scope.from.list.len()) {
@@ -227,7 +268,11 @@ impl<'a> Walk<'a> {
             } else if let Some(outputs) = &scope.outputs {
                 self.add_sources(&mut meaning, outputs);
             }
-            let all = scope.inclusive || scope.from.natural || scope.from.merged.contains(&name);
+            if odd && (scope.computed.unproven || !scope.computed.columns.is_empty()) {
+                self.add_sources(&mut meaning, &scope.computed);
+            }
+            let all =
+                scope.inclusive || scope.from.natural || scope.from.merged.contains(&name) || mixed;
             if !sure || all || odd {
                 for binding in &scope.from.list {
                     if binding.shape.open_count() > 0 {
@@ -242,15 +287,12 @@ impl<'a> Walk<'a> {
                     self.add_whole_row(&mut meaning, binding);
                 }
             }
-            if sure && !scope.inclusive {
+            if sure && !scope.inclusive && !mixed {
                 break;
             }
             level = scope.parent.as_ref();
         }
         self.finish(&mut meaning, name);
-        if !meaning.found && !is_default(identifier) {
-            self.doubt(&mut meaning.sources);
-        }
         meaning
     }
 
@@ -269,7 +311,8 @@ impl<'a> Walk<'a> {
                 self.add_item(&mut meaning, item);
                 sure = true;
             }
-            if !sure || self.dialect == Dialect::Sqlite {
+            let mixed = self.dialect == Dialect::Mssql && self.names.is_mixed(name);
+            if !sure || mixed || self.dialect == Dialect::Sqlite {
                 self.add_items(&mut meaning, binding.shape.open());
             }
             if !sure {
@@ -310,6 +353,7 @@ impl<'a> Walk<'a> {
             self.names.name(&name::dotted(&parts))
         });
         let mut level = scope;
+        let mut all = Vec::new();
         while let Some(scope) = level {
             let found: Vec<Binding> = scope.from.called(called).cloned().collect();
             if !found.is_empty() {
@@ -318,11 +362,14 @@ impl<'a> Walk<'a> {
                     .filter(|binding| written.is_some() && binding.written == written)
                     .cloned()
                     .collect();
-                return if exact.is_empty() { found } else { exact };
+                all.extend(if exact.is_empty() { found } else { exact });
+                if !self.names.is_mixed(called) || !self.spend(all.len()) {
+                    break;
+                }
             }
             level = scope.parent.as_ref();
         }
-        Vec::new()
+        all
     }
 
     /// Everything in the relations of the innermost scope.
@@ -430,6 +477,16 @@ impl<'a> Walk<'a> {
 /// `DEFAULT` where a value is expected: no column, as it is reserved.
 fn is_default(identifier: &Ident) -> bool {
     identifier.quote_style.is_none() && identifier.value.eq_ignore_ascii_case("default")
+}
+
+/// `@x` and `@@x`, and the `$action` and `$identity` of SQL Server.
+pub(super) fn is_variable(dialect: Dialect, identifier: &Ident) -> bool {
+    identifier.quote_style.is_none()
+        && match dialect {
+            Dialect::Mysql => identifier.value.starts_with('@'),
+            Dialect::Mssql => identifier.value.starts_with(['@', '$']),
+            Dialect::Postgres | Dialect::Sqlite => false,
+        }
 }
 
 /// A name no expression's own text could be.

@@ -8,12 +8,13 @@ use sqlparser::ast::{
 };
 
 use super::{
-    Walk,
+    Walk, functions,
     names::{Name, identifiers},
     query::{Body, output_names},
-    scope::{Place, Scope},
+    scope::{Place, Scope, is_variable},
     shape::{Item, Sources},
 };
+use crate::domain::classify::Dialect;
 
 impl<'a> Walk<'a> {
     pub(super) fn select(&mut self, select: &'a Select, place: &Place<'a>) -> Body {
@@ -47,6 +48,7 @@ impl<'a> Walk<'a> {
         self.decide(&effects, &mut rows);
 
         scope.aliases = Rc::new(output_names(&items));
+        scope.computed = self.computed(&items);
         let clauses = place.with_scope(Rc::new(scope));
         self.deciders(&select.prewhere, &clauses, &mut rows);
         self.deciders(&select.selection, &clauses, &mut rows);
@@ -115,11 +117,12 @@ impl<'a> Walk<'a> {
         place: &Place<'a>,
     ) -> Vec<Item> {
         let mut items = Vec::with_capacity(projection.len());
+        let mut place = place.clone();
         for item in projection {
             match item {
                 SelectItem::UnnamedExpr(expression) => {
                     let name = self.own_name(expression);
-                    let (sources, unchanged) = self.value(expression, place);
+                    let (sources, unchanged) = self.value(expression, &place);
                     items.push(Item::Column {
                         name,
                         sources,
@@ -127,7 +130,11 @@ impl<'a> Walk<'a> {
                     });
                 }
                 SelectItem::ExprWithAlias { expr, alias } => {
-                    let (sources, unchanged) = self.value(expr, place);
+                    let (sources, unchanged) = self.value(expr, &place);
+                    if self.dialect == Dialect::Mssql && is_variable(self.dialect, alias) {
+                        // `SELECT @v = c`
+                        self.put_into_variable(&sources);
+                    }
                     items.push(Item::Column {
                         name: Some(self.names.identifier(alias)),
                         sources,
@@ -135,17 +142,57 @@ impl<'a> Walk<'a> {
                     });
                 }
                 SelectItem::ExprWithAliases { expr, .. } => {
-                    let (sources, _) = self.value(expr, place);
+                    let (sources, _) = self.value(expr, &place);
                     items.push(Item::Blur(sources));
                 }
                 SelectItem::QualifiedWildcard(kind, options) => {
-                    let expansion = self.qualified_star(kind, place);
+                    let expansion = self.qualified_star(kind, &place);
                     self.push_star(&mut items, &expansion, options);
                 }
                 SelectItem::Wildcard(options) => self.push_star(&mut items, star, options),
             }
+            if let (Dialect::Mysql, Some(item)) = (self.dialect, items.last()) {
+                self.see_output(&mut place, item);
+            }
         }
         items
+    }
+
+    /// MySQL lets a subquery in the select list use the outputs before it, by their aliases or their own text.
+    fn see_output(&mut self, place: &mut Place<'a>, item: &Item) {
+        let (Some(scope), Item::Column { name, sources, .. }) = (&mut place.scope, item) else {
+            return;
+        };
+        self.spend(sources.columns.len());
+        let scope = Rc::make_mut(scope);
+        let known = match name {
+            Some(name) => {
+                let known = Rc::make_mut(&mut scope.aliases).entry(*name).or_default();
+                &mut known.sources
+            }
+            None => &mut scope.computed,
+        };
+        let known = Rc::make_mut(known);
+        known.columns.extend(&sources.columns);
+        known.unproven |= sources.unproven;
+    }
+
+    /// What the outputs are made of that have no plain name.
+    fn computed(&mut self, items: &[Item]) -> Rc<Sources> {
+        let mut computed = Sources::default();
+        if self.dialect == Dialect::Mysql {
+            for item in items {
+                if let Item::Column {
+                    name: None,
+                    sources,
+                    ..
+                } = item
+                {
+                    self.join(&mut computed, sources);
+                }
+            }
+        }
+        computed.settle()
     }
 
     fn push_star(
@@ -209,6 +256,11 @@ impl<'a> Walk<'a> {
     /// The name an unaliased output surely has.
     fn own_name(&mut self, expression: &Expr) -> Option<Name> {
         match expression {
+            Expr::Identifier(identifier)
+                if self.dialect == Dialect::Mssql && functions::is_bare_in_mssql(identifier) =>
+            {
+                None
+            }
             Expr::Identifier(identifier) => Some(self.names.identifier(identifier)),
             Expr::CompoundIdentifier(parts) => parts.last().map(|last| self.names.identifier(last)),
             _ => None,

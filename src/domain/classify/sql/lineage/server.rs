@@ -1,6 +1,11 @@
 //! Relations of the database, as its server's catalog knows them: a table by its columns, a view as the query it is.
 
-use std::{collections::BTreeMap, rc::Rc, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    sync::Arc,
+};
 
 use sqlparser::ast::{ObjectName, Statement};
 
@@ -12,8 +17,9 @@ use super::{
 };
 use crate::domain::classify::{
     Dialect, name,
-    server::{Relation, ServerName},
+    server::{Relation, RelationColumn, ServerName},
     sql::catalog::{Behind, JudgedCatalog, Lookup},
+    sql::lex::{self, Kind, Reading},
     sql::parser,
 };
 
@@ -70,7 +76,13 @@ impl<'a> Walk<'a> {
         let behind = match (&relation.definition, relation.opaque) {
             (Some(_), _) => Some(self.view(id)),
             (None, true) => Some(Rc::new(Shape::unproven())),
-            (None, false) if relation.columns.is_empty() => return Shape::base(own),
+            // Of which columns others are computed cannot be told then.
+            (None, false) if relation.columns.is_empty() => {
+                return match relation.computed.is_empty() {
+                    true => Shape::base(own),
+                    false => Shape::unproven(),
+                };
+            }
             (None, false) => None,
         };
         let family = self.family(relation);
@@ -89,7 +101,9 @@ impl<'a> Walk<'a> {
             sources.columns.extend(self.of_family(&family, name));
             let mut unchanged = true;
             match &behind {
-                None => {}
+                None => {
+                    unchanged = !self.add_computed(relation, column, own, &family, &mut sources)
+                }
                 Some(behind) if in_order => {
                     if let Item::Column {
                         sources: from,
@@ -113,11 +127,77 @@ impl<'a> Walk<'a> {
             });
         }
         let hidden = match behind {
-            None => self.system_columns(own),
+            None => {
+                let mut hidden = self.system_columns(own);
+                for column in &relation.hidden {
+                    let name = self.names.name(&column.name);
+                    let mut sources = Sources::default();
+                    sources.columns.push(self.names.column(Some(own), name));
+                    let computed = self.add_computed(relation, column, own, &family, &mut sources);
+                    hidden.push(Item::Column {
+                        name: Some(name),
+                        sources: sources.settle(),
+                        unchanged: !computed,
+                    });
+                }
+                hidden
+            }
             Some(_) => Vec::new(),
         };
         // What decides a view's rows was decided by whoever made it, and no statement can ask otherwise.
         Shape::with_hidden(items, Rc::default(), hidden)
+    }
+
+    /// Adds to `sources` what `column` is computed of; whether it is.
+    fn add_computed(
+        &mut self,
+        relation: &'a Relation,
+        column: &RelationColumn,
+        own: Name,
+        family: &[Name],
+        sources: &mut Sources,
+    ) -> bool {
+        let computed_of = self.computed_of(relation, &column.name);
+        for of in &computed_of {
+            let of = self.names.name(of);
+            sources.columns.push(self.names.column(Some(own), of));
+            sources.columns.extend(self.of_family(family, of));
+        }
+        !computed_of.is_empty()
+    }
+
+    /// The columns of `relation` that the values of `column` are computed of, itself left out.
+    fn computed_of(&mut self, relation: &'a Relation, column: &str) -> BTreeSet<&'a str> {
+        let mut found = BTreeSet::new();
+        let mut waiting: Vec<&str> = relation
+            .computed
+            .get(column)
+            .into_iter()
+            .map(|text| &**text)
+            .collect();
+        while let Some(text) = waiting.pop() {
+            let lexed = lex::lex(self.dialect, Reading::usual(self.dialect), text).ok();
+            let names: Option<BTreeSet<Cow<'_, str>>> = lexed.map(|lexed| {
+                let tokens = lexed.tokens.iter();
+                let named = tokens.filter(|token| matches!(token.kind, Kind::Word | Kind::Quoted));
+                named
+                    .map(|token| {
+                        lex::name(
+                            self.dialect,
+                            &text[token.start as usize..token.end as usize],
+                        )
+                    })
+                    .collect()
+            });
+            for of in relation.columns.iter().chain(&relation.hidden) {
+                // Of a text that cannot be read it may be any.
+                let is_named = names.as_ref().is_none_or(|names| names.contains(&*of.name));
+                if is_named && self.spend(1) && of.name != column && found.insert(&*of.name) {
+                    waiting.extend(relation.computed.get(&of.name).map(|text| &**text));
+                }
+            }
+        }
+        found
     }
 
     /// What the query behind a view gives.

@@ -8,6 +8,7 @@ use sqlparser::ast::{
 
 use super::{
     Walk,
+    names::{Name, identifiers},
     query::{Body, output_names},
     scope::{Place, Scope, View},
     shape::{Item, Shape, Sources, is_closed},
@@ -255,7 +256,13 @@ impl<'a> Walk<'a> {
             .into_iter()
             .enumerate()
             .map(|(index, sources)| Item::Column {
-                name: Some(self.names.name(&format!("column{}", index + 1))),
+                name: match self.dialect {
+                    Dialect::Postgres | Dialect::Sqlite => {
+                        Some(self.names.name(&format!("column{}", index + 1)))
+                    }
+                    // MariaDB calls them by the text of the first row.
+                    Dialect::Mysql | Dialect::Mssql => None,
+                },
                 sources: sources.settle(),
                 unchanged: false,
             })
@@ -282,20 +289,33 @@ impl<'a> Walk<'a> {
             self.doubt_predicates();
             return self.unproven_body();
         }
-        let shape = self.relation(&ObjectName::from(parts), &place.view);
+        let (_, shape) = self.relation(&ObjectName::from(parts), &place.view);
         self.body_of(&shape, place)
     }
 
-    /// A relation by name: a common table, or one of the database.
-    pub(super) fn relation(&mut self, name: &ObjectName, view: &View<'a>) -> Rc<Shape> {
+    /// A relation by name: a common table, or one of the database under the name policy knows.
+    pub(super) fn relation(
+        &mut self,
+        name: &ObjectName,
+        view: &View<'a>,
+    ) -> (Option<Name>, Rc<Shape>) {
         let Some(relation) = self.names.relation(name) else {
-            return Rc::new(Shape::unproven());
+            return (None, Rc::new(Shape::unproven()));
         };
         if name.0.len() == 1
             && let Some((environment, index)) = view.find(relation)
         {
-            return self.common_table(&environment, index);
+            let defined = &environment.tables[index].cte.alias.name.value;
+            let called = identifiers(name).and_then(|parts| parts.last().copied());
+            let is_called = called.is_some_and(|name| name.value == *defined);
+            if matches!(self.dialect, Dialect::Mysql | Dialect::Mssql) && !is_called {
+                // Whether case makes them two is a setting: it may be a table of the database.
+                self.doubt_predicates();
+                return (None, Rc::new(Shape::unproven()));
+            }
+            return (None, self.common_table(&environment, index));
         }
-        self.base(name, relation).1
+        let (base, shape) = self.base(name, relation);
+        (Some(base), shape)
     }
 }

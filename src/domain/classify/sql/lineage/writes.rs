@@ -4,16 +4,16 @@
 use std::rc::Rc;
 
 use sqlparser::ast::{
-    Assignment, AssignmentTarget, Delete, Expr, FromTable, Insert, Merge, MergeAction,
-    MergeInsertKind, MergeUpdateKind, ObjectName, ObjectNamePart, OnConflictAction, OnInsert,
-    OutputClause, SelectItem, SetExpr, TableFactor, TableObject, TableWithJoins, Update,
-    UpdateTableFromKind, Values,
+    Assignment, AssignmentTarget, BinaryOperator, Delete, Expr, FromTable, Insert, Merge,
+    MergeAction, MergeInsertKind, MergeUpdateKind, ObjectName, ObjectNamePart, OnConflictAction,
+    OnInsert, OutputClause, SelectInto, SelectItem, SetExpr, TableFactor, TableObject,
+    TableWithJoins, Update, UpdateTableFromKind, Values,
 };
 
 use super::{
     Walk,
-    names::Name,
-    scope::{Binding, Bindings, Place, Scope, View},
+    names::{Name, Names, identifiers},
+    scope::{Binding, Bindings, Place, Scope, View, is_variable},
     shape::{Item, Shape, Sources, is_closed},
 };
 use crate::domain::classify::Dialect;
@@ -35,7 +35,7 @@ impl<'a> Walk<'a> {
             || !insert.multi_table_into_clauses.is_empty()
             || !insert.multi_table_when_clauses.is_empty()
             || insert.multi_table_else_clause.is_some()
-            || insert.insert_alias.is_some()
+            || self.names_a_query(table, place)
         {
             return self.not_walked();
         }
@@ -59,7 +59,7 @@ impl<'a> Walk<'a> {
             match on {
                 OnInsert::DuplicateKeyUpdate(assignments) => {
                     self.put(relation, assignments);
-                    let here = self.scope_of([proposed.clone()], place);
+                    let here = self.on_duplicate(insert, &proposed, place);
                     self.assigned(assignments, &here, &mut written);
                 }
                 OnInsert::OnConflict(conflict) => match &conflict.action {
@@ -89,7 +89,180 @@ impl<'a> Walk<'a> {
         )
     }
 
+    /// What MySQL's ON DUPLICATE KEY UPDATE may name: the row, its alias, and what the inserted query reads.
+    fn on_duplicate(
+        &mut self,
+        insert: &'a Insert,
+        proposed: &Binding,
+        place: &Place<'a>,
+    ) -> Place<'a> {
+        let mut bindings = Bindings::default();
+        bindings.push(proposed.clone());
+        if let Some(alias) = &insert.insert_alias {
+            let mut everything = Sources::default();
+            self.all_of(&proposed.shape.items, &mut everything);
+            let shape = match alias.col_aliases.as_deref() {
+                None | Some([]) => proposed.shape.clone(),
+                Some(_) => {
+                    let blur = vec![Item::Blur(everything.settle())];
+                    Rc::new(Shape::new(blur, Rc::default()))
+                }
+            };
+            let name = match identifiers(&alias.row_alias).as_deref() {
+                Some([name]) => Some(self.names.identifier(name)),
+                _ => None,
+            };
+            bindings.push(Binding::result(name, shape));
+        }
+        match insert.source.as_deref() {
+            None => {}
+            Some(source) => match (&*source.body, &source.with) {
+                (SetExpr::Values(_), _) => {}
+                (SetExpr::Select(select), None) => {
+                    let mut rows = Sources::default();
+                    let (read, _) = self.from(&select.from, place, &mut rows);
+                    for binding in read.list {
+                        bindings.push(binding);
+                    }
+                }
+                _ => bindings.push(Binding::result(None, Rc::new(Shape::unproven()))),
+            },
+        }
+        place.with_scope(Rc::new(Scope {
+            from: Rc::new(bindings),
+            parent: place.scope.clone(),
+            inclusive: true,
+            ..Scope::default()
+        }))
+    }
+
+    /// Whether SQL Server would write through a common table of this name.
+    fn names_a_query(&mut self, name: &ObjectName, place: &Place<'a>) -> bool {
+        self.dialect == Dialect::Mssql
+            && name.0.len() == 1
+            && self
+                .names
+                .relation(name)
+                .is_none_or(|name| place.view.find(name).is_some())
+    }
+
+    /// UPDATE where it may join: MySQL's joined tables are all targets; SQL Server's target may be named by what FROM calls
+    /// it.
+    fn update_joined(&mut self, update: &'a Update, place: &Place<'a>) -> Rc<Shape> {
+        let mut rows = Sources::default();
+        let from = match &update.from {
+            None => &[][..],
+            Some(UpdateTableFromKind::BeforeSet(from) | UpdateTableFromKind::AfterSet(from)) => {
+                from.as_slice()
+            }
+        };
+        let (mut bindings, _) = self.from(from, place, &mut rows);
+        let mut targets = self.named_in_from(&update.table, &bindings);
+        if targets.is_empty() {
+            let (own, _) = self.from(std::slice::from_ref(&update.table), place, &mut rows);
+            targets.clone_from(&own.list);
+            bindings.natural |= own.natural;
+            bindings.merged.extend(&own.merged);
+            for binding in own.list {
+                bindings.push(binding);
+            }
+        }
+        let here = place.with_scope(Rc::new(Scope {
+            from: Rc::new(bindings),
+            parent: place.scope.clone(),
+            ..Scope::default()
+        }));
+        let mut written = Written::default();
+        for (column, value) in each(&update.assignments) {
+            let sources = self.sources(value, &here);
+            match identifiers(column).as_deref() {
+                Some([variable]) if is_variable(self.dialect, variable) => {
+                    self.put_into_variable(&sources);
+                    // `SET @v = c = 1` writes c.
+                    self.flows_lost |= matches!(
+                        value,
+                        Expr::BinaryOp {
+                            op: BinaryOperator::Eq,
+                            ..
+                        }
+                    );
+                }
+                _ => {
+                    self.stored_in(&targets, column, &sources);
+                    self.written_to(column, &sources, &mut written);
+                }
+            }
+        }
+        self.deciders(&update.selection, &here, &mut rows);
+        self.deciders(
+            update.order_by.iter().map(|term| &term.expr),
+            &here,
+            &mut rows,
+        );
+        self.deciders(&update.limit, &here, &mut rows);
+        match targets.as_slice() {
+            [
+                target @ Binding {
+                    base: Some(relation),
+                    ..
+                },
+            ] => {
+                let after = self.overlaid(*relation, target, &written);
+                self.returned(
+                    update.returning.as_deref(),
+                    update.output.as_ref(),
+                    vec![after],
+                    rows,
+                    &here,
+                )
+            }
+            _ => self.returned_unproven(&update.returning, &update.output, rows),
+        }
+    }
+
+    /// The relations in FROM that `UPDATE name` or `DELETE name` of SQL Server means.
+    fn named_in_from(&mut self, table: &TableWithJoins, bindings: &Bindings) -> Vec<Binding> {
+        match &table.relation {
+            TableFactor::Table { name, .. } if self.dialect == Dialect::Mssql => {
+                match identifiers(name).as_deref() {
+                    Some([name]) => {
+                        let name = self.names.identifier(name);
+                        bindings.called(name).cloned().collect()
+                    }
+                    _ => Vec::new(),
+                }
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Values of `sources` are put into `column` of one of `targets`: all that could be meant.
+    fn stored_in(&mut self, targets: &[Binding], column: &ObjectName, sources: &Sources) {
+        let parts = identifiers(column).unwrap_or_default();
+        let [qualifier @ .., column] = parts.as_slice() else {
+            return self.flow(sources, None);
+        };
+        let column = self.names.identifier(column);
+        let qualifier = qualifier.last().map(|name| self.names.identifier(name));
+        let mut meant = targets
+            .iter()
+            .filter(|target| qualifier.is_none_or(|name| target.name == Some(name)))
+            .peekable();
+        if meant.peek().is_none() {
+            return self.flow(sources, None);
+        }
+        for target in meant {
+            let into = target
+                .base
+                .map(|relation| self.names.column(Some(relation), column));
+            self.flow(sources, into);
+        }
+    }
+
     pub(super) fn update(&mut self, update: &'a Update, place: &Place<'a>) -> Rc<Shape> {
+        if matches!(self.dialect, Dialect::Mysql | Dialect::Mssql) {
+            return self.update_joined(update, place);
+        }
         let mut rows = Sources::default();
         let table = std::slice::from_ref(&update.table);
         let (mut bindings, _) = self.from(table, &targeting(table, place), &mut rows);
@@ -145,12 +318,9 @@ impl<'a> Walk<'a> {
             }
         };
         let mut after = vec![target];
-        match self.dialect {
-            Dialect::Postgres | Dialect::Mysql | Dialect::Mssql => {
-                after.extend(bindings.list.into_iter().skip(1));
-            }
-            // SQLite's RETURNING sees the target alone.
-            Dialect::Sqlite => {}
+        // SQLite's RETURNING sees the target alone.
+        if self.dialect == Dialect::Postgres {
+            after.extend(bindings.list.into_iter().skip(1));
         }
         self.returned(
             update.returning.as_deref(),
@@ -164,7 +334,12 @@ impl<'a> Walk<'a> {
     pub(super) fn delete(&mut self, delete: &'a Delete, place: &Place<'a>) -> Rc<Shape> {
         let mut rows = Sources::default();
         let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
-        let (mut bindings, _) = self.from(from, &targeting(from, place), &mut rows);
+        let target = match self.dialect {
+            // A common table may be its target.
+            Dialect::Mssql => place.clone(),
+            Dialect::Postgres | Dialect::Sqlite | Dialect::Mysql => targeting(from, place),
+        };
+        let (mut bindings, _) = self.from(from, &target, &mut rows);
         if let Some(using) = &delete.using {
             let around = self.scope_of(bindings.list.iter().cloned(), place);
             let (others, _) = self.from(using, &around, &mut rows);
@@ -206,6 +381,9 @@ impl<'a> Walk<'a> {
         else {
             return self.not_walked();
         };
+        if self.names_a_query(name, place) {
+            return self.not_walked();
+        }
         let alias = alias.as_ref().map(|alias| &alias.name);
         let (relation, target) = self.target(name, alias);
         let mut rows = Sources::default();
@@ -302,9 +480,14 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// `SET a.b = ..` may be column b of a or field b of a.
+    /// `SET a.b = ..` may be column b of a or, in PostgreSQL, field b of a.
     fn written_to(&mut self, column: &ObjectName, sources: &Sources, written: &mut Written) {
-        for part in &column.0 {
+        let parts = match (self.dialect, column.0.as_slice()) {
+            (Dialect::Postgres | Dialect::Sqlite, parts) => parts,
+            (Dialect::Mysql | Dialect::Mssql, [.., column]) => std::slice::from_ref(column),
+            (Dialect::Mysql | Dialect::Mssql, []) => &[],
+        };
+        for part in parts {
             let name = match part {
                 ObjectNamePart::Identifier(identifier) => Some(self.names.identifier(identifier)),
                 ObjectNamePart::Function(_) => None,
@@ -320,27 +503,9 @@ impl<'a> Walk<'a> {
         place: &Place<'a>,
         written: &mut Written,
     ) {
-        for assignment in assignments {
-            match (&assignment.target, &assignment.value) {
-                (AssignmentTarget::ColumnName(column), value) => {
-                    let sources = self.sources(value, place);
-                    self.written_to(column, &sources, written);
-                }
-                (AssignmentTarget::Tuple(columns), Expr::Tuple(values))
-                    if columns.len() == values.len() =>
-                {
-                    for (column, value) in columns.iter().zip(values) {
-                        let sources = self.sources(value, place);
-                        self.written_to(column, &sources, written);
-                    }
-                }
-                (AssignmentTarget::Tuple(columns), value) => {
-                    let sources = self.sources(value, place);
-                    for column in columns {
-                        self.written_to(column, &sources, written);
-                    }
-                }
-            }
+        for (column, value) in each(assignments) {
+            let sources = self.sources(value, place);
+            self.written_to(column, &sources, written);
         }
     }
 
@@ -443,9 +608,21 @@ impl<'a> Walk<'a> {
                     },
                 ),
             ) => select_items,
-            (None, Some(OutputClause::Output { .. })) | (Some(_), Some(_)) => {
-                return self.not_walked();
+            (
+                None,
+                Some(OutputClause::Output {
+                    select_items,
+                    into_table: Some(into),
+                    ..
+                }),
+            ) => {
+                let versions = versions(&mut self.names, &relations);
+                let here = self.scope_of(versions, place);
+                let items = self.projection(select_items, &[], &here);
+                self.output_into(into, &items);
+                return Rc::new(Shape::new(Vec::new(), rows.settle()));
             }
+            (Some(_), Some(_)) => return self.not_walked(),
         };
         let star: Vec<Item> = relations
             .iter()
@@ -454,19 +631,29 @@ impl<'a> Walk<'a> {
                 None => binding.shape.items.clone(),
             })
             .collect();
-        let mut scope = relations.clone();
-        for relation in &relations {
-            for version in ["old", "new", "inserted", "deleted"] {
-                scope.push(Binding {
-                    name: Some(self.names.name(version)),
-                    written: None,
-                    ..relation.clone()
-                });
-            }
-        }
-        let here = self.scope_of(scope, place);
+        let versions = versions(&mut self.names, &relations);
+        let here = self.scope_of(versions, place);
         let items = self.projection(items, &star, &here);
         Rc::new(Shape::new(items, rows.settle()))
+    }
+
+    /// OUTPUT … INTO fills a table's columns in their order, which is the server's to know.
+    fn output_into(&mut self, into: &SelectInto, items: &[Item]) {
+        let mut everything = Sources::default();
+        self.all_of(items, &mut everything);
+        for target in &into.targets {
+            let parts = match target {
+                Expr::Identifier(identifier) => vec![identifier.clone()],
+                Expr::CompoundIdentifier(parts) => parts.clone(),
+                _ => {
+                    self.flows_lost = true;
+                    continue;
+                }
+            };
+            let (table, _) = self.target(&ObjectName::from(parts), None);
+            let into = self.names.every_column(Some(table));
+            self.flow(&everything, Some(into));
+        }
     }
 
     fn returned_unproven(
@@ -486,6 +673,44 @@ impl<'a> Walk<'a> {
         self.doubt_predicates();
         Rc::new(Shape::unproven())
     }
+}
+
+/// `relations`, and each as it was and as it is now.
+fn versions(names: &mut Names, relations: &[Binding]) -> Vec<Binding> {
+    let mut all = relations.to_vec();
+    for relation in relations {
+        for version in ["old", "new", "inserted", "deleted"] {
+            all.push(Binding {
+                name: Some(names.name(version)),
+                written: None,
+                ..relation.clone()
+            });
+        }
+    }
+    all
+}
+
+/// Each column that is assigned to, with its value, or a value that it is a part of.
+fn each(assignments: &[Assignment]) -> impl Iterator<Item = (&ObjectName, &Expr)> {
+    assignments.iter().flat_map(|assignment| {
+        let columns = match &assignment.target {
+            AssignmentTarget::ColumnName(column) => std::slice::from_ref(column),
+            AssignmentTarget::Tuple(columns) => columns.as_slice(),
+        };
+        let values = match (&assignment.target, &assignment.value) {
+            (AssignmentTarget::Tuple(columns), Expr::Tuple(values))
+                if columns.len() == values.len() =>
+            {
+                values.as_slice()
+            }
+            (_, value) => std::slice::from_ref(value),
+        };
+        let last = values.len().saturating_sub(1);
+        columns
+            .iter()
+            .enumerate()
+            .map(move |(index, column)| (column, &values[index.min(last)]))
+    })
 }
 
 /// A table that is written is one of the database, even where a common table has its name.

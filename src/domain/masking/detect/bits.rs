@@ -1,0 +1,154 @@
+//! What each of 64 bytes is, a bit each: where words, tokens, numbers and lines begin and end is told from a few of these
+//! words of bits, and most of a text is never looked at byte by byte.
+
+use wide::u8x16;
+
+/// How many bytes are looked at together.
+pub(super) const BLOCK: usize = 64;
+
+/// The kinds of 64 bytes, the first byte in the lowest bit.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Bits {
+    pub(super) letters: u64,
+    /// Letters of upper case.
+    pub(super) upper: u64,
+    pub(super) digits: u64,
+    /// Whatever may stand in a token: letters, digits, `_ - + / = . ~`.
+    pub(super) solid: u64,
+    /// Digits, and what people put between them: space, `- . / ( )`.
+    pub(super) grouped: u64,
+    /// `. = ~`
+    pub(super) marks: u64,
+    pub(super) colons: u64,
+    pub(super) newlines: u64,
+}
+
+impl Bits {
+    /// Of the block that starts at `at`. What is beyond the end of the text is of no kind.
+    #[inline]
+    pub(super) fn at(text: &[u8], at: usize) -> Self {
+        let rest = text.get(at..).unwrap_or(&[]);
+        match rest.first_chunk::<BLOCK>() {
+            Some(block) => Self::of(block),
+            None => {
+                let mut block = [0; BLOCK];
+                block[..rest.len()].copy_from_slice(rest);
+                Self::of(&block)
+            }
+        }
+    }
+
+    #[inline]
+    fn of(block: &[u8; BLOCK]) -> Self {
+        let (lanes, _) = block.as_chunks::<16>();
+        let bytes: [u8x16; 4] = std::array::from_fn(|lane| u8x16::from(lanes[lane]));
+        let is = |bytes: u8x16, byte: u8| bytes.simd_eq(u8x16::splat(byte));
+        let between = |bytes: u8x16, first: u8, last: u8| {
+            let offset = bytes - u8x16::splat(first);
+            offset.min(u8x16::splat(last - first)).simd_eq(offset)
+        };
+        // The bit between the cases; what is no letter does not become one.
+        let letters = bytes.map(|bytes| between(bytes | u8x16::splat(0x20), b'a', b'z'));
+        // - . / and digits
+        let numeric = bytes.map(|bytes| between(bytes, b'-', b'9'));
+        let marks = bytes.map(|bytes| is(bytes, b'=') | is(bytes, b'~') | is(bytes, b'.'));
+        // That bit, moved to where masks are taken from.
+        let lower = bytes.map(|bytes| {
+            let twice = bytes + bytes;
+            twice + twice
+        });
+        let letter_bits = gathered(letters);
+        Self {
+            letters: letter_bits,
+            upper: letter_bits & !gathered(lower),
+            digits: gathered(bytes.map(|bytes| between(bytes, b'0', b'9'))),
+            solid: gathered(std::array::from_fn(|lane| {
+                letters[lane]
+                    | numeric[lane]
+                    | marks[lane]
+                    | is(bytes[lane], b'+')
+                    | is(bytes[lane], b'_')
+            })),
+            grouped: gathered(std::array::from_fn(|lane| {
+                numeric[lane] | is(bytes[lane], b' ') | between(bytes[lane], b'(', b')')
+            })),
+            marks: gathered(marks),
+            colons: gathered(bytes.map(|bytes| is(bytes, b':'))),
+            newlines: gathered(bytes.map(|bytes| is(bytes, b'\n'))),
+        }
+    }
+}
+
+/// The highest bit of each of 64 bytes.
+#[inline]
+fn gathered(lanes: [u8x16; 4]) -> u64 {
+    let [a, b, c, d] = lanes.map(|lane| u64::from(lane.to_bitmask()));
+    a | b << 16 | c << 32 | d << 48
+}
+
+/// The bits of `count` bytes before each: those of `before`, the block before, come in.
+#[inline]
+pub(super) const fn earlier(bits: u64, before: u64, count: u32) -> u64 {
+    bits << count | before >> (u64::BITS - count)
+}
+
+/// The bits of `count` bytes after each: those of `after`, the block after, come in.
+#[inline]
+pub(super) const fn later(bits: u64, after: u64, count: u32) -> u64 {
+    bits >> count | after << (u64::BITS - count)
+}
+
+/// Two blocks in one.
+#[inline]
+pub(super) const fn joined(bits: u64, after: u64) -> u128 {
+    bits as u128 | (after as u128) << u64::BITS
+}
+
+/// The place of the lowest bit that is set; it is no longer.
+#[inline]
+pub(super) fn next_place(bits: &mut u64) -> Option<usize> {
+    if *bits == 0 {
+        return None;
+    }
+    let place = bits.trailing_zeros() as usize;
+    *bits &= *bits - 1;
+    Some(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_is_told_as_by_its_own_name() {
+        for byte in 0..=255_u8 {
+            for place in [0, 15, 16, 63] {
+                let mut text = [0x80; BLOCK];
+                text[place] = byte;
+                let bits = Bits::at(&text, 0);
+                let is = |bits: u64| bits >> place & 1 == 1;
+                assert_eq!(is(bits.letters), byte.is_ascii_alphabetic());
+                assert_eq!(is(bits.upper), byte.is_ascii_uppercase());
+                assert_eq!(is(bits.digits), byte.is_ascii_digit());
+                let solid = super::super::values::class(byte) != 0;
+                assert_eq!(is(bits.solid), solid, "{byte}");
+                let grouped = byte.is_ascii_digit() || b" -./()".contains(&byte);
+                assert_eq!(is(bits.grouped), grouped, "{byte}");
+                assert_eq!(is(bits.marks), b".=~".contains(&byte));
+                assert_eq!(is(bits.colons), byte == b':');
+                assert_eq!(is(bits.newlines), byte == b'\n');
+                assert_eq!(Bits::at(&text[..place], 0).solid, 0);
+            }
+        }
+    }
+
+    #[test]
+    fn neighbours_come_from_the_next_block_too() {
+        assert_eq!(earlier(1 << 5, 1 << 63, 1), 1 << 6 | 1);
+        assert_eq!(later(1 << 5, 1, 1), 1 << 4 | 1 << 63);
+        let mut bits = joined(1 << 3 | 1 << 63, 0) as u64;
+        assert_eq!(next_place(&mut bits), Some(3));
+        assert_eq!(next_place(&mut bits), Some(63));
+        assert_eq!(next_place(&mut bits), None);
+    }
+}

@@ -1,0 +1,464 @@
+//! The package on a double of the Functions host: what callers outside reach, what messages do, and that no process of the
+//! handler needs another.
+
+mod double;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use double::{After, App, Argument, Handler, Invocation, Queue, encoded, forward, judged, package};
+
+use crate::{
+    messages::{agent, answer, ended, forgeries, policy},
+    support::{
+        gateway::{folder, word},
+        http::Reply,
+        oidc::Provider,
+        service_bus::ServiceBus,
+    },
+};
+
+/// A deployed app, and what it is connected to.
+struct Deployed {
+    app: &'static App,
+    bus: ServiceBus,
+    settings: Vec<(&'static str, String)>,
+    data: PathBuf,
+    agent: String,
+}
+
+impl Drop for Deployed {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.data);
+    }
+}
+
+impl Deployed {
+    async fn new() -> Self {
+        let data = folder(&policy());
+        // As on Azure: the policy is in the package, and what differs from place to place is a secret.
+        let app = App::deployed(&policy().replace("sqlite:{DATABASE}", "${secret:CRM_URL}"));
+        let bus = ServiceBus::start();
+        let mut settings = bus.environment();
+        settings.push(("PORTCULLIS_POLICY", "policy.yaml".into()));
+        settings.push((
+            "CRM_URL",
+            format!("sqlite:{}", data.join("shop.db").display()),
+        ));
+        settings.push(("PORTCULLIS_DATA", data.join("record").display().to_string()));
+        Self {
+            app,
+            bus,
+            settings,
+            data,
+            agent: agent().await,
+        }
+    }
+
+    fn start(&self) -> Handler {
+        self.app.start(&self.settings)
+    }
+
+    /// A call through the host's front door.
+    fn call(&self, handler: &Handler, method: &str, path: &str, body: &Value) -> Reply {
+        let bearer = format!("Bearer {}", self.agent);
+        let headers = [
+            ("Authorization", bearer.as_str()),
+            ("Content-Type", "application/json"),
+        ];
+        let body = if body.is_null() {
+            Vec::new()
+        } else {
+            body.to_string().into_bytes()
+        };
+        let reply = self.app.http(handler, method, path, &headers, &body);
+        reply.unwrap_or_else(|| panic!("no route for {method} {path}"))
+    }
+
+    fn query(&self, handler: &Handler, sql: &str) -> Reply {
+        self.call(
+            handler,
+            "POST",
+            "/v1/connections/crm/query",
+            &json!({"sql": sql}),
+        )
+    }
+
+    fn request(&self, handler: &Handler, held: &Value) -> Reply {
+        let path = format!("/v1/requests/{}", word(&held["request_id"]));
+        self.call(handler, "GET", &path, &Value::Null)
+    }
+
+    /// The question that approvers were sent.
+    fn question(&mut self, held: &Value) -> Value {
+        let approval = &held["approval"]["id"];
+        let sent = self
+            .bus
+            .until(|event| &event["body"]["approval_id"] == approval);
+        assert_eq!(sent["queue"], "approval-requests");
+        sent["body"].clone()
+    }
+
+    fn rows(&self, table: &str, row: i64) -> i64 {
+        let database = Connection::open(self.data.join("shop.db")).unwrap();
+        let sql = format!("SELECT count(*) FROM {table} WHERE id = ?1");
+        database.query_row(&sql, [row], |row| row.get(0)).unwrap()
+    }
+
+    fn kinds(&self, handler: &Handler, held: &Value) -> Vec<String> {
+        let path = format!("/v1/sessions/{}/events", word(&held["session_id"]));
+        let events = self.call(handler, "GET", &path, &Value::Null).expect(200);
+        let events = events["events"].as_array().unwrap().iter();
+        events
+            .map(|event| word(&event["type"]).to_owned())
+            .collect()
+    }
+}
+
+#[test]
+fn the_package_is_the_same_bytes_whenever_it_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Path::new("/bin/true");
+    let first = fs::read(package(folder.path(), program, "version: 1", "first.zip")).unwrap();
+    // Longer than a zip's clock ticks.
+    std::thread::sleep(Duration::from_millis(2100));
+    let second = fs::read(package(folder.path(), program, "version: 1", "second.zip")).unwrap();
+    assert!(first == second);
+}
+
+#[test]
+fn the_double_encodes_and_judges_as_the_host_does() {
+    // HttpScriptInvocationContextExtensionsTests and what was seen of it.
+    let other = |value| encoded(&Argument::Other(value));
+    assert_eq!(other(json!("stringTest")), json!("\"stringTest\""));
+    assert_eq!(other(json!(1)), json!("1"));
+    assert_eq!(encoded(&Argument::Object(json!({"a": 1}))), json!({"a": 1}));
+    assert_eq!(encoded(&Argument::Bytes(b"{}".to_vec())), json!("e30="));
+    let whole = br#"{"Outputs":{},"Logs":[],"ReturnValue":null}"#;
+    let json = Some("application/json");
+    assert_eq!(judged(200, json, whole), Invocation::Succeeded);
+    assert_eq!(judged(204, None, b""), Invocation::Hangs);
+    assert_eq!(judged(200, json, b"null"), Invocation::Hangs);
+    for (status, media, body) in [
+        (500, json, &whole[..]),
+        (404, json, whole),
+        (200, Some("text/plain"), whole),
+        (200, json, b"ok"),
+    ] {
+        assert!(matches!(judged(status, media, body), Invocation::Failed(_)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_whole_story_passes_through_the_host_with_another_process_at_every_step() {
+    let mut deployed = Deployed::new().await;
+    let (first, row) = (deployed.start(), 4001);
+    println!("ready after {:?}", first.ready_after);
+    let read = deployed
+        .query(&first, "SELECT email FROM customers WHERE id = 7")
+        .expect(200);
+    assert!(!read.to_string().contains("person7@"), "{read}");
+    deployed.query(&first, "DROP TABLE customers").expect(403);
+    let held = deployed
+        .query(&first, &format!("DELETE FROM customers WHERE id = {row}"))
+        .expect(202);
+    let question = deployed.question(&held);
+    first.kill();
+
+    let second = deployed.start();
+    let decision = answer(&question, "approve", "carla").to_string();
+    let mut queue = Queue::default();
+    queue.put("decision", word(&held["session_id"]), decision.as_bytes());
+    // It ran, and the host was gone before it had settled the message.
+    let done = queue.deliver(deployed.app, &second, "approval_decided", After::Lost);
+    assert_eq!(done, [Invocation::Succeeded], "{}", second.log());
+    assert_eq!(deployed.rows("customers", row), 0);
+    let errors = second.errors();
+    second.kill();
+
+    let third = deployed.start();
+    let outcome = deployed.request(&third, &held).expect(200);
+    assert_eq!(outcome["status"], "succeeded", "{outcome}");
+    assert_eq!(outcome["result"]["affected"], 1, "{outcome}");
+    let again = queue.deliver(deployed.app, &third, "approval_decided", After::Complete);
+    assert_eq!(again, [Invocation::Succeeded], "{}", third.log());
+    let kinds = deployed.kinds(&third, &held);
+    assert_eq!(
+        kinds
+            .iter()
+            .filter(|kind| *kind == "execution.started")
+            .count(),
+        1,
+        "{kinds:?}"
+    );
+    assert!(queue.dead.is_empty());
+    assert_eq!(
+        errors + &third.errors(),
+        "",
+        "on standard error all is an error to the host"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn decisions_delivered_at_once_run_it_once() {
+    let mut deployed = Deployed::new().await;
+    let (handler, row) = (deployed.start(), 4002);
+    let held = deployed
+        .query(&handler, &format!("DELETE FROM customers WHERE id = {row}"))
+        .expect(202);
+    let question = deployed.question(&held);
+    let bodies: Vec<Value> = ["carla", "ada", "carla", "ada"]
+        .map(|by| double::Message {
+            id: "x".into(),
+            session: "x".into(),
+            body: answer(&question, "approve", by).to_string().into_bytes(),
+            deliveries: 0,
+        })
+        .iter()
+        .map(|message| deployed.app.message("approval_decided", message))
+        .collect();
+    let app = deployed.app;
+    std::thread::scope(|scope| {
+        for body in &bodies {
+            scope.spawn(|| {
+                let done = app.invoke(&handler, "approval_decided", body);
+                assert_eq!(done, Invocation::Succeeded);
+            });
+        }
+    });
+    let kinds = deployed.kinds(&handler, &held);
+    assert_eq!(
+        kinds
+            .iter()
+            .filter(|kind| *kind == "execution.started")
+            .count(),
+        1,
+        "{kinds:?}"
+    );
+    assert_eq!(
+        ended(|| deployed.request(&handler, &held))["status"],
+        "succeeded"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_outside_reaches_a_trigger() {
+    let deployed = Deployed::new().await;
+    let handler = deployed.start();
+    let triggers = deployed.app.triggers();
+    assert_eq!(triggers, portcullis::api::TRIGGERS);
+    for trigger in &triggers {
+        // No spelling of it is a route.
+        for path in [
+            format!("/{trigger}"),
+            format!("/{trigger}/"),
+            format!("//{trigger}"),
+            format!("/{}", trigger.to_uppercase()),
+            format!("/v1/../{trigger}"),
+            format!("/v1/%2e%2e/{trigger}"),
+            format!("/.well-known/../{trigger}"),
+            format!("/api/{trigger}"),
+            format!("/admin/functions/{trigger}"),
+        ] {
+            let reply = deployed.app.http(&handler, "POST", &path, &[], b"{}");
+            assert!(reply.is_none(), "{path}");
+        }
+        // What is a route stays under it, whatever the handler might make of the path.
+        for path in [
+            format!("/v1/{trigger}"),
+            format!("/v1/x/..%2f..%2f{trigger}"),
+        ] {
+            let reply = deployed
+                .app
+                .http(&handler, "POST", &path, &[], b"{}")
+                .unwrap();
+            assert_eq!(reply.status, 404, "{path}");
+        }
+        // And were there a route for it, the handler would not take it from there, whoever the caller says to be.
+        let host = [
+            ("User-Agent", "Azure-Functions-Host/4.1041.200.0"),
+            ("Content-Type", "application/json"),
+        ];
+        for headers in [&host[..], &[]] {
+            let path = format!("/{trigger}");
+            let reply = forward(&handler, "POST", &path, headers, b"{}");
+            reply.problem(404, "not-found");
+            let get = forward(&handler, "GET", &path, headers, b"");
+            get.problem(404, "not-found");
+        }
+    }
+    // A gateway that no host runs has none.
+    let alone = crate::support::gateway::shared();
+    for trigger in &triggers {
+        let headers = [
+            ("User-Agent", "Azure-Functions-Host/4.1041.200.0"),
+            ("X-Azure-Functions-InvocationId", "1"),
+        ];
+        let path = format!("/{trigger}");
+        let reply = crate::support::http::call(alone.port, "POST", &path, &headers, b"{}");
+        reply.problem(404, "not-found");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_decision_is_set_aside_and_decides_nothing() {
+    let mut deployed = Deployed::new().await;
+    let (handler, row) = (deployed.start(), 4003);
+    let held = deployed
+        .query(&handler, &format!("DELETE FROM customers WHERE id = {row}"))
+        .expect(202);
+    let question = deployed.question(&held);
+    let deliver = |deployed: &Deployed, body: &[u8]| {
+        let mut queue = Queue::default();
+        queue.put("one", word(&held["session_id"]), body);
+        queue.deliver(deployed.app, &handler, "approval_decided", After::Complete)
+    };
+    for (why, forged) in forgeries(&question) {
+        let done = deliver(&deployed, forged.to_string().as_bytes());
+        assert_eq!(done, [Invocation::Succeeded], "{why}: {}", handler.log());
+        deployed
+            .bus
+            .until(|event| event["queue"] == "approval-decisions-refused");
+    }
+    // What a sender writes where the host keeps what the broker said: as text, the body would go over it.
+    let mut trick = answer(&question, "approve", "carla");
+    for (name, value) in [
+        ("MessageId", "trusted"),
+        ("DeliveryCount", "0"),
+        ("SessionId", "other"),
+    ] {
+        trick[name] = json!(value);
+    }
+    assert_eq!(
+        deliver(&deployed, trick.to_string().as_bytes()),
+        [Invocation::Succeeded]
+    );
+    deployed
+        .bus
+        .until(|event| event["queue"] == "approval-decisions-refused");
+    // And what a host would post whose binding lost `dataType: binary`.
+    let text = answer(&question, "approve", "carla").to_string();
+    let posted = json!({
+        "Data": {"decision": encoded(&Argument::Other(json!(text)))},
+        "Metadata": serde_json::from_str::<Value>(&text).unwrap(),
+    });
+    let done = deployed.app.invoke(&handler, "approval_decided", &posted);
+    assert_eq!(done, Invocation::Succeeded);
+    deployed
+        .bus
+        .until(|event| event["queue"] == "approval-decisions-refused");
+    assert_eq!(
+        deployed.request(&handler, &held).expect(202)["status"],
+        "pending_approval"
+    );
+    assert_eq!(deployed.rows("customers", row), 1);
+    // None of that spoilt the question.
+    let deny = answer(&question, "deny", "ada").to_string();
+    assert_eq!(deliver(&deployed, deny.as_bytes()), [Invocation::Succeeded]);
+    assert_eq!(
+        deployed.request(&handler, &held).json()["status"],
+        "approval_denied"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_approves_their_own_request_by_message_nor_after_its_time() {
+    let mut deployed = Deployed::new().await;
+    let handler = deployed.start();
+    let ada = Provider::shared()
+        .entra_person("ada", "ops-console", &["staff"])
+        .token()
+        .await;
+    let agent = std::mem::replace(&mut deployed.agent, ada);
+    let own = deployed
+        .query(&handler, "DELETE FROM customers WHERE id = 4004")
+        .expect(202);
+    let question = deployed.question(&own);
+    let post = |deployed: &Deployed, decision: &Value| {
+        let mut queue = Queue::default();
+        queue.put("one", "ses", decision.to_string().as_bytes());
+        let done = queue.deliver(deployed.app, &handler, "approval_decided", After::Complete);
+        assert_eq!(done, [Invocation::Succeeded], "{}", handler.log());
+    };
+    post(&deployed, &answer(&question, "approve", "ada"));
+    let aside = deployed
+        .bus
+        .until(|event| event["queue"] == "approval-decisions-refused");
+    assert!(
+        word(&aside["body"]["why"]).contains("someone else"),
+        "{aside}"
+    );
+    assert_eq!(
+        deployed.request(&handler, &own).expect(202)["status"],
+        "pending_approval"
+    );
+
+    deployed.agent = agent;
+    let held = deployed
+        .query(&handler, "DELETE FROM hasty WHERE id = 4005")
+        .expect(202);
+    let question = deployed.question(&held);
+    std::thread::sleep(Duration::from_millis(1100));
+    post(&deployed, &answer(&question, "approve", "carla"));
+    // What time has made due, the timer's function does; and once more, for hosts that strike twice.
+    let other = deployed
+        .query(&handler, "DELETE FROM hasty WHERE id = 4006")
+        .expect(202);
+    std::thread::sleep(Duration::from_millis(1100));
+    let timer = json!({
+        "Data": {"timer": encoded(&Argument::Object(json!({"IsPastDue": true})))},
+        "Metadata": {"sys": {"MethodName": "sweep"}},
+    });
+    for _ in 0..2 {
+        let done = deployed.app.invoke(&handler, "sweep", &timer);
+        assert_eq!(done, Invocation::Succeeded, "{}", handler.log());
+    }
+    for (held, row) in [(&held, 4005), (&other, 4006)] {
+        assert_eq!(
+            deployed.request(&handler, held).json()["status"],
+            "approval_expired"
+        );
+        assert_eq!(deployed.rows("hasty", row), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_that_cannot_be_dealt_with_now_is_waited_for_and_survives_the_process() {
+    let mut deployed = Deployed::new().await;
+    let handler = deployed.start();
+    // It is no good, and there is nowhere to put it aside: neither done nor lost.
+    deployed.bus.command(json!({"down": true}));
+    let mut queue = Queue::default();
+    queue.put("one", "ses", b"no answer");
+    let (app, waiting) = (deployed.app, &handler);
+    let killed = std::thread::scope(|scope| {
+        let delivered =
+            scope.spawn(|| queue.deliver(app, waiting, "approval_decided", After::Complete));
+        std::thread::sleep(Duration::from_millis(1500));
+        assert!(!delivered.is_finished(), "{}", waiting.log());
+        waiting.signal_kill();
+        delivered.join().unwrap()
+    });
+    assert_eq!(killed, [Invocation::Failed("no answer".into())]);
+    drop(handler);
+
+    let handler = deployed.start();
+    let (app, waiting, bus) = (deployed.app, &handler, &mut deployed.bus);
+    let done = std::thread::scope(|scope| {
+        let delivered =
+            scope.spawn(|| queue.deliver(app, waiting, "approval_decided", After::Complete));
+        std::thread::sleep(Duration::from_millis(800));
+        bus.command(json!({"up": true}));
+        delivered.join().unwrap()
+    });
+    assert_eq!(done, [Invocation::Succeeded], "{}", handler.log());
+    let aside = bus.until(|event| event["queue"] == "approval-decisions-refused");
+    assert_eq!(aside["body"]["approval_id"], Value::Null);
+    assert!(queue.dead.is_empty());
+}

@@ -1,0 +1,722 @@
+//! Kinds of document, each with places for secrets and a clean twin.
+//!
+//! `«type»` in a template is a place: in the dirty document an invented value of that type stands there, in its clean twin
+//! something that is no secret. No credential stands in this file.
+
+/// A kind's name and its template.
+pub(crate) const KINDS: &[(&str, &str)] = &[
+    (
+        "terraform state",
+        r#"{"version": 4, "terraform_version": "1.9.5", "serial": 12, "resources": [{"mode": "managed", "type": "azurerm_postgresql_flexible_server", "name": "main", "instances": [{"attributes": {"administrator_login": "pgadmin", "administrator_password": "«password»", "fqdn": "main.postgres.database.azure.com", "id": "/subscriptions/7d9f0c1e-52aa-4f0c-9d0e-0e6e1cb7a001/resourceGroups/rg/providers/x"}}]}, {"type": "azurerm_storage_account", "instances": [{"attributes": {"primary_access_key": "«storage»", "primary_blob_endpoint": "https://acct.blob.core.windows.net/"}}]}]}"#,
+    ),
+    (
+        "terraform plan",
+        "  # random_password.db will be created\n  + resource \"random_password\" \"db\" {\n      + bcrypt_hash = (sensitive value)\n      + length      = 24\n    }\n  ~ resource \"azurerm_linux_web_app\" \"api\" {\n      ~ app_settings = {\n          ~ \"DB_PASSWORD\" = \"«password»\" -> \"«password»\"\n            \"WEBSITE_RUN_FROM_PACKAGE\" = \"1\"\n        }\n    }\n",
+    ),
+    (
+        "tfvars",
+        "location = \"westeurope\"\nadmin_username = \"ops\"\nadmin_password = \"«password»\"\nclient_secret  = \"«secret»\"\ninstance_count = 3\n",
+    ),
+    (
+        "helm values",
+        "replicaCount: 2\nimage:\n  repository: registry.contoso.com/api\n  tag: 1.14.2\npostgresql:\n  auth:\n    username: app\n    password: «password»\n    existingSecret: \"\"\nredis:\n  auth:\n    enabled: true\n    password: \"«password»\"\ningress:\n  hosts: [api.contoso.com]\n",
+    ),
+    (
+        "npmrc",
+        "registry=https://packages.contoso.com/npm/\n//packages.contoso.com/npm/:_authToken=«npm»\n//npm.contoso.com/:_password=«b64password»\nalways-auth=true\n",
+    ),
+    (
+        "pypirc",
+        "[distutils]\nindex-servers =\n    pypi\n    internal\n\n[pypi]\nusername = __token__\npassword = «pypi»\n\n[internal]\nrepository: https://pypi.contoso.com/\nusername: builder\npassword: «password»\n",
+    ),
+    (
+        "netrc",
+        "machine github.com\n  login octocat\n  password «github»\n\nmachine api.heroku.com login ops@contoso.invalid password «password»\n",
+    ),
+    (
+        "kubeconfig",
+        "apiVersion: v1\nkind: Config\nclusters:\n- cluster:\n    server: https://10.0.0.1:6443\n  name: prod\nusers:\n- name: admin\n  user:\n    token: «jwt»\n    client-key-data: «b64key»\n- name: ops\n  user:\n    username: ops\n    password: «password»\ncurrent-context: prod\n",
+    ),
+    (
+        "docker config",
+        "{\n  \"auths\": {\n    \"registry.contoso.com\": {\n      \"auth\": \"«basic»\"\n    },\n    \"https://index.docker.io/v1/\": {\n      \"auth\": \"«basic»\"\n    }\n  },\n  \"credsStore\": \"desktop\"\n}\n",
+    ),
+    (
+        "web.config",
+        "<configuration>\n  <connectionStrings>\n    <add name=\"Main\" connectionString=\"Server=sql1;Database=crm;User Id=app;Password=«password»;Encrypt=true\" providerName=\"System.Data.SqlClient\" />\n  </connectionStrings>\n  <appSettings>\n    <add key=\"SmtpPassword\" value=\"«password»\" />\n    <add key=\"ApiKey\" value=\"«hexkey»\" />\n    <add key=\"PageSize\" value=\"50\" />\n  </appSettings>\n</configuration>\n",
+    ),
+    (
+        "spring properties",
+        "server.port=8080\nspring.datasource.url=jdbc:postgresql://db.internal:5432/crm\nspring.datasource.username=app\nspring.datasource.password=«password»\nspring.mail.password=«password»\nspring.security.oauth2.client.registration.azure.client-secret=«secret»\nlogging.level.root=INFO\n",
+    ),
+    (
+        "spring yaml",
+        "spring:\n  datasource:\n    url: jdbc:mysql://app:«password»@db.internal:3306/crm\n    hikari:\n      maximum-pool-size: 10\n  rabbitmq:\n    addresses: amqp://svc:«password»@mq.internal:5672\n",
+    ),
+    (
+        "ansible vars",
+        "---\ndb_user: app\ndb_password: '«password»'\nvault_api_token: «secret»\nansible_become_pass: «password»\nntp_servers:\n  - 0.pool.ntp.org\nsecret_path: /etc/app/secrets\n",
+    ),
+    (
+        "ansible vault",
+        "$ANSIBLE_VAULT;1.1;AES256\n66386439653236336462626566653063336164663966303231363934653561363964363833313662\n6431626536303530376336343832656537303632313433360a626438346336353331386135323734\nmail_to: «email»\n",
+    ),
+    (
+        "postman collection",
+        r#"{"info": {"name": "CRM", "schema": "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"}, "auth": {"type": "bearer", "bearer": [{"key": "token", "value": "«bearer»", "type": "string"}]}, "item": [{"name": "login", "request": {"method": "POST", "header": [{"key": "X-Api-Key", "value": "«hexkey»"}], "url": "https://api.contoso.com/login", "body": {"mode": "raw", "raw": "{\"email\": \"«email»\", \"password\": \"«password»\"}"}}}]}"#,
+    ),
+    (
+        "har",
+        r#"{"log": {"version": "1.2", "entries": [{"startedDateTime": "2026-03-07T17:51:53.100Z", "time": 51, "request": {"method": "GET", "url": "https://api.contoso.com/items/5?api_key=«hexkey»&page=2", "headers": [{"name": "Authorization", "value": "Bearer «bearer»"}, {"name": "Cookie", "value": "theme=dark; sessionid=«cookie»"}, {"name": "Accept", "value": "*/*"}], "cookies": [{"name": "sessionid", "value": "«cookie»"}]}, "response": {"status": 200, "headers": [{"name": "Set-Cookie", "value": "sid=«cookie»; Path=/; HttpOnly"}], "content": {"size": 51, "text": "{\"email\":\"«email»\"}"}}}]}}"#,
+    ),
+    (
+        "jenkins log",
+        "Started by user admin\nRunning on agent-7 in /var/jenkins/workspace/deploy\n[Pipeline] sh\n+ docker login -u ci -p «password» registry.contoso.com\nLogin Succeeded\n+ mysql -h db.internal -u app -p«password» crm\n+ curl -sS -u deploy:«password» https://nexus.contoso.com/upload\nFinished: SUCCESS\n",
+    ),
+    (
+        "github actions log",
+        "2026-03-07T17:51:53.1000000Z ##[group]Run az login\n2026-03-07T17:51:53.2000000Z az login --service-principal -u 7d9f0c1e-52aa-4f0c-9d0e-0e6e1cb7a001 -p «secret» --tenant contoso.com\n2026-03-07T17:51:54.3000000Z env:\n2026-03-07T17:51:54.3100000Z   GITHUB_TOKEN: «github»\n2026-03-07T17:51:54.3200000Z   NODE_ENV: production\n2026-03-07T17:51:55.0000000Z ##[endgroup]\n",
+    ),
+    (
+        "gitlab ci",
+        "stages: [build, deploy]\nvariables:\n  DOCKER_TLS_CERTDIR: \"\"\n  DEPLOY_TOKEN: \"«gitlab»\"\n  SSHPASS: '«password»'\ndeploy:\n  stage: deploy\n  script:\n    - sshpass -p '«password»' ssh deploy@web1 uptime\n    - helm upgrade api ./chart --set db.password=«password»\n",
+    ),
+    (
+        "strace",
+        "execve(\"/usr/bin/psql\", [\"psql\", \"-h\", \"db\", \"crm\"], 0x7ffd /* 24 vars */) = 0\nopenat(AT_FDCWD, \"/home/app/.pgpass\", O_RDONLY) = 3\nread(3, \"db.internal:5432:crm:app:«password»\\n\", 4096) = 44\nwrite(4, \"GET / HTTP/1.1\\r\\nAuthorization: Bearer «bearer»\\r\\n\", 90) = 90\nclose(3) = 0\n",
+    ),
+    (
+        "tcpdump",
+        "17:51:53.100200 IP 10.0.0.4.51234 > 10.0.0.9.80: Flags [P.], seq 1:213, ack 1, win 502, length 212: HTTP: POST /login HTTP/1.1\nE..(..@.@.....\nPOST /login HTTP/1.1\r\nHost: crm.internal\r\nAuthorization: Basic «basic»\r\nContent-Type: application/x-www-form-urlencoded\r\n\r\nuser=ann&password=«password»&remember=1\n",
+    ),
+    (
+        "mime mail",
+        "From: Ann Jones <«email»>\nTo: Bob <«email»>\nSubject: Your new account\nDate: Sat, 7 Mar 2026 17:51:53 +0100\nMessage-ID: <20260307175153.GA12345@mail.contoso.invalid>\nMIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\n\nHello Bob,\n\nyour password is «password» and your phone extension is 12.\nCall me at «phone».\n",
+    ),
+    (
+        "mime base64",
+        "MIME-Version: 1.0\nContent-Type: text/plain\nContent-Transfer-Encoding: base64\n\n«b64mail»\n",
+    ),
+    (
+        "vcard",
+        "BEGIN:VCARD\nVERSION:4.0\nFN:Ann Jones\nEMAIL;TYPE=work:«email»\nTEL;TYPE=cell;VALUE=uri:tel:«phone»\nBDAY:«dob»\nREV:20260307T175153Z\nEND:VCARD\n",
+    ),
+    (
+        "icalendar",
+        "BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:-//Contoso//Cal//EN\nBEGIN:VEVENT\nUID:19970610T172345Z-AF23B2@contoso.invalid\nDTSTART:20260307T170000Z\nORGANIZER;CN=Ann:mailto:«email»\nDESCRIPTION:Dial «phone»\\, PIN is on the wall\nEND:VEVENT\nEND:VCALENDAR\n",
+    ),
+    (
+        "ldif",
+        "dn: uid=ann,ou=people,dc=contoso,dc=com\nobjectClass: inetOrgPerson\nuid: ann\nmail: «email»\nmobile: «phone»\nuserPassword: «password»\nuidNumber: 10004\n",
+    ),
+    (
+        "pg_dump",
+        "COPY public.customers (id, full_name, email, phone, card_number) FROM stdin;\n1\tAnn Jones\t«email»\t«phone»\t«card»\n2\tBob Kent\t«email»\t«phone»\t«card»\n\\.\n",
+    ),
+    (
+        "mysqldump",
+        "INSERT INTO `users` (`id`,`email`,`password`,`iban`,`created_at`) VALUES (1,'«email»','«password»','«iban»','2026-03-07 17:51:53'),(2,'«email»','«password»','«iban»','2026-03-08 17:51:53');\n",
+    ),
+    (
+        "psql expanded",
+        "-[ RECORD 1 ]-+---------------------------\nid            | 4821\nfull_name     | Ann Jones\nemail         | «email»\nssn           | «ssn»\ndate_of_birth | «dob»\napi_token     | «secret»\ncreated_at    | 2026-03-07 17:51:53\n",
+    ),
+    (
+        "markdown table",
+        "| Service | User | Password | Port |\n|---|---|---|---|\n| postgres | app | «password» | 5432 |\n| redis | default | «password» | 6379 |\n\nContact: **«email»**\n",
+    ),
+    (
+        "latex",
+        "\\begin{tabular}{lll}\nName & E-mail & IBAN \\\\\nAnn Jones & «email» & «iban» \\\\\n\\end{tabular}\n",
+    ),
+    (
+        "html table",
+        "<table><thead><tr><th>Name</th><th>E-mail</th><th>Phone</th><th>Card</th></tr></thead>\n<tbody><tr><td>Ann Jones</td><td>«email»</td><td>«phone»</td><td>«card»</td></tr></tbody></table>\n<input type=\"hidden\" name=\"csrf_token\" value=\"«secret»\">\n<input type=\"password\" name=\"password\" value=\"«password»\">\n",
+    ),
+    (
+        "csv semicolon",
+        "\"id\";\"name\";\"email\";\"iban\";\"password\"\n\"1\";\"Jones; Ann\";\"«email»\";\"«iban»\";\"«password»\"\n\"2\";\"Kent, Bob\";\"«email»\";\"«iban»\";\"«password»\"\n",
+    ),
+    (
+        "tsv",
+        "id\tname\tdob\tssn\ttoken\n1\tAnn Jones\t«dob»\t«ssn»\t«secret»\n2\tBob Kent\t«dob»\t«ssn»\t«secret»\n",
+    ),
+    (
+        "fixed width",
+        "NAME            USER        PASSWORD              LAST LOGIN\nann jones       ann         «password»       2026-03-07\nbob kent        bob         «password»       2026-03-08\n",
+    ),
+    (
+        "logfmt",
+        "ts=2026-03-07T17:51:53Z level=info msg=\"user signed up\" email=«email» phone=«phone» request_id=7d9f0c1e\nts=2026-03-07T17:51:54Z level=debug msg=\"token issued\" access_token=«secret» expires_in=3600\n",
+    ),
+    (
+        "syslog",
+        "Mar  7 17:51:53 web1 sshd[4821]: Accepted publickey for deploy from 10.0.0.4 port 51234 ssh2: RSA SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8\nMar  7 17:51:54 web1 app[511]: login failed for «email» with password '«password»'\nMar  7 17:51:55 web1 sudo: deploy : TTY=pts/0 ; COMMAND=/usr/bin/htpasswd -b /etc/htpasswd ann «password»\n",
+    ),
+    (
+        "nginx log",
+        "10.0.0.4 - - [07/Mar/2026:17:51:53 +0000] \"GET /api/items?access_token=«secret»&page=2 HTTP/1.1\" 200 512 \"-\" \"curl/8.5.0\"\n10.0.0.5 - ann [07/Mar/2026:17:51:54 +0000] \"GET /reset?email=«urlemail»&code=4 HTTP/1.1\" 200 12 \"https://contoso.com/\" \"Mozilla/5.0 (X11; Linux x86_64)\"\n",
+    ),
+    (
+        "windows event",
+        "<Event xmlns=\"http://schemas.microsoft.com/win/2004/08/events/event\"><System><EventID>4688</EventID><TimeCreated SystemTime=\"2026-03-07T17:51:53.100Z\" /></System><EventData><Data Name=\"SubjectUserName\">ann</Data><Data Name=\"CommandLine\">net user ann «password» /add</Data><Data Name=\"NewProcessId\">0x1a2c</Data></EventData></Event>\n",
+    ),
+    (
+        "powershell",
+        "PS C:\\> $cred = ConvertTo-SecureString \"«password»\" -AsPlainText -Force\nPS C:\\> Get-ADUser ann -Properties mail | Format-List\n\nGivenName : Ann\nmail      : «email»\nmobile    : «phone»\nSID       : S-1-5-21-1004336348-1177238915-682003330-512\n",
+    ),
+    (
+        "az keyvault",
+        "{\n  \"attributes\": {\"enabled\": true, \"created\": \"2026-03-07T17:51:53+00:00\"},\n  \"contentType\": null,\n  \"id\": \"https://kv.vault.azure.net/secrets/db-password/0d9f0c1e52aa4f0c9d0e0e6e1cb7a001\",\n  \"name\": \"db-password\",\n  \"value\": \"«password»\"\n}\n",
+    ),
+    (
+        "az sp",
+        "{\n  \"appId\": \"7d9f0c1e-52aa-4f0c-9d0e-0e6e1cb7a001\",\n  \"displayName\": \"deploy\",\n  \"password\": \"«entra»\",\n  \"tenant\": \"52aa0c1e-7d9f-4f0c-9d0e-0e6e1cb7a002\"\n}\n",
+    ),
+    (
+        "kubectl secret",
+        "apiVersion: v1\nkind: Secret\nmetadata:\n  name: db\n  uid: 7d9f0c1e-52aa-4f0c-9d0e-0e6e1cb7a001\ntype: Opaque\ndata:\n  password: «b64password»\n  username: YXBw\n",
+    ),
+    (
+        "kubectl env",
+        "    Environment:\n      DB_HOST:      db.internal\n      DB_PASSWORD:  «password»\n      LOG_LEVEL:    info\n      API_TOKEN:    <set to the key 'token' in secret 'api'>  Optional: false\n",
+    ),
+    (
+        "aws sts",
+        "{\n    \"Credentials\": {\n        \"AccessKeyId\": \"«aws»\",\n        \"SecretAccessKey\": \"«awssecret»\",\n        \"SessionToken\": \"«awssession»\",\n        \"Expiration\": \"2026-03-07T18:51:53Z\"\n    }\n}\n",
+    ),
+    (
+        "aws credentials",
+        "[default]\naws_access_key_id = «aws»\naws_secret_access_key = «awssecret»\nregion = eu-west-1\n",
+    ),
+    (
+        "gcloud",
+        "{\n  \"type\": \"service_account\",\n  \"project_id\": \"crm-prod\",\n  \"private_key_id\": \"ea93a84b8ff1afa95c11947cf25cc26b58d31a58\",\n  \"private_key\": \"«pemline»\",\n  \"client_email\": \"sa@crm-prod.iam.gserviceaccount.com\"\n}\n",
+    ),
+    (
+        "slack export",
+        r#"[{"type": "message", "user": "U024BE7LH", "text": "the db password is «password», don't tell", "ts": "1741369913.000200"}, {"type": "message", "user": "U024BE7LJ", "text": "mail <mailto:«email»|«email»> or use «slack»", "ts": "1741369914.000200"}]"#,
+    ),
+    (
+        "soap",
+        "<soapenv:Envelope xmlns:soapenv=\"http://schemas.xmlsoap.org/soap/envelope/\"><soapenv:Header><wsse:UsernameToken><wsse:Username>svc</wsse:Username><wsse:Password Type=\"http://docs.oasis-open.org/wss#PasswordText\">«password»</wsse:Password></wsse:UsernameToken></soapenv:Header><soapenv:Body><c:Customer><c:Email>«email»</c:Email><c:Iban>«iban»</c:Iban></c:Customer></soapenv:Body></soapenv:Envelope>\n",
+    ),
+    (
+        "graphql",
+        r#"{"data": {"viewer": {"login": "ann", "email": "«email»", "apiTokens": {"nodes": [{"id": "MDQ6VXNlcjE=", "token": "«secret»"}]}, "paymentMethod": {"cardNumber": "«card»", "expires": "12/28"}}}}"#,
+    ),
+    (
+        "protobuf text",
+        "user {\n  id: 4821\n  email: \"«email»\"\n  phone_number: \"«phone»\"\n  credentials {\n    password: \"«password»\"\n    api_key: \"«hexkey»\"\n  }\n}\n",
+    ),
+    (
+        "toml",
+        "[database]\nhost = \"db.internal\"\nport = 5432\npassword = \"«password»\"\n\n[registries.private]\nindex = \"sparse+https://crates.contoso.com/index/\"\ntoken = \"«secret»\"\n",
+    ),
+    (
+        "systemd unit",
+        "[Unit]\nDescription=API\n[Service]\nEnvironment=\"DB_PASSWORD=«password»\" \"LOG_LEVEL=info\"\nEnvironment=API_KEY=«hexkey»\nExecStart=/usr/bin/api --db-password «password» --port 8080\nRestart=always\n",
+    ),
+    (
+        "crontab",
+        "MAILTO=«email»\n0 3 * * * PGPASSWORD=«password» pg_dump -h db.internal crm > /backup/crm.sql\n*/5 * * * * redis-cli -h cache -a «password» ping\n15 4 * * 0 openssl enc -aes-256-cbc -pass pass:«password» -in a -out b\n",
+    ),
+    (
+        "makefile",
+        "DB_PASS ?= «password»\nexport STRIPE_KEY := «stripe»\n.PHONY: deploy\ndeploy:\n\t@curl -H \"X-Auth-Token: «secret»\" https://deploy.contoso.com/run\n\t@sshpass -p«password» ssh deploy@web1 uptime\n",
+    ),
+    (
+        "dockerfile",
+        "FROM node:22-alpine\nARG NPM_TOKEN=«npm»\nENV DB_PASSWORD «password»\nENV API_SECRET=«secret»\nRUN echo \"root:«password»\" | chpasswd\nEXPOSE 8080\n",
+    ),
+    (
+        "python",
+        "import os\nDB = {\"user\": \"app\", \"passwd\": \"«password»\"}\nAPI_KEY = os.environ[\"API_KEY\"]\nclient = OpenAI(api_key=\"«openai»\")\nconn = psycopg.connect(host=\"db\", password='«password»')\npassword = getpass.getpass()\n",
+    ),
+    (
+        "javascript",
+        "const config = {\n  apiKey: process.env.API_KEY,\n  dbPassword: '«password»',\n  jwtSecret: `«secret»`,\n};\naxios.get(url, { headers: { Authorization: 'Bearer «bearer»' } });\nconst token = await getToken();\n",
+    ),
+    (
+        "c sharp",
+        "public class Db\n{\n    private const string Conn = \"Server=tcp:x.database.windows.net;User ID=app;Password=«password»;\";\n    string apiKey = \"«hexkey»\";\n    public string Password { get; set; }\n    var blob = \"DefaultEndpointsProtocol=https;AccountName=a;AccountKey=«storage»;EndpointSuffix=core.windows.net\";\n}\n",
+    ),
+    (
+        "java",
+        "public final class Main {\n    private static final String DB_PASSWORD = \"«password»\";\n    void run() { ds.setPassword(\"«password»\"); String token = request.getHeader(\"X-Token\"); }\n    DriverManager.getConnection(\"jdbc:mysql://db/crm\", \"app\", \"«password»\");\n}\n",
+    ),
+    (
+        "go",
+        "package main\n\nvar dsn = \"app:«password»@tcp(db:3306)/crm\"\n\nconst apiToken = \"«secret»\"\n\nfunc password() string { return os.Getenv(\"PASSWORD\") }\n",
+    ),
+    (
+        "php",
+        "<?php\ndefine('DB_PASSWORD', '«password»');\n$config['smtp_pass'] = '«password»';\n$password = $_POST['password'];\n$db = new mysqli('db', 'app', '«password»', 'crm');\n",
+    ),
+    (
+        "ruby",
+        "production:\n  password: <%= ENV['DB_PASSWORD'] %>\nconfig.secret_key_base = '«hexkey»'\nMail.defaults { delivery_method :smtp, password: '«password»' }\n",
+    ),
+    (
+        "jdbc url",
+        "jdbc:postgresql://db:5432/crm?user=app&password=«password»&ssl=true\njdbc:sqlserver://sql1:1433;databaseName=crm;user=app;password=«password»;encrypt=true\njdbc:oracle:thin:app/«password»@//ora:1521/crm\n",
+    ),
+    (
+        "odbc",
+        "Driver={ODBC Driver 18 for SQL Server};Server=tcp:sql1,1433;Database=crm;Uid=app;Pwd={«password»};Encrypt=yes;\n",
+    ),
+    (
+        "bash history",
+        "cd /srv/app\nexport AWS_SECRET_ACCESS_KEY=«awssecret»\ncurl -H 'Authorization: token «github»' https://api.github.com/user\nopenssl enc -d -aes-256-cbc -k «password» -in x\nmongosh \"mongodb+srv://app:«password»@cluster0.x.mongodb.net/crm\"\nPGPASSWORD='«password»' psql -h db crm\nzip -P «password» a.zip a.txt\ngit clone https://oauth2:«gitlab»@gitlab.com/x/y.git\n",
+    ),
+    (
+        "windows cmd",
+        "net use \\\\files\\share «password» /user:CONTOSO\\ann\nnet user bob «password» /add\ncmdkey /add:server /user:ann /pass:«password»\nschtasks /create /tn job /ru ann /rp «password» /tr a.exe\nsqlcmd -S sql1 -U sa -P «password» -Q \"select 1\"\n",
+    ),
+    (
+        "ps aux",
+        "USER       PID %CPU %MEM COMMAND\nmysql     1021  0.0  1.1 mysqldump -uroot -p«password» crm\nroot      1022  0.0  0.1 /usr/bin/vault login «vault»\napp       1023  0.0  2.0 java -Dspring.datasource.password=«password» -jar app.jar\n",
+    ),
+    (
+        "git diff",
+        "diff --git a/.env b/.env\nindex 83db48f..bf269f4 100644\n--- a/.env\n+++ b/.env\n@@ -1,3 +1,3 @@\n-DB_PASSWORD=«password»\n+DB_PASSWORD=«password»\n LOG_LEVEL=info\n",
+    ),
+    (
+        "jwt cookie header",
+        "HTTP/1.1 200 OK\ndate: Sat, 07 Mar 2026 17:51:53 GMT\nset-cookie: auth=«jwt»; Path=/; Secure\netag: \"33a64df551425fcc55e4d42a148795d9f25f89d4\"\nx-api-key: «hexkey»\n\n{\"access_token\":\"«jwt»\",\"token_type\":\"Bearer\",\"expires_in\":3600}\n",
+    ),
+    (
+        "json in json",
+        r#"{"event": "invoke", "body": "{\"user\":{\"email\":\"«email»\",\"password\":\"«password»\"},\"n\":\"{\\\"api_key\\\":\\\"«hexkey»\\\"}\"}", "status": 200}"#,
+    ),
+    ("base64 of json", "payload: «b64json»\nX-State: «b64json»\n"),
+    (
+        "hex bytea",
+        " id | payload\n----+---------\n  1 | \\x«hexjson»\n",
+    ),
+    (
+        "url encoded twice",
+        "callback=https%3A%2F%2Fcontoso.com%2Fcb%3Faccess_token%3D«secret»%26state%3Dx\nnext=https%253A%252F%252Fcontoso.com%252Fcb%253Faccess_token%253D«secret»%2526state%253Dx\n",
+    ),
+    (
+        "html entities",
+        "<pre>{&quot;user&quot;: &quot;app&quot;, &quot;password&quot;: &quot;«password»&quot;, &quot;port&quot;: 5432}</pre>\n<p>mail&#58; «email»</p>\n",
+    ),
+    (
+        "quoted printable",
+        "Content-Transfer-Encoding: quoted-printable\n\npassword: «password»\nGr=C3=BC=C3=9Fe, «email»\n",
+    ),
+    (
+        "chat",
+        "[17:51] ann: what's the wifi password?\n[17:52] bob: the password is «password»\n[17:52] bob: and the api key: «hexkey»\n[17:53] ann: thanks! my number is «phone»\n",
+    ),
+    (
+        "support ticket",
+        "Customer: Ann Jones (DOB: «dob»)\nSSN: «ssn»\nCard: «card» exp 12/28\nIBAN: «iban»\nNI number: «nino»\nPassport No: «passport»\nPlease reset her account, ticket #48211, order 731118523.\n",
+    ),
+    (
+        "invoice",
+        "Invoice 2026-0307\nVAT DE811234567\nPay to: «iban»  BIC COBADEFFXXX\nQuestions: «email», tel. «phone»\nTotal: 1,290.50 EUR, due 2026-04-07\n",
+    ),
+    (
+        "pem",
+        "deploy key:\n«pem»\nfingerprint SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8\n",
+    ),
+    (
+        "wireguard",
+        "[Interface]\nPrivateKey = «wgkey»\nAddress = 10.0.0.2/24\n[Peer]\nPublicKey = «wgpublic»\nPresharedKey = «wgkey»\nEndpoint = vpn.contoso.com:51820\n",
+    ),
+    (
+        "rails log",
+        "Started POST \"/login\" for 10.0.0.4 at 2026-03-07 17:51:53 +0000\n  Parameters: {\"utf8\"=>\"✓\", \"user\"=>{\"email\"=>\"«email»\", \"password\"=>\"«password»\"}, \"commit\"=>\"Log in\"}\nCompleted 302 Found in 51ms\n",
+    ),
+    (
+        "python repr",
+        "{'user': 'app', 'password': '«password»', 'token': b'«secret»', 'when': datetime.datetime(2026, 3, 7, 17, 51)}\nUser(id=5, email='«email»', password=SecretStr('**********'))\n",
+    ),
+    (
+        "dsn",
+        "SENTRY_DSN=https://«hexkey»@o4821.ingest.sentry.io/4821\nDATABASE_URL=postgres://app:«password»@db.internal/crm?sslmode=require\nREDIS_URL=rediss://:«password»@cache:6380/0\nAMQP=amqp://svc:«password»@mq/vhost\n",
+    ),
+    (
+        "ini without section",
+        "; mail\nsmtp_host=mail.contoso.com\nsmtp_password=«password»\n# token = none\nauth_token = «secret»\n",
+    ),
+    (
+        "jsonl events",
+        "{\"t\":1741369913,\"ev\":\"signup\",\"props\":{\"$email\":\"«email»\",\"phone\":\"«phone»\",\"plan\":\"pro\"}}\n{\"t\":1741369914,\"ev\":\"pay\",\"props\":{\"pan\":\"«card»\",\"cvv\":\"«cvv»\",\"amount\":1290}}\n",
+    ),
+    (
+        "sas and functions",
+        "curl \"https://acct.blob.core.windows.net/c/b?sv=2023-11-03&sr=b&sp=r&se=2026-10-25T00%3A00%3A00Z&sig=«sig»\"\ncurl \"https://fn.azurewebsites.net/api/x?code=«azfu»\"\n",
+    ),
+    (
+        "shell with a variable for one command",
+        "PGPASSWORD=«password» psql -h db -U app crm -c 'select 1'\nAPI_TOKEN=«secret» ./deploy.sh --env prod --verbose\n",
+    ),
+    (
+        "powershell with named arguments",
+        "$env:AZURE_CLIENT_SECRET = \"«entra»\"\nNew-LocalUser -Name svc -Password (ConvertTo-SecureString -String '«password»' -AsPlainText -Force)\n",
+    ),
+    (
+        "javascript defaults",
+        "process.env.JWT_SECRET ||= '«secret»';\nconfig.dbPassword ??= '«password»';\nprocess.env.LOG_LEVEL ||= 'info';\n",
+    ),
+    (
+        "calls that connect",
+        "my $dbh = DBI->connect(\"dbi:Pg:dbname=crm\", \"app\", \"«password»\");\n$config{password} = \"«password»\";\nlocal c = env:connect(\"crm\", \"app\", \"«password»\", \"db\")\nrequests.get(url, auth=(\"app\", \"«password»\"))\ndb.auth(\"app\", \"«password»\")\n",
+    ),
+    (
+        "rust with types",
+        "let password: &'static str = \"«password»\";\nlet token: &str = \"«secret»\";\nlet retries: u32 = 3;\n",
+    ),
+    (
+        "wpa_supplicant",
+        "network={\n  ssid=\"office\"\n  psk=\"«password»\"\n}\n",
+    ),
+    (
+        "yaml block scalar",
+        "database:\n  password: >-\n    «password»\n  user: app\n  motd: |\n    welcome back\n",
+    ),
+    (
+        "what colleagues write",
+        "Hi, the password for the staging box is «password» and the webhook key is `«secret»`.\nTests: pass: 17, fail: 2; the cache key is 9f86d081884c7d659a2feaa0c55ad015.\n",
+    ),
+    (
+        "php define",
+        "define('AUTH_KEY', '«secret»');\ndefine('WP_DEBUG', 'false');\n",
+    ),
+];
+
+/// Types of personal data; every other type is a credential.
+const PERSONAL: &[&str] = &[
+    "email", "urlemail", "phone", "card", "cvv", "iban", "ssn", "nino", "dob", "passport",
+];
+
+/// Invented values, the same for the same seed.
+pub(crate) struct Inventor(u64);
+
+impl Inventor {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 16) as usize % bound
+    }
+
+    pub(crate) fn one<T: Copy>(&mut self, of: &[T]) -> T {
+        of[self.below(of.len())]
+    }
+
+    fn from(&mut self, alphabet: &str, count: usize) -> String {
+        (0..count)
+            .map(|_| char::from(self.one(alphabet.as_bytes())))
+            .collect()
+    }
+
+    fn digits(&mut self, count: usize) -> String {
+        self.from("0123456789", count)
+    }
+
+    fn hex(&mut self, count: usize) -> String {
+        self.from("0123456789abcdef", count)
+    }
+
+    fn alnum(&mut self, count: usize) -> String {
+        self.from(
+            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789",
+            count,
+        )
+    }
+
+    fn base64(&mut self, count: usize) -> String {
+        self.from(
+            "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
+            count,
+        )
+    }
+
+    fn password(&mut self) -> String {
+        let word = self.one(&["Tulip", "Bremen", "Falcon", "Harbor", "Winter", "Sparrow"]);
+        let sign = self.one(&["!", "_", "-", ".", "%", "+"]);
+        match self.below(4) {
+            0 => format!("{word}{}{sign}", self.digits(4)),
+            1 => format!("{}{}", self.alnum(15), self.digits(1)),
+            2 => format!("{}{sign}{}{word}", self.alnum(4), self.digits(3)),
+            _ => format!("{}{sign}{}", self.alnum(8), self.digits(4)),
+        }
+    }
+
+    fn email(&mut self) -> String {
+        let first = self.one(&["ann", "bob", "grete", "emmy", "sophie", "jack"]);
+        let last = self.one(&["jones", "kent", "hermann", "noether", "germain"]);
+        let domain = self.one(&["contoso.com", "litware.eu", "fabrikam.net", "woodgrove.de"]);
+        format!("{first}.{last}{}@{domain}", self.digits(2))
+    }
+
+    /// A token of three parts, as a JSON Web Token has them.
+    fn jwt(&mut self) -> String {
+        let header = encode(br#"{"alg":"HS256","typ":"JWT"}"#).replace('=', "");
+        let body = encode(format!(r#"{{"sub":"{}","iat":1741369913}}"#, self.digits(8)).as_bytes());
+        format!("{header}.{}.{}", body.replace('=', ""), self.alnum(43))
+    }
+
+    /// A value of a type, as it stands in the document, and the part of it that must not survive.
+    fn value(&mut self, of: &str) -> (String, String) {
+        let whole = |value: String| (value.clone(), value);
+        match of {
+            "password" => whole(self.password()),
+            "b64password" => whole(encode(
+                format!("{}{}", self.password(), self.password()).as_bytes(),
+            )),
+            "secret" => match self.below(3) {
+                0 => whole(self.hex(40)),
+                1 => whole(format!("{}{}", self.alnum(31), self.digits(1))),
+                _ => whole(format!("{}7_{}3", self.alnum(20), self.alnum(20))),
+            },
+            "hexkey" => whole(self.hex(32)),
+            "bearer" => whole(format!("{}{}", self.alnum(39), self.digits(1))),
+            "cookie" => whole(format!("{}{}", self.alnum(41), self.digits(2))),
+            "basic" => whole(encode(format!("svc:{}", self.password()).as_bytes())),
+            "jwt" => whole(self.jwt()),
+            "storage" => whole(format!("{}==", self.base64(86))),
+            "sig" => whole(format!("{}%3D", self.alnum(43))),
+            "azfu" => whole(format!("{}AzFu{}==", self.alnum(44), self.alnum(6))),
+            "entra" => whole(format!(
+                "{}{}Q~{}",
+                self.alnum(3),
+                self.digits(1),
+                self.alnum(34)
+            )),
+            "aws" => whole(format!(
+                "AKIA{}",
+                self.from("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", 16)
+            )),
+            "awssecret" => whole(format!("{}1b{}", self.base64(19), self.base64(19))),
+            "awssession" => whole(format!("{}==", self.base64(200))),
+            "github" => whole(format!("ghp_{}", self.alnum(36))),
+            "gitlab" => whole(format!("glpat-{}1", self.alnum(19))),
+            "npm" => whole(format!("npm_{}", self.alnum(36))),
+            "pypi" => whole(format!("pypi-AgEIcHlwaS5vcmc{}", self.alnum(90))),
+            "slack" => whole(format!(
+                "xoxb-{}-{}-{}",
+                self.digits(12),
+                self.digits(13),
+                self.alnum(24)
+            )),
+            "stripe" => whole(format!("sk_live_{}", self.alnum(24))),
+            "openai" => whole(format!("sk-proj-{}1", self.alnum(47))),
+            "vault" => whole(format!("hvs.{}1", self.alnum(29))),
+            "wgkey" => whole(format!("{}=", self.base64(43))),
+            "b64key" => {
+                let body = (0..3).map(|_| self.base64(64) + "\n").collect::<String>();
+                let mark = "PRIVATE KEY";
+                whole(encode(
+                    format!("-----BEGIN {mark}-----\n{body}-----END {mark}-----\n").as_bytes(),
+                ))
+            }
+            "pem" | "pemline" => {
+                let end = if of == "pem" { "\n" } else { "\\n" };
+                let mark = "PRIVATE KEY";
+                let lines: Vec<String> = (0..3).map(|_| self.base64(64)).collect();
+                (
+                    format!(
+                        "-----BEGIN {mark}-----{end}{}{end}-----END {mark}-----{end}",
+                        lines.join(end)
+                    ),
+                    lines[1].clone(),
+                )
+            }
+            "b64json" => whole(encode(
+                format!(r#"{{"user":"app","password":"{}"}}"#, self.password()).as_bytes(),
+            )),
+            "hexjson" => whole(
+                format!(r#"{{"user":"app","password":"{}"}}"#, self.password())
+                    .bytes()
+                    .map(|byte| format!("{byte:02x}"))
+                    .collect(),
+            ),
+            "b64mail" => {
+                let text = format!("Hello Bob,\n\nthe password is {}\n", self.password());
+                whole(encode(text.as_bytes()))
+            }
+            "email" => whole(self.email()),
+            "urlemail" => {
+                let email = self.email().replace('@', "%40");
+                whole(email)
+            }
+            "phone" => match self.below(4) {
+                0 => whole(format!("+49 151 {}", self.digits(8))),
+                1 => whole(format!(
+                    "+1 ({}) 555-{}",
+                    200 + self.below(700),
+                    self.digits(4)
+                )),
+                2 => whole(format!("+4477{}", self.digits(8))),
+                _ => whole(format!(
+                    "{}-{}-{}",
+                    200 + self.below(700),
+                    200 + self.below(700),
+                    self.digits(4)
+                )),
+            },
+            "card" => {
+                let body = format!("4{}", self.digits(14));
+                let check = (0..10)
+                    .find(|check| luhn(&format!("{body}{check}")))
+                    .unwrap_or(0);
+                let number = format!("{body}{check}");
+                if self.below(2) == 0 {
+                    whole(number)
+                } else {
+                    let groups: Vec<&str> = (0..4).map(|at| &number[at * 4..at * 4 + 4]).collect();
+                    whole(groups.join(" "))
+                }
+            }
+            "cvv" => whole(format!("{}", 100 + self.below(899))),
+            "iban" => {
+                let account = self.digits(18);
+                // Letters count from 10: D is 13, E is 14.
+                let rest = format!("{account}131400")
+                    .bytes()
+                    .fold(0_u64, |rest, digit| {
+                        (rest * 10 + u64::from(digit - b'0')) % 97
+                    });
+                whole(format!("DE{:02}{account}", 98 - rest))
+            }
+            "ssn" => whole(format!(
+                "{}-{:02}-{:04}",
+                100 + self.below(500),
+                10 + self.below(80),
+                1000 + self.below(8000)
+            )),
+            "nino" => whole(format!(
+                "{}{}{}",
+                self.one(&["TS", "WX", "AB", "PC"]),
+                self.digits(6),
+                self.one(&["A", "B", "C", "D"])
+            )),
+            "dob" => whole(format!(
+                "{}-{:02}-{:02}",
+                1940 + self.below(60),
+                1 + self.below(12),
+                1 + self.below(28)
+            )),
+            "passport" => whole(format!("C{}VT{}", self.digits(1), self.digits(5))),
+            "wgpublic" => (format!("{}=", self.base64(43)), String::new()),
+            other => panic!("nobody invents a {other}"),
+        }
+    }
+
+    /// What stands in a clean twin: a reference, a mask, an example, a number that proves nothing.
+    fn harmless(&mut self, of: &str) -> String {
+        match of {
+            "email" => self.one(&["noreply@example.com", "you@example.com"]).into(),
+            "urlemail" => "user%20name".into(),
+            "phone" | "cvv" => "n/a".into(),
+            "card" | "iban" | "nino" | "passport" | "ssn" => {
+                self.one(&["****", "n/a", "unknown"]).into()
+            }
+            "dob" => "unknown".into(),
+            "pem" | "pemline" => {
+                let mark = "PUBLIC KEY";
+                format!(
+                    "-----BEGIN {mark}----- {} -----END {mark}-----",
+                    self.base64(64)
+                )
+            }
+            "b64key" | "b64mail" | "b64json" => encode(b"nothing to see in here, just some words"),
+            "hexjson" => "6e6f7468696e6720746f207365652068657265".into(),
+            "wgpublic" => format!("{}=", self.base64(43)),
+            _ => self
+                .one(&[
+                    "${DB_PASSWORD}",
+                    "********",
+                    "changeme",
+                    "<redacted>",
+                    "{{ secret }}",
+                    "YOUR_API_KEY_HERE",
+                ])
+                .into(),
+        }
+    }
+}
+
+fn luhn(digits: &str) -> bool {
+    let sum: u32 = digits
+        .bytes()
+        .rev()
+        .enumerate()
+        .map(|(index, digit)| match u32::from(digit - b'0') {
+            digit if index % 2 == 0 => digit,
+            digit if digit > 4 => digit * 2 - 9,
+            digit => digit * 2,
+        })
+        .sum();
+    sum.is_multiple_of(10)
+}
+
+fn encode(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+/// A secret in a document.
+pub(crate) struct Planted {
+    pub(crate) of: String,
+    /// What must not survive.
+    pub(crate) secret: String,
+}
+
+/// A document of a kind and what is planted in it.
+pub(crate) fn dirty(template: &str, seed: u64) -> (String, Vec<Planted>) {
+    let mut inventor = Inventor::new(seed);
+    let mut planted = Vec::new();
+    let text = fill(template, |of| {
+        let (value, secret) = inventor.value(of);
+        if !secret.is_empty() {
+            planted.push(Planted {
+                of: of.into(),
+                secret,
+            });
+        }
+        value
+    });
+    (text, planted)
+}
+
+/// A document of a kind with nothing in it.
+pub(crate) fn clean(template: &str, seed: u64) -> String {
+    let mut inventor = Inventor::new(seed);
+    fill(template, |of| inventor.harmless(of))
+}
+
+fn fill(template: &str, mut value: impl FnMut(&str) -> String) -> String {
+    let mut text = String::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('«') {
+        let (of, after) = after.split_once('»').unwrap_or((after, ""));
+        text.push_str(before);
+        text.push_str(&value(of));
+        rest = after;
+    }
+    text + rest
+}
+
+/// Whether six characters of a secret in a row are in what was masked, and are not in the document anyway.
+pub(crate) fn survives(planted: &Planted, masked: &str, template: &str) -> bool {
+    let secret: Vec<char> = planted.secret.chars().collect();
+    let width = secret.len().min(6);
+    secret.windows(width).any(|part| {
+        let part: String = part.iter().collect();
+        masked.contains(&part) && !template.contains(&part)
+    })
+}
+
+pub(crate) fn is_personal(of: &str) -> bool {
+    PERSONAL.contains(&of)
+}

@@ -1,0 +1,321 @@
+//! Approvers told and heard by messages: the built gateway at a real RabbitMQ, and at a stand-in for Azure Service Bus with
+//! its tokens.
+
+use std::{fs, path::Path, time::Duration};
+
+use serde_json::{Value, json};
+
+use crate::support::{
+    gateway::{Caller, Gateway, folder, word},
+    http::Reply,
+    oidc::{AUDIENCE, Provider, TENANT, object_id},
+    rabbitmq::{Client, rabbitmq},
+    service_bus::ServiceBus,
+};
+
+/// Carla and Erik decide, by name; people of `db-admins` too, by their tokens.
+pub(crate) const POLICY: &str = r#"version: 1
+identity:
+  issuers: [{ issuer: "ISSUER", audience: "AUDIENCE", tenants: ["TENANT"], agents: { app_roles: [Agent] } }]
+approvers:
+  dba: { groups: [db-admins], principals: ["user:carla@example.com", "user:ada@example.com"], expires_in: 30m }
+  hasty: { principals: ["user:carla@example.com"], expires_in: 1s }
+connections:
+  crm:
+    kind: sqlite
+    read: { url: "sqlite:{DATABASE}" }
+    write: { url: "sqlite:{DATABASE}" }
+    allow: { app_roles: [Agent], groups: [staff] }
+    budget: { requests_per_minute: 100000, timeout: 10s }
+rules:
+  - { name: reads, when: { effect: read }, then: allow }
+  - name: customer-changes
+    when: { effect: [write, destructive], tables: ["*.customers"], unbounded: false }
+    then: { require_approval: dba }
+  - name: hasty-changes
+    when: { effect: [write, destructive], tables: ["*.hasty"], unbounded: false }
+    then: { require_approval: hasty }
+  - { name: no-schema-changes, when: { effect: [schema, admin] }, then: { deny: "By migration only." } }
+masking: { approvers: dba, columns: [{ match: "*.customers.email", as: pseudonym }] }
+record: { readers: { groups: [auditors] } }
+"#;
+
+/// This policy for the shared issuer of tokens.
+pub(crate) fn policy() -> String {
+    POLICY
+        .replace("ISSUER", Provider::shared().issuer())
+        .replace("AUDIENCE", AUDIENCE)
+        .replace("TENANT", TENANT)
+}
+
+/// A decision as the Logic App sends it.
+pub(crate) fn answer(question: &Value, decision: &str, by: &str) -> Value {
+    json!({
+        "approval_id": question["approval_id"],
+        "digest": question["digest"],
+        "proof": question["proof"],
+        "decision": decision,
+        "comment": null,
+        "responder": {
+            "via": "teams",
+            "tenant_id": TENANT,
+            "object_id": object_id(by),
+            "name": format!("{by}@example.com"),
+        },
+    })
+}
+
+/// Answers that nobody gave, or that nobody may give, and a word of why not.
+pub(crate) fn forgeries(question: &Value) -> Vec<(&'static str, Value)> {
+    let good = answer(question, "approve", "carla");
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut forged = good.clone();
+        change(&mut forged);
+        forged
+    };
+    let other_digest = format!("sha256:{}", "7".repeat(64));
+    let other_proof = "A".repeat(44);
+    let mut elsewhere = answer(question, "approve", "carla");
+    elsewhere["responder"]["tenant_id"] = json!("00000000-0000-4000-8000-000000000000");
+    vec![
+        ("no proof", with(&|answer| answer["proof"] = json!(""))),
+        (
+            "another proof",
+            with(&|answer| answer["proof"] = json!(other_proof)),
+        ),
+        (
+            "the digest for a proof",
+            with(&|answer| answer["proof"] = answer["digest"].clone()),
+        ),
+        (
+            "another digest",
+            with(&|answer| answer["digest"] = json!(other_digest)),
+        ),
+        (
+            "someone who was not asked",
+            answer(question, "approve", "erik"),
+        ),
+        ("another tenant", elsewhere),
+        (
+            "a mailbox",
+            with(&|answer| answer["responder"]["object_id"] = Value::Null),
+        ),
+        (
+            "nobody",
+            with(&|answer| drop(answer.as_object_mut().unwrap().remove("responder"))),
+        ),
+        (
+            "more than an answer",
+            with(&|answer| answer["also"] = json!(1)),
+        ),
+        ("no JSON", json!("approve")),
+    ]
+}
+
+pub(crate) async fn agent() -> String {
+    Provider::shared()
+        .entra_app("ai-agent", &["Agent"])
+        .token()
+        .await
+}
+
+/// Waits until a request has ended.
+pub(crate) fn ended(get: impl Fn() -> Reply) -> Value {
+    for _ in 0..400 {
+        let request = get().json();
+        if !["pending_approval", "executing"].contains(&word(&request["status"])) {
+            return request;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("it never ended: {}", get().text());
+}
+
+/// Whoever asks people.
+enum Mail {
+    RabbitMq(Client),
+    ServiceBus(ServiceBus),
+}
+
+impl Mail {
+    async fn until(&mut self, queue: &str, field: &str, value: &Value) -> Value {
+        match self {
+            Self::RabbitMq(client) => client.until(queue, |body| &body[field] == value).await,
+            Self::ServiceBus(bus) => {
+                let sent =
+                    bus.until(|event| event["queue"] == queue && &event["body"][field] == value);
+                sent["body"].clone()
+            }
+        }
+    }
+
+    async fn put(&mut self, id: &str, body: &Value) {
+        let body = body.to_string();
+        match self {
+            Self::RabbitMq(client) => client.put("approval-decisions", id, body.as_bytes()).await,
+            Self::ServiceBus(bus) => bus.put("approval-decisions", id, body.as_bytes()),
+        }
+    }
+}
+
+/// Asked, told, answered falsely in every way and then rightly.
+async fn story(gateway: &Gateway, mail: &mut Mail) {
+    let agent = gateway.bearer(&agent().await);
+    let row = gateway.row();
+    let held = agent.held(&format!("DELETE FROM customers WHERE id = {row}"));
+    let approval = held["approval"]["id"].clone();
+    let question = mail
+        .until("approval-requests", "approval_id", &approval)
+        .await;
+    has_the_schema_of_a_question(&question);
+    assert_eq!(question["digest"], held["approval"]["digest"]);
+    assert_eq!(question["seats"], json!([{"id": "1", "group": "dba"}]));
+
+    let shown = everything_shown(&agent, &held);
+    assert!(!shown.contains(word(&question["proof"])), "{shown}");
+
+    for (number, (why, forged)) in forgeries(&question).into_iter().enumerate() {
+        mail.put(&format!("{row}-{number}"), &forged).await;
+        let field = if forged["approval_id"].is_null() || why == "more than an answer" {
+            // It could not be read.
+            ("approval_id", Value::Null)
+        } else {
+            ("approval_id", approval.clone())
+        };
+        let aside = mail
+            .until("approval-decisions-refused", field.0, &field.1)
+            .await;
+        assert!(
+            !aside.to_string().contains(word(&question["proof"])),
+            "{aside}"
+        );
+        assert!(word(&aside["why"]).len() > 10, "{why}: {aside}");
+        let status = agent.request(&held).json();
+        assert_eq!(status["status"], "pending_approval", "{why}");
+    }
+    assert!(gateway.note("customers", row).is_some());
+
+    let approve = answer(&question, "approve", "carla");
+    mail.put(&format!("{row}-yes"), &approve).await;
+    let outcome = ended(|| agent.request(&held));
+    assert_eq!(outcome["status"], "succeeded", "{outcome}");
+    assert_eq!(gateway.note("customers", row), None);
+    // It came twice, as messages do, and someone else said something different.
+    mail.put(&format!("{row}-again"), &approve).await;
+    mail.put(&format!("{row}-late"), &answer(&question, "deny", "ada"))
+        .await;
+    gateway.until_log("an answer was delivered again", |_| ());
+    gateway.until_log("an answer came too late", |_| ());
+    assert_eq!(agent.request(&held).json(), outcome);
+}
+
+fn everything_shown(agent: &Caller<'_>, held: &Value) -> String {
+    let session = word(&held["session_id"]);
+    let paths = [
+        format!("/v1/sessions/{session}/events"),
+        format!("/v1/sessions/{session}/export"),
+        "/v1/approvals".to_owned(),
+    ];
+    let shown: String = paths
+        .iter()
+        .map(|path| agent.get(path).text().to_owned())
+        .collect();
+    assert!(shown.contains("approval.requested"), "{shown}");
+    shown + &agent.gateway.log()
+}
+
+/// The Logic App reads exactly this.
+pub(crate) fn has_the_schema_of_a_question(question: &Value) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("infra/approvals/question.schema.json");
+    let schema: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+    let names =
+        |value: &Value| -> Vec<String> { value.as_object().unwrap().keys().cloned().collect() };
+    assert_eq!(names(question), names(&schema["properties"]));
+    for (name, property) in schema["properties"].as_object().unwrap() {
+        let is = match &question[name] {
+            Value::String(text) => {
+                let shortest = property["minLength"].as_u64().unwrap_or(0);
+                assert!(text.len() as u64 >= shortest, "{name}: {text}");
+                "string"
+            }
+            Value::Array(_) => "array",
+            other => panic!("{name}: {other}"),
+        };
+        assert_eq!(property["type"], is, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn approvers_are_asked_and_heard_over_rabbitmq_and_no_forged_answer_counts() {
+    let address = ("PORTCULLIS_SERVICE_BUS", rabbitmq().address());
+    let gateway = Gateway::serve_with(folder(&policy()), &[address]);
+    let mut mail = Mail::RabbitMq(rabbitmq().client().await);
+    story(&gateway, &mut mail).await;
+    assert!(!gateway.log().contains("guest:guest"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn approvers_are_asked_and_heard_over_a_service_bus_that_takes_tokens_alone() {
+    let bus = ServiceBus::start();
+    let gateway = Gateway::serve_with(folder(&policy()), &bus.environment());
+    let mut mail = Mail::ServiceBus(bus);
+    story(&gateway, &mut mail).await;
+    let Mail::ServiceBus(bus) = &mut mail else {
+        return;
+    };
+    for queue in [
+        "approval-requests",
+        "approval-decisions",
+        "approval-decisions-refused",
+    ] {
+        let audience = format!("amqps://localhost/{queue}");
+        let put = bus.until(|event| event["put_token"] == audience);
+        assert_eq!(put["ok"], true, "{put}");
+    }
+    assert!(!gateway.log().contains("token-1"), "{}", gateway.log());
+
+    // The broker goes away and comes back: nobody has to start anything again, and nothing is lost.
+    bus.command(json!({"down": true}));
+    let agent = gateway.bearer(&agent().await);
+    let row = gateway.row();
+    let held = agent.held(&format!("DELETE FROM customers WHERE id = {row}"));
+    gateway.until_log("approvers not told yet", |_| ());
+    bus.command(json!({"up": true}));
+    let approval = &held["approval"]["id"];
+    let sent = bus.until(|event| event["body"]["approval_id"] == *approval);
+    assert_eq!(sent["id"], format!("{}:1", word(approval)));
+    assert_eq!(sent["durable"], true);
+    let deny = answer(&sent["body"], "deny", "carla").to_string();
+    bus.put("approval-decisions", &format!("{row}-no"), deny.as_bytes());
+    assert_eq!(ended(|| agent.request(&held))["status"], "approval_denied");
+    assert!(gateway.note("customers", row).is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_renewed_on_the_connection_before_it_expires() {
+    let mut bus = ServiceBus::start();
+    bus.command(json!({"lifetime": 4 * 60 + 2}));
+    let gateway = Gateway::serve_with(folder(&policy()), &bus.environment());
+    let renewed = |event: &Value| event["put_token"] == "amqps://localhost/approval-decisions";
+    for _ in 0..3 {
+        assert_eq!(bus.until(renewed)["ok"], true);
+    }
+    assert!(bus.connections() == 1, "renewed by connecting anew");
+    assert!(
+        !gateway.log().contains("cannot be received"),
+        "{}",
+        gateway.log()
+    );
+}
+
+#[test]
+fn a_broker_whose_certificate_is_nobodys_gets_no_token() {
+    let mut bus = ServiceBus::start();
+    let mut environment = bus.environment();
+    environment.retain(|(name, _)| *name != "SSL_CERT_FILE");
+    let gateway = Gateway::serve_with(folder(&policy()), &environment);
+    gateway.until_log("answers of approvers cannot be received", |rest| {
+        assert!(rest.contains("greeting over TLS"), "{rest}");
+    });
+    assert_eq!(bus.connections(), 0);
+}
