@@ -22,7 +22,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "api", "auth", "bus", "catalog", "config", "domain", "gateway", "store", "targets",
+            "api", "auth", "bus", "catalog", "config", "domain", "gateway", "identity", "store",
+            "targets",
         ],
     ),
     (

@@ -3,11 +3,13 @@
 
 mod cosmos;
 mod memory;
+mod place;
 pub mod projection;
 mod sqlite;
 
 pub use cosmos::{Cosmos, CosmosAccount};
 pub use memory::Memory;
+pub use place::Record;
 pub use sqlite::{OpenError, Sqlite, Trouble};
 
 use crate::gateway::ports::{AppendError, Batch};

@@ -97,7 +97,7 @@ fn what_a_crash_keeps_out_of_the_read_model_comes_in_by_the_change_feed() {
         );
 
         let due = account.store().due(at(10), 10).await.unwrap();
-        assert_eq!(due, [question.clone()]);
+        assert_eq!(due, std::slice::from_ref(&question));
         let found = store.search(&Query::default()).await.unwrap().requests;
         assert_eq!(found[0].status, RequestStatus::PendingApproval);
         assert!(found[0].approval.is_some());

@@ -27,6 +27,8 @@ pub(crate) enum Fault {
     Unavailable,
     /// 503, after the commit.
     Lost,
+    /// No answer, after the commit.
+    Silent,
     /// 403, for a write to the read model.
     Unseen,
 }
@@ -94,6 +96,11 @@ impl Emulator {
         }
     }
 
+    /// From now on nobody is let in without this token.
+    pub(crate) async fn wants(&self, token: &str) {
+        self.call(&format!("_token/{token}")).await;
+    }
+
     /// Spoils what comes next, of whichever database.
     pub(crate) async fn spoils(&self, fault: Fault, times: usize) {
         let kind = format!("{fault:?}").to_lowercase();
@@ -108,6 +115,14 @@ impl Emulator {
 }
 
 impl Account {
+    /// What tells a gateway of it.
+    pub(crate) fn environment(&self) -> [(&'static str, &str); 2] {
+        [
+            ("PORTCULLIS_COSMOS", &self.emulator),
+            ("PORTCULLIS_COSMOS_DATABASE", &self.database),
+        ]
+    }
+
     /// A store of it, as another gateway would have.
     pub(crate) fn store(&self) -> Cosmos {
         Cosmos::new(CosmosAccount {

@@ -44,7 +44,7 @@ use azure_data_cosmos::{
     options::{OperationOptions, ReadConsistencyStrategy},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use futures_util::TryStreamExt;
+use futures_util::{TryStreamExt, future::BoxFuture};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{
@@ -66,6 +66,8 @@ use crate::{
 
 /// How long an append may take with everything it tries again; it is done while a Service Bus lock of a minute is held.
 const APPEND_LIMIT: Duration = Duration::from_secs(20);
+/// How long one attempt of it may take: a connection on which nobody answers is left before the append's time is up.
+const ATTEMPT_LIMIT: Duration = Duration::from_secs(5);
 /// How long anything else may take.
 const LIMIT: Duration = Duration::from_secs(15);
 /// What a transaction takes, by Cosmos DB's documented limits.
@@ -101,8 +103,8 @@ struct Containers {
 enum Trouble {
     #[error("Cosmos DB: {0}")]
     Cosmos(#[from] CosmosError),
-    #[error("Cosmos DB did not answer within {} s", .0.as_secs())]
-    Slow(Duration),
+    #[error("Cosmos DB did not answer in time")]
+    Slow,
     #[error("the operating system gives no random numbers")]
     NoEntropy,
     #[error(
@@ -121,7 +123,7 @@ impl Trouble {
         match self {
             Self::Cosmos(error) => error.status().is_transient() || error.status().is_gone(),
             Self::Refused(status) => matches!(status, 408 | 410 | 429 | 449 | 503),
-            Self::Slow(_) => true,
+            Self::Slow => true,
             Self::NoEntropy | Self::TooMany(_) | Self::Damaged(_) => false,
         }
     }
@@ -252,7 +254,8 @@ impl Cosmos {
     ) -> Result<Created, Trouble> {
         let mut pause = Duration::from_millis(50);
         loop {
-            let created = within(deadline, self.create(batch, append, key)).await;
+            let attempt = deadline.min(Instant::now() + ATTEMPT_LIMIT);
+            let created = within(attempt, self.create(batch, append, key)).await;
             let trouble = match created {
                 Ok(Created::All) => return Ok(Created::All),
                 Ok(Created::Taken) => match within(deadline, self.is_ours(batch, append)).await {
@@ -350,21 +353,24 @@ fn token() -> Result<String, Trouble> {
     Ok(URL_SAFE_NO_PAD.encode(bits))
 }
 
-async fn within<T>(
+/// Boxed: what the client does takes tens of kilobytes, and most of the time nobody waits for it.
+fn within<'a, T: 'a>(
     deadline: Instant,
-    what: impl Future<Output = Result<T, Trouble>>,
-) -> Result<T, Trouble> {
-    match timeout_at(deadline, what).await {
-        Ok(done) => done,
-        Err(_) => Err(Trouble::Slow(APPEND_LIMIT)),
-    }
+    what: impl Future<Output = Result<T, Trouble>> + Send + 'a,
+) -> BoxFuture<'a, Result<T, Trouble>> {
+    Box::pin(async move {
+        let done = timeout_at(deadline, what).await;
+        done.unwrap_or(Err(Trouble::Slow))
+    })
 }
 
-async fn in_time<T, E: From<Trouble>>(what: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-    match timeout(LIMIT, what).await {
-        Ok(done) => done,
-        Err(_) => Err(Trouble::Slow(LIMIT).into()),
-    }
+fn in_time<'a, T: 'a, E: From<Trouble> + 'a>(
+    what: impl Future<Output = Result<T, E>> + Send + 'a,
+) -> BoxFuture<'a, Result<T, E>> {
+    Box::pin(async move {
+        let done = timeout(LIMIT, what).await;
+        done.unwrap_or_else(|_elapsed| Err(Trouble::Slow.into()))
+    })
 }
 
 /// One document; `None`: there is none.

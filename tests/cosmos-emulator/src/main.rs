@@ -3,8 +3,9 @@
 //!
 //! Beside the API of Cosmos DB it answers two calls of the tests: `POST /_database/{name}` makes a database as
 //! `infra/modules/record.bicep` does, and `POST /_faults/{kind}/{times}` spoils that many transactions that come next:
-//! `throttled` (429), `unavailable` (503), or `lost`: it is committed, and 503 is the answer. `unseen` refuses writes to the
-//! read model instead (403).
+//! `throttled` (429), `unavailable` (503), `lost`: it is committed, and 503 is the answer, or `silent`: it is committed, and there
+//! is no answer. `unseen` refuses writes to the read model instead (403). After `POST /_token/{token}` whoever comes without
+//! this token is refused (401), in the words of `https://learn.microsoft.com/rest/api/cosmos-db/access-control-on-cosmosdb-resources`.
 
 use std::{
     error::Error,
@@ -39,6 +40,7 @@ enum Fault {
     Throttled,
     Unavailable,
     Lost,
+    Silent,
     Unseen,
 }
 
@@ -46,6 +48,7 @@ struct Host {
     emulator: InMemoryEmulatorHttpClient,
     base: Url,
     faults: Mutex<Vec<Fault>>,
+    authorization: Mutex<Option<String>>,
 }
 
 #[tokio::main]
@@ -59,9 +62,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         emulator: InMemoryEmulatorHttpClient::try_new(account)?,
         base: base.clone(),
         faults: Mutex::default(),
+        authorization: Mutex::default(),
     });
     let routes = Router::new()
         .route("/_database/{name}", post(database))
+        .route("/_token/{token}", post(token))
         .route("/_faults/{kind}/{times}", post(faults))
         .fallback(any(answer))
         .with_state(host);
@@ -83,6 +88,15 @@ async fn database(State(host): State<Arc<Host>>, Path(name): Path<String>) {
     }
 }
 
+async fn token(State(host): State<Arc<Host>>, Path(token): Path<String>) {
+    let said = format!("type=aad&ver=1.0&sig={token}");
+    let said = url::form_urlencoded::byte_serialize(said.as_bytes()).collect();
+    *host
+        .authorization
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner) = Some(said);
+}
+
 async fn faults(
     State(host): State<Arc<Host>>,
     Path((kind, times)): Path<(String, usize)>,
@@ -91,6 +105,7 @@ async fn faults(
         "throttled" => Fault::Throttled,
         "unavailable" => Fault::Unavailable,
         "lost" => Fault::Lost,
+        "silent" => Fault::Silent,
         "unseen" => Fault::Unseen,
         _ => return StatusCode::NOT_FOUND,
     };
@@ -100,6 +115,11 @@ async fn faults(
 }
 
 async fn answer(State(host): State<Arc<Host>>, request: Request) -> Response<Body> {
+    if !host.knows(&request) {
+        let mut response = Response::new(Body::from("{}"));
+        *response.status_mut() = StatusCode::UNAUTHORIZED;
+        return response;
+    }
     let fault = host.fault_for(&request);
     let refuse = |status: StatusCode| {
         let mut response = Response::new(Body::from("{}"));
@@ -110,20 +130,31 @@ async fn answer(State(host): State<Arc<Host>>, request: Request) -> Response<Bod
         Some(Fault::Throttled) => return refuse(StatusCode::TOO_MANY_REQUESTS),
         Some(Fault::Unavailable) => return refuse(StatusCode::SERVICE_UNAVAILABLE),
         Some(Fault::Unseen) => return refuse(StatusCode::FORBIDDEN),
-        Some(Fault::Lost) | None => {}
+        Some(Fault::Lost | Fault::Silent) | None => {}
     }
-    let answered = host.execute(request).await;
-    if fault == Some(Fault::Lost) {
-        return refuse(StatusCode::SERVICE_UNAVAILABLE);
-    }
-    answered.unwrap_or_else(|error| {
+    let answered = host.execute(request).await.unwrap_or_else(|error| {
         let mut response = Response::new(Body::from(error.to_string()));
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         response
-    })
+    });
+    match fault {
+        Some(Fault::Lost) => refuse(StatusCode::SERVICE_UNAVAILABLE),
+        Some(Fault::Silent) => std::future::pending().await,
+        _ => answered,
+    }
 }
 
 impl Host {
+    fn knows(&self, request: &Request) -> bool {
+        let wanted = self
+            .authorization
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let said = request.headers().get("authorization");
+        let said = said.and_then(|said| said.to_str().ok());
+        wanted.is_none() || said == wanted.as_deref()
+    }
+
     /// What is to go wrong with this request.
     fn fault_for(&self, request: &Request) -> Option<Fault> {
         let has = |name: &str| request.headers().contains_key(name);
