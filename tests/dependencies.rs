@@ -47,6 +47,12 @@ const TWICE: &[(&str, &str)] = &[
         "postgres-protocol and rusqlite show different ones in their interfaces",
     ),
     (
+        "getrandom",
+        "opentelemetry_sdk has not moved on with the rest; so has rand, which it draws the ids of spans from, with rand_core",
+    ),
+    ("rand", "as getrandom"),
+    ("rand_core", "as getrandom"),
+    (
         "syn",
         "build time only: half of the derive macros have moved on",
     ),

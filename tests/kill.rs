@@ -146,7 +146,7 @@ async fn whenever_it_is_killed_nothing_runs_unrecorded_or_twice_and_everything_e
     );
     // What someone has to be told of: an alert looks for it in the log.
     let log = fs::read_to_string(data.join("log")).unwrap();
-    assert!(unknown == 0 || log.contains("execution.outcome_unknown"));
+    assert!(unknown == 0 || log.contains(&crate::telemetry::alert_of_unknown_outcome()));
     assert!(
         kills > 10 && effects.len() > 30,
         "too little happened to mean anything"

@@ -30,3 +30,4 @@ mod simulation;
 mod store;
 mod support;
 mod targets;
+mod telemetry;
