@@ -53,6 +53,7 @@ use portcullis::{
         dev::{DISCOVERY_PATH, DevIssuer, JWKS_PATH, LoopbackOnly},
     },
     catalog::{Catalog, Source},
+    domain::policy::Endpoint,
     domain::{
         classify::sql,
         connection::{Access, ConnectionKind},
@@ -70,7 +71,7 @@ use portcullis::{
         seal::{Purpose, Sealer},
     },
     store::Sqlite,
-    targets::{LiveTargets, SecretUrl, TargetEndpoint},
+    targets::{LiveTargets, TargetEndpoint},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -399,7 +400,7 @@ impl Driver {
             name: "crm".parse().unwrap(),
             kind: ConnectionKind::Postgres,
             access: Access::Read,
-            url: SecretUrl::new(database.read_url()),
+            endpoint: Endpoint::url(database.read_url()),
         };
         targets.configure(vec![endpoint]).unwrap();
         Self {
@@ -713,7 +714,7 @@ async fn stages(place: &Place, issuer: &Issuer, database: &postgres::Database) {
         name: connection.name.clone(),
         kind: ConnectionKind::Postgres,
         access: Access::Read,
-        url: SecretUrl::new(database.read_url()),
+        endpoint: Endpoint::url(database.read_url()),
     };
     targets.configure(vec![endpoint]).unwrap();
     let session = SessionId::new([3; 16]);

@@ -36,7 +36,7 @@ use crate::{
         seal::{ExportKey, SealError, Sealer},
     },
     store::{OpenError, Sqlite},
-    targets::{BadEndpoint, LiveTargets, SecretUrl, TargetEndpoint},
+    targets::{BadEndpoint, LiveTargets, TargetEndpoint},
 };
 
 mod privileges;
@@ -463,7 +463,7 @@ fn endpoints(snapshot: &Snapshot) -> Vec<TargetEndpoint> {
                     name: connection.name.clone(),
                     kind: connection.kind,
                     access,
-                    url: SecretUrl::new(resolved.url()).with_token(resolved.token()),
+                    endpoint: resolved.clone(),
                 });
             }
         }

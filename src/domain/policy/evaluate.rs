@@ -226,7 +226,7 @@ fn touches(rule: &Rule, question: &Question<'_>) -> Result<(), String> {
     touches_effect(&rule.when.effects, facts)?;
     touches_unbounded(rule.when.unbounded, facts)?;
     touches_table(&rule.when.tables, facts, |pattern, name| {
-        pattern.could_match(name, dialect)
+        dialect.is_some_and(|dialect| pattern.could_match(name, dialect))
     })
 }
 
@@ -238,7 +238,7 @@ fn covers(rule: &Rule, question: &Question<'_>) -> Result<(), String> {
     covers_effects(&rule.when.effects, facts, takes_unknown)?;
     covers_unbounded(rule.when.unbounded, facts)?;
     covers_tables(&rule.when.tables, facts, |pattern, name| {
-        pattern.surely_matches(name, dialect)
+        dialect.is_some_and(|dialect| pattern.surely_matches(name, dialect))
     })
 }
 

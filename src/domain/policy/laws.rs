@@ -189,10 +189,7 @@ fn connection(name: &str, kind: ConnectionKind, allow: Who) -> ConnectionRules {
     ConnectionRules {
         name: name.parse().unwrap(),
         kind,
-        read: Endpoint {
-            url: "x".into(),
-            token: None,
-        },
+        read: Endpoint::url("x"),
         write: None,
         allow,
         budget: Budget::default(),
