@@ -14,7 +14,7 @@ use tracing::{Level, Span, field::display};
 
 use super::{
     Gateway, Ports,
-    ports::{AppendError, Clock, EventStore, Query, ResultSink},
+    ports::{AppendError, Clock, EventStore, Output, Query, ResultSink},
 };
 use crate::domain::{
     classify::Effect,
@@ -193,6 +193,10 @@ impl ResultSink for Timed<'_> {
 
     fn row(&mut self, cells: &[Cell<'_>]) -> ControlFlow<()> {
         self.timed(|sink| sink.row(cells))
+    }
+
+    fn output(&mut self, from: Output, bytes: &[u8]) -> ControlFlow<()> {
+        self.timed(|sink| sink.output(from, bytes))
     }
 
     fn notice(&mut self, message: &str) {
