@@ -31,3 +31,4 @@ mod simulation;
 mod store;
 mod support;
 mod targets;
+mod telemetry;

@@ -7,6 +7,7 @@ mod budget;
 mod execute;
 mod history;
 mod judge;
+mod measured;
 mod outcome;
 pub mod ports;
 mod preview;
@@ -38,6 +39,8 @@ use ports::{
 use seal::{ExportKey, SealError, Sealer};
 use sessions::Sessions;
 use waiting::Waiting;
+
+pub(crate) use measured::measure;
 
 pub use history::{Found, SessionRequests, SessionView};
 pub use outcome::{
@@ -91,6 +94,7 @@ pub struct Gateway<P: Ports> {
     rates: Rates,
     sessions: Sessions,
     waiting: Waiting,
+    pending: measured::Pending,
     running: TaskTracker,
 }
 
@@ -109,6 +113,7 @@ impl<P: Ports> Gateway<P> {
             rates: Rates::default(),
             sessions: Sessions::default(),
             waiting: Waiting::default(),
+            pending: measured::Pending::default(),
             running: TaskTracker::new(),
         })
     }
