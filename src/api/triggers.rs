@@ -22,8 +22,11 @@ use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Api, ApiState, MAX_BODY, NOTHING_HERE, Problem};
-use crate::gateway::Ports;
+use super::{Api, ApiState, NOTHING_HERE};
+use crate::{
+    door::{MAX_BODY, Problem},
+    gateway::Ports,
+};
 
 /// The functions the host calls: each a folder of `functions/` whose binding is no `httpTrigger`.
 pub const TRIGGERS: [&str; 2] = ["approval_decided", "sweep"];
