@@ -495,9 +495,7 @@ impl Shaped {
         {
             let deny = Decision::Deny {
                 rule: None,
-                message: format!(
-                    "It was asked for as a read and is judged `{class}`, so nothing was run: {instead}."
-                ),
+                message: format!("It was asked for as a read and is judged `{class}`: {instead}."),
             };
             self.judged = Judged::new(deny, policy);
         }

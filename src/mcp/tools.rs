@@ -9,7 +9,9 @@ use std::{
 };
 
 use rmcp::model::{JsonObject, Tool, ToolAnnotations};
-use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
+use schemars::{
+    JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, transform::transform_subschemas,
+};
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
@@ -175,6 +177,16 @@ pub(super) struct GetResultCall {
     pub(super) wait_seconds: Option<u64>,
 }
 
+fn without_formats(schema: &mut Schema) {
+    if schema
+        .get("type")
+        .is_some_and(|kind| kind.to_string().contains("integer"))
+    {
+        schema.remove("format");
+    }
+    transform_subschemas(&mut without_formats, schema);
+}
+
 fn input<T: JsonSchema>() -> Arc<JsonObject> {
     schema::<T>(SchemaSettings::draft2020_12().into_generator())
 }
@@ -187,12 +199,13 @@ fn output<T: JsonSchema>() -> Arc<JsonObject> {
     )
 }
 
-/// The schema alone: what its type is called and for says the tool itself.
+/// The schema alone: what its type is called and for says the tool itself. Formats that only Rust knows make clients complain.
 fn schema<T: JsonSchema>(generator: SchemaGenerator) -> Arc<JsonObject> {
     let mut schema = generator.into_root_schema_for::<T>();
     for said in ["title", "description"] {
         schema.remove(said);
     }
+    without_formats(&mut schema);
     match schema.to_value() {
         Value::Object(schema) => Arc::new(schema),
         _ => Arc::default(),
