@@ -24,8 +24,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "api", "auth", "bus", "catalog", "config", "domain", "gateway", "mcp", "store",
-            "targets",
+            "api", "auth", "bus", "catalog", "config", "domain", "gateway", "identity", "mcp",
+            "store", "targets",
         ],
     ),
     (
@@ -56,6 +56,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("Execution {", &["gateway/execute.rs", "gateway/ports.rs"]),
     ("Masked(", &["domain/masking/"]),
     ("LoopbackOnly::prove(", &["app.rs", "auth/dev.rs"]),
+    ("azure_data_cosmos", &["store/cosmos/"]),
     ("rusqlite", &["store/", "targets/", "cli/dev/data.rs"]),
     ("tokio_postgres", &["targets/"]),
     ("axum", &["api/", "app.rs", "door/", "mcp/"]),

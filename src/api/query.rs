@@ -1,4 +1,4 @@
-//! `POST /v1/connections/{name}/query` and what becomes of it.
+//! `POST /v1/connections/{name}/query` and `…/exec`, and what becomes of them.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     domain::{connection::ConnectionName, id::RequestId, session::RequestStatus},
     door::{self, Connections, Problem, SESSION},
-    gateway::{Ask, Outcome, Ports},
+    gateway::{Outcome, Ports},
 };
 
 /// One SQL request.
@@ -53,15 +53,35 @@ pub(super) async fn query<P: Ports>(
 ) -> Result<Response, Problem> {
     let connection: ConnectionName = parse_name(&body::path(path)?)?;
     let operation = door::sql(request.sql, &request.params, request.max_rows)?;
-    let ask = Ask {
-        principal,
-        connection,
-        operation,
-        reason: request.reason,
-        session: door::session_of(&headers)?,
-        idempotency_key: door::idempotency_key(&headers)?,
-        traceparent: door::traceparent(&headers),
-    };
+    let ask = door::asked(principal, connection, operation, request.reason, &headers)?;
+    Ok(respond(api.gateway.submit(ask).await?))
+}
+
+/// One command.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CommandRequest {
+    /// The program and its arguments, each as one string. There is no shell: nothing in them is expanded.
+    argv: Vec<String>,
+    /// What the program can read.
+    #[serde(default)]
+    stdin: Option<String>,
+    /// Why, in a sentence; approvers see it.
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+/// One command.
+pub(super) async fn exec<P: Ports>(
+    State(api): ApiState<P>,
+    Caller(principal): Caller,
+    path: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    Body(request): Body<CommandRequest>,
+) -> Result<Response, Problem> {
+    let connection: ConnectionName = parse_name(&body::path(path)?)?;
+    let operation = door::command(request.argv, request.stdin)?;
+    let ask = door::asked(principal, connection, operation, request.reason, &headers)?;
     Ok(respond(api.gateway.submit(ask).await?))
 }
 

@@ -265,7 +265,7 @@ mod tests {
         let snapshot = Catalog::load_from(source(&path)).unwrap().snapshot();
         let crm = "crm".parse().unwrap();
         let read = snapshot.endpoints.get(&crm, Access::Read).unwrap();
-        assert_eq!(read.url(), "sqlite:crm.db");
+        assert_eq!(*read, crate::domain::policy::Endpoint::url("sqlite:crm.db"));
         assert_eq!(snapshot.endpoints.get(&crm, Access::Write), None);
     }
 

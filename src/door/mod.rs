@@ -8,11 +8,17 @@ use axum::http::{HeaderMap, HeaderName, header};
 
 use crate::{
     auth::{AuthError, Authenticator},
-    domain::{id::SessionId, principal::Principal},
+    domain::{
+        connection::ConnectionName,
+        id::{BadId, SessionId},
+        operation::Operation,
+        principal::Principal,
+    },
+    gateway::Ask,
 };
 
 pub use problem::Problem;
-pub(crate) use requests::{Connections, sql};
+pub(crate) use requests::{Connections, command, sql};
 
 /// Names a session, in both directions.
 pub(crate) static SESSION: HeaderName = HeaderName::from_static("portcullis-session");
@@ -38,10 +44,7 @@ pub(crate) async fn caller(
 
 /// The one header of this name, as text. What is there twice or is no text is a problem, never ignored: each of them
 /// makes a call safe to repeat, or says whose it is.
-pub(crate) fn the_header<'a>(
-    headers: &'a HeaderMap,
-    name: &str,
-) -> Result<Option<&'a str>, Problem> {
+fn the_header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
     let mut found = headers.get_all(name).iter();
     let Some(value) = found.next() else {
         return Ok(None);
@@ -55,34 +58,44 @@ pub(crate) fn the_header<'a>(
     })
 }
 
-/// The session that the headers name.
-pub(crate) fn session_of(headers: &HeaderMap) -> Result<Option<SessionId>, Problem> {
+/// What is asked, with all that header fields say about it.
+pub(crate) fn asked(
+    principal: Principal,
+    connection: ConnectionName,
+    operation: Operation,
+    reason: Option<String>,
+    headers: &HeaderMap,
+) -> Result<Ask, Problem> {
+    let idempotency_key = the_header(headers, IDEMPOTENCY_KEY)?;
+    if idempotency_key.is_some_and(|key| key.is_empty() || key.len() > LONGEST_KEY) {
+        let detail = format!("`{IDEMPOTENCY_KEY}` must have 1 to {LONGEST_KEY} characters.");
+        return Err(Problem::unprocessable(detail));
+    }
+    Ok(Ask {
+        principal,
+        connection,
+        operation,
+        reason,
+        session: session_of(headers)?,
+        idempotency_key: idempotency_key.map(str::to_owned),
+        traceparent: traceparent(headers),
+    })
+}
+
+fn session_of(headers: &HeaderMap) -> Result<Option<SessionId>, Problem> {
     let Some(text) = the_header(headers, "Portcullis-Session")? else {
         return Ok(None);
     };
     text.parse()
         .map(Some)
-        .map_err(|bad: crate::domain::id::BadId| {
-            Problem::unprocessable(format!("In `Portcullis-Session`: {bad}."))
-        })
+        .map_err(|bad: BadId| Problem::unprocessable(format!("In `Portcullis-Session`: {bad}.")))
 }
 
-/// What makes a repeated call the same request.
-pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let key = the_header(headers, IDEMPOTENCY_KEY)?;
-    if key.is_some_and(|key| key.is_empty() || key.len() > LONGEST_KEY) {
-        let detail = format!("`{IDEMPOTENCY_KEY}` must have 1 to {LONGEST_KEY} characters.");
-        return Err(Problem::unprocessable(detail));
-    }
-    Ok(key.map(str::to_owned))
-}
-
-/// W3C trace context, if it is well formed.
-pub(crate) fn traceparent(headers: &HeaderMap) -> Option<String> {
+fn traceparent(headers: &HeaderMap) -> Option<String> {
     well_formed(headers.get("traceparent")?.to_str().ok()?)
 }
 
-/// Trace context goes on record, so it is no place for anything else.
+/// W3C trace context, if it is well formed: it goes on record, so it is no place for anything else.
 pub(crate) fn well_formed(traceparent: &str) -> Option<String> {
     let shape = [2, 32, 16, 2];
     let mut parts = traceparent.split('-');

@@ -8,7 +8,7 @@ use super::Problem;
 use crate::{
     domain::{
         connection::{ConnectionKind, ConnectionName},
-        operation::{Operation, Param, SqlOperation},
+        operation::{CommandOperation, Operation, Param, SqlOperation},
         policy::Policy,
         principal::Principal,
     },
@@ -26,6 +26,13 @@ pub(crate) fn sql(
         params.map_err(|error| Problem::unprocessable(format!("In `params`: {error}.")))?;
     SqlOperation::new(statement, params, max_rows)
         .map(Operation::Sql)
+        .map_err(|bad| Problem::from(GateError::BadOperation(bad)))
+}
+
+/// One command: a program and its arguments, and what it can read.
+pub(crate) fn command(argv: Vec<String>, stdin: Option<String>) -> Result<Operation, Problem> {
+    CommandOperation::new(argv, stdin)
+        .map(Operation::Command)
         .map_err(|bad| Problem::from(GateError::BadOperation(bad)))
 }
 

@@ -108,9 +108,9 @@ impl<P: Ports> Gateway<P> {
             }
             let left = Duration::try_from(until - clock.now()).unwrap_or_default();
             if request.status().is_final() || left.is_zero() {
-                let rows = self.rows_of(&request).await?;
+                let result = self.result_of(&request).await?;
                 return Ok(Standing {
-                    outcome: Outcome::of(&request, rows),
+                    outcome: Outcome::of(&request, result),
                     asked_at: request.asked_at,
                     moved_at: events.last().map_or(request.asked_at, |event| event.time),
                 });
@@ -122,15 +122,15 @@ impl<P: Ports> Gateway<P> {
         }
     }
 
-    /// The masked rows kept of a request, unsealed.
-    pub(super) async fn rows_of(
+    /// The masked result kept of a request, unsealed.
+    pub(super) async fn result_of(
         &self,
         request: &Request,
     ) -> Result<Option<Box<RawValue>>, GateError> {
         let Stage::Succeeded(finished) = &request.stage else {
             return Ok(None);
         };
-        let Some(sealed) = &finished.rows else {
+        let Some(sealed) = &finished.result else {
             return Ok(None);
         };
         let id = &request.decided.request_id;
@@ -138,8 +138,8 @@ impl<P: Ports> Gateway<P> {
         let Some(key) = self.session_key(&id.session()).await? else {
             return Ok(None);
         };
-        let rows = key.open(id, Purpose::Rows, sealed)?;
-        serde_json::from_slice(&rows)
+        let result = key.open(id, Purpose::Result, sealed)?;
+        serde_json::from_slice(&result)
             .map(Some)
             .map_err(|error| GateError::Damaged(error.to_string()))
     }

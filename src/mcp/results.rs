@@ -10,7 +10,7 @@ use serde_json::{Map, Number, Value, value::RawValue};
 use crate::{
     domain::session::RequestStatus,
     door::Problem,
-    gateway::{GateError, Outcome},
+    gateway::{GateError, Outcome, ResultBody},
 };
 
 /// An outcome. It is an error to the agent's client where what was asked for did not happen.
@@ -27,10 +27,10 @@ pub(super) fn outcome(mut outcome: Outcome) -> CallToolResult {
         | RequestStatus::OutcomeUnknown => true,
     };
     let text = serde_json::to_string(&outcome);
-    let rows = outcome
-        .result
-        .as_mut()
-        .and_then(|result| result.rows.take());
+    let rows = match &mut outcome.result {
+        Some(ResultBody::Table(table)) => table.rows.take(),
+        Some(ResultBody::Command(_)) | None => None,
+    };
     let (Ok(text), Ok(mut structure)) = (text, serde_json::to_value(&outcome)) else {
         return problem(&GateError::Internal.into());
     };
@@ -100,14 +100,19 @@ pub(super) fn advice(outcome: &Outcome) -> Option<String> {
              look at the target, and name request `{request}`."
         ),
         RequestStatus::Failed => {
-            "The target refused it, and nothing changed. Read `error`, correct the statement and call again.".into()
+            "The target refused it, and nothing changed. Read `error`, correct it and call again.".into()
         }
         RequestStatus::Succeeded => {
-            let result = outcome.result.as_ref().filter(|result| result.truncated)?;
-            format!(
-                "Only the first {} rows fit the connection's budget: narrow the question down.",
-                result.row_count
-            )
+            match &outcome.result {
+                Some(ResultBody::Table(table)) if table.truncated => format!(
+                    "Only the first {} rows fit the connection's budget: narrow the question down.",
+                    table.row_count
+                ),
+                Some(ResultBody::Command(command)) if command.truncated => {
+                    "Only the beginning of the output fits the connection's budget: narrow the question down.".into()
+                }
+                _ => return None,
+            }
         }
     })
 }

@@ -19,13 +19,14 @@ use rmcp::{
     service::RequestContext,
 };
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use super::{
     Sent, results, tasks,
-    tools::{self, DescribeCall, GetResultCall, LONGEST_WAIT, Name, Nothing, SqlCall},
+    tools::{self, CommandCall, DescribeCall, GetResultCall, LONGEST_WAIT, Name, Nothing, SqlCall},
 };
 use crate::{
-    domain::{id::RequestId, session::RequestStatus},
+    domain::{id::RequestId, principal::Principal, session::RequestStatus},
     door::{self, Connections, Problem},
     gateway::{Ask, GateError, Gateway, Manner, Ports, Standing},
 };
@@ -42,7 +43,7 @@ const VERSIONS: &[ProtocolVersion] = &[
 const LIST_LIFE: u64 = 300_000;
 
 const INSTRUCTIONS: &str = "Portcullis stands between you and production. Start with `list_connections`, then `describe`. \
-    Read with `query`, change with `execute`. What policy does not allow is denied, and some changes wait until a person has \
+    Read with `query`, change with `execute`, run programs with `run_command`. What policy does not allow is denied, and some changes wait until a person has \
     approved exactly what you sent: then call `get_result`. Personal data and secrets are masked in what comes back. \
     Everything is on record.";
 
@@ -80,20 +81,30 @@ impl<P: Ports> Server<P> {
                 results::plain(&described.await?).into()
             }
             Name::Query => {
-                let manner = Manner {
-                    only_reads: Some("use the tool `execute` for what changes something"),
-                    joins: true,
-                };
-                self.submit(head, sent, read(arguments)?, manner, context)
-                    .await?
+                let call: SqlCall = read(arguments)?;
+                let only_reads = Some("use the tool `execute` for what changes something");
+                let wait = patience(call.wait_seconds);
+                let ask = statement(call, principal, head)?;
+                self.submit(ask, only_reads, wait, context).await?
             }
             Name::Execute => {
-                let manner = Manner {
-                    only_reads: None,
-                    joins: true,
-                };
-                self.submit(head, sent, read(arguments)?, manner, context)
-                    .await?
+                let call: SqlCall = read(arguments)?;
+                let wait = patience(call.wait_seconds);
+                let ask = statement(call, principal, head)?;
+                self.submit(ask, None, wait, context).await?
+            }
+            Name::RunCommand => {
+                let call: CommandCall = read(arguments)?;
+                let wait = patience(call.wait_seconds);
+                let operation = door::command(call.argv, call.stdin)?;
+                let ask = door::asked(
+                    principal.clone(),
+                    call.connection,
+                    operation,
+                    call.reason,
+                    &head.headers,
+                )?;
+                self.submit(ask, None, wait, context).await?
             }
             Name::GetResult => {
                 let call: GetResultCall = read(arguments)?;
@@ -104,40 +115,37 @@ impl<P: Ports> Server<P> {
         })
     }
 
+    /// Submits what is asked, once: the same again joins what waits. `only_reads`: what to do instead, where this way in is
+    /// for reads alone.
     async fn submit(
         &self,
-        head: &Parts,
-        sent: &Sent,
-        call: SqlCall,
-        manner: Manner,
+        mut ask: Ask,
+        only_reads: Option<&'static str>,
+        wait: Duration,
         context: &Context,
     ) -> Result<CallToolResponse, Problem> {
-        let wait = patience(call.wait_seconds);
-        let ask = Ask {
-            principal: sent.principal.clone(),
-            connection: call.connection,
-            operation: door::sql(call.sql, &call.params, call.max_rows)?,
-            reason: call.reason,
-            session: door::session_of(&head.headers)?,
-            idempotency_key: door::idempotency_key(&head.headers)?,
-            traceparent: traceparent(head, context),
+        let carried = context.meta.get("traceparent").and_then(Value::as_str);
+        ask.traceparent = (ask.traceparent).or_else(|| door::well_formed(carried?));
+        let principal = ask.principal.clone();
+        let manner = Manner {
+            only_reads,
+            joins: true,
         };
         let outcome = self.gateway.submit_as(ask, manner).await?;
         if outcome.status.is_final() {
             return Ok(results::outcome(outcome).into());
         }
-        let (id, held) = (
-            &outcome.request_id,
-            outcome.status == RequestStatus::PendingApproval,
-        );
-        let capabilities = context.client_capabilities();
-        if held && capabilities.is_some_and(|client| client.supports_tasks()) {
+        let id = &outcome.request_id;
+        let knows_tasks = context
+            .client_capabilities()
+            .is_some_and(|client| client.supports_tasks());
+        if knows_tasks && outcome.status == RequestStatus::PendingApproval {
             // On record already, so that whoever is asked for it next knows it.
-            let standing = self.gateway.standing(&sent.principal, id, Duration::ZERO);
+            let standing = self.gateway.standing(&principal, id, Duration::ZERO);
             let task = tasks::begun(&standing.await?);
             return Ok(CreateTaskResult::new(task).into());
         }
-        let outcome = self.gateway.request(&sent.principal, id, wait).await?;
+        let outcome = self.gateway.request(&principal, id, wait).await?;
         Ok(results::outcome(outcome).into())
     }
 
@@ -274,6 +282,12 @@ impl<P: Ports> ServerHandler for Server<P> {
     }
 }
 
+fn statement(call: SqlCall, principal: &Principal, head: &Parts) -> Result<Ask, Problem> {
+    let operation = door::sql(call.sql, &call.params, call.max_rows)?;
+    let (principal, headers) = (principal.clone(), &head.headers);
+    door::asked(principal, call.connection, operation, call.reason, headers)
+}
+
 /// What came with a request, where the door's guard put it.
 fn sent(context: &Context) -> Option<(&Parts, &Sent)> {
     let head = context.extensions.get::<Parts>()?;
@@ -292,12 +306,6 @@ fn read<T: DeserializeOwned>(arguments: &str) -> Result<T, Problem> {
 
 fn patience(seconds: Option<u64>) -> Duration {
     Duration::from_secs(seconds.unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT))
-}
-
-/// W3C trace context, from the header or from where the protocol carries it.
-fn traceparent(head: &Parts, context: &Context) -> Option<String> {
-    let carried = || context.meta.get("traceparent")?.as_str();
-    door::traceparent(&head.headers).or_else(|| door::well_formed(carried()?))
 }
 
 fn internal(error: &GateError) -> ErrorData {

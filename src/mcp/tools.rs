@@ -31,15 +31,17 @@ pub(super) enum Name {
     Describe,
     Query,
     Execute,
+    RunCommand,
     GetResult,
 }
 
 impl Name {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::ListConnections,
         Self::Describe,
         Self::Query,
         Self::Execute,
+        Self::RunCommand,
         Self::GetResult,
     ];
 
@@ -49,6 +51,7 @@ impl Name {
             Self::Describe => "describe",
             Self::Query => "query",
             Self::Execute => "execute",
+            Self::RunCommand => "run_command",
             Self::GetResult => "get_result",
         }
     }
@@ -60,10 +63,14 @@ impl Name {
 
     fn tool(self) -> Tool {
         let reads = ToolAnnotations::new().read_only(true).open_world(false);
+        let changes = ToolAnnotations::new()
+            .read_only(false)
+            .destructive(true)
+            .idempotent(false);
         let (title, description, input, output, annotations) = match self {
             Self::ListConnections => (
                 "List connections",
-                "Lists the databases you may use here, with how much you may take from each. Start with this.",
+                "Lists the connections you may use here, with their kind and how much you may take from each. Start with this.",
                 input::<Nothing>(),
                 output::<Connections>(),
                 reads.idempotent(true),
@@ -91,11 +98,14 @@ impl Name {
                  tells how it ended. Give a `reason`, approvers see it. Use `query` for what only reads.",
                 input::<SqlCall>(),
                 output::<Outcome>(),
-                ToolAnnotations::new()
-                    .read_only(false)
-                    .destructive(true)
-                    .idempotent(false)
-                    .open_world(false),
+                changes.open_world(false),
+            ),
+            Self::RunCommand => (
+                "Run a command",
+                "Runs one program with its arguments on a connection of kind `command`, as policy allows: `kubectl`,                  `az` and the like, with credentials you never see. There is no shell: no pipes, no redirection, no                  variables. What changes something may need a person's approval first, as with `execute`.",
+                input::<CommandCall>(),
+                output::<Outcome>(),
+                changes.open_world(true),
             ),
             Self::GetResult => (
                 "Get a result",
@@ -159,6 +169,29 @@ pub(super) struct SqlCall {
     /// At most this many rows, below the connection's budget.
     #[serde(default)]
     pub(super) max_rows: Option<u64>,
+    /// How many seconds to wait for an approval, where one is needed: 50 at most, and if left out.
+    #[serde(default)]
+    #[schemars(range(max = 50))]
+    pub(super) wait_seconds: Option<u64>,
+}
+
+/// Arguments of `run_command`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CommandCall {
+    /// The name of a connection of kind `command`, from `list_connections`.
+    #[schemars(extend("examples" = ["cluster"]))]
+    pub(super) connection: ConnectionName,
+    /// The program and its arguments, each as one string.
+    #[schemars(extend("examples" = [["kubectl", "get", "pods", "--namespace", "shop"]]))]
+    pub(super) argv: Vec<String>,
+    /// What the program can read from its standard input.
+    #[serde(default)]
+    pub(super) stdin: Option<String>,
+    /// Why, in a sentence; approvers see it.
+    #[serde(default)]
+    #[schemars(extend("examples" = ["The rollout hangs, incident 4711."]))]
+    pub(super) reason: Option<String>,
     /// How many seconds to wait for an approval, where one is needed: 50 at most, and if left out.
     #[serde(default)]
     #[schemars(range(max = 50))]
