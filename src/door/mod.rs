@@ -82,7 +82,8 @@ pub(crate) fn asked(
     })
 }
 
-fn session_of(headers: &HeaderMap) -> Result<Option<SessionId>, Problem> {
+/// The session that the headers name.
+pub(crate) fn session_of(headers: &HeaderMap) -> Result<Option<SessionId>, Problem> {
     let Some(text) = the_header(headers, "Portcullis-Session")? else {
         return Ok(None);
     };

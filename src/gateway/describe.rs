@@ -2,6 +2,8 @@
 //!
 //! What is masked is not looked up: each relation is judged as the statement that reads all its columns would be, and its
 //! columns go through the masking that their rows would go through. So it says of a view what reading the view would say.
+//!
+//! INVARIANT: nothing of it is told before it is on record what was told to whom.
 
 use std::collections::BTreeSet;
 
@@ -11,6 +13,7 @@ use serde::Serialize;
 use super::{
     GateError, Gateway, Ports,
     ports::{Clock, Targets},
+    sessions::{Place, Placed},
 };
 use crate::domain::{
     classify::{
@@ -18,10 +21,12 @@ use crate::domain::{
         server::{Relation, ServerName},
     },
     connection::{ConnectionKind, ConnectionName},
+    id::SessionId,
     masking::{MaskedColumn, MaskedCounts, ServerColumn},
     operation::{Operation, SqlOperation},
     policy::{ConnectionRules, Policy},
     principal::Principal,
+    session::{ConnectionDescribed, EventBody},
 };
 
 /// The most relations described at once; of others the names are told.
@@ -30,6 +35,8 @@ const MOST: usize = 100;
 /// What there is on a connection. Names went through masking, like everything that comes from a target.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct Description {
+    /// The session it is on record in.
+    pub session_id: SessionId,
     /// The connection.
     pub connection: ConnectionName,
     /// What it leads to.
@@ -70,13 +77,17 @@ pub struct Reading {
 
 impl<P: Ports> Gateway<P> {
     /// What `principal` can ask about on `connection`: the relations whose name, or `schema.name`, is in `named`, in any
-    /// case; empty: all. Counts as a request against the budget.
+    /// case; empty: all. Counts as a request against the budget. On record in `session`, or in one of its own.
     pub async fn description(
         &self,
         principal: &Principal,
         connection: &ConnectionName,
         named: &BTreeSet<String>,
+        session: Option<&SessionId>,
     ) -> Result<Description, GateError> {
+        if self.running.is_closed() {
+            return Err(GateError::Stopping);
+        }
         let policy = self.policy();
         let rules = policy
             .connections
@@ -84,6 +95,31 @@ impl<P: Ports> Gateway<P> {
             .filter(|rules| rules.allow.includes(principal))
             .ok_or_else(|| GateError::UnknownConnection(connection.clone()))?;
         self.within_rate(principal, rules)?;
+        let place = self.place(principal, connection, session, None).await?;
+        let described = self.described(&policy, rules, &place, named).await?;
+        let relations = described.relations.iter();
+        let told = ConnectionDescribed {
+            connection: connection.clone(),
+            relations: relations.map(RelationView::dotted).collect(),
+            others: described.others.len() as u64,
+        };
+        match self
+            .record_new(&place, vec![EventBody::ConnectionDescribed(told)])
+            .await?
+        {
+            Placed::OnRecord(_) => Ok(described),
+            Placed::Repeated => Err(GateError::Busy(described.session_id)),
+        }
+    }
+
+    async fn described(
+        &self,
+        policy: &Policy,
+        rules: &ConnectionRules,
+        place: &Place,
+        named: &BTreeSet<String>,
+    ) -> Result<Description, GateError> {
+        let connection = &rules.name;
         let masking = &policy.masking;
         let shown = |text: &str| {
             masking
@@ -96,6 +132,7 @@ impl<P: Ports> Gateway<P> {
             why: shown(&error.to_string()),
         })?;
         let mut description = Description {
+            session_id: place.request.session(),
             connection: connection.clone(),
             kind: rules.kind,
             search_path: Vec::new(),
@@ -119,7 +156,7 @@ impl<P: Ports> Gateway<P> {
                 continue;
             }
             let view = self
-                .relation_view(&policy, rules, dialect, name, relation)
+                .relation_view(policy, rules, dialect, name, relation)
                 .await?;
             description.relations.push(view);
             // A catalog is long, and others wait.
@@ -178,6 +215,12 @@ impl<P: Ports> Gateway<P> {
                 limit,
                 retry_after,
             })
+    }
+}
+
+impl RelationView {
+    fn dotted(&self) -> String {
+        format!("{}.{}", self.schema, self.name)
     }
 }
 

@@ -77,7 +77,10 @@ impl<P: Ports> Server<P> {
             }
             Name::Describe => {
                 let call: DescribeCall = read(arguments)?;
-                let described = gateway.description(principal, &call.connection, &call.relations);
+                let session = door::session_of(&head.headers)?;
+                let (connection, relations) = (&call.connection, &call.relations);
+                let described =
+                    gateway.description(principal, connection, relations, session.as_ref());
                 results::plain(&described.await?).into()
             }
             Name::Query => {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Client, VERSION, client, done, error, http, shared, word};
-use crate::support::gateway::{Gateway, POLICY};
+use crate::support::gateway::{Gateway, POLICY, folder};
 
 #[test]
 fn the_list_of_tools_is_always_the_same_and_says_what_each_does() {
@@ -126,15 +126,17 @@ fn connections_are_those_the_caller_may_use() {
         names.collect::<Vec<_>>()
     };
     let agent = client(shared().agent());
-    assert_eq!(names(&agent), ["busy", "crm", "down", "small"]);
+    assert_eq!(names(&agent), ["busy", "crm", "down", "small", "tools"]);
     assert!(names(&client(shared().person("hana", &["staff"]))).is_empty());
 }
 
 #[test]
 fn a_description_marks_what_is_masked_also_behind_a_view() {
-    let gateway = Gateway::dev(POLICY);
+    let data = folder(POLICY);
     let views = "CREATE VIEW contacts AS SELECT id, email AS reach, length(email) AS size, note FROM customers";
-    gateway.database().execute_batch(views).unwrap();
+    let database = rusqlite::Connection::open(data.join("shop.db")).unwrap();
+    database.execute_batch(views).unwrap();
+    let gateway = Gateway::dev_in(data, &[]);
     let agent = client(gateway.agent());
     let ask = json!({"connection": "crm", "relations": ["Contacts", "main.customers", "nothing"]});
     let answer = agent.call("describe", &ask);
@@ -183,6 +185,20 @@ fn a_description_marks_what_is_masked_also_behind_a_view() {
         [Value::Null, json!("column"), json!("column"), Value::Null]
     );
 
+    // What was told is on record.
+    let session = word(&described["session_id"]);
+    let events = agent
+        .caller
+        .get(&format!("/v1/sessions/{session}/events"))
+        .expect(200);
+    let told =
+        json!({"connection": "crm", "relations": ["main.contacts", "main.customers"], "others": 0});
+    assert_eq!(
+        events["events"][1]["type"], "connection.described",
+        "{events}"
+    );
+    assert_eq!(events["events"][1]["data"], told, "{events}");
+
     let all = agent.call("describe", &json!({"connection": "crm"}));
     assert_eq!(
         done(&all)["relations"].as_array().unwrap().len(),
@@ -219,23 +235,18 @@ fn a_query_that_is_not_proven_to_read_is_refused_on_record_and_execute_is_named(
     assert_eq!(done(&executed)["result"]["affected"], 1, "{executed}");
     assert_eq!(gateway.note("orders", row).as_deref(), Some("after"));
 
-    for (doubtful, effect) in [
-        (
-            "WITH gone AS (DELETE FROM orders RETURNING *) SELECT * FROM gone",
-            "unknown",
-        ),
-        ("SELECT load_extension('x')", "admin"),
-        ("DROP TABLE orders", "schema"),
-        ("SELECT 1; DELETE FROM orders", "destructive"),
-        ("SELEC 1", "unknown"),
+    for doubtful in [
+        "WITH gone AS (DELETE FROM orders RETURNING *) SELECT * FROM gone",
+        "SELECT load_extension('x')",
+        "DROP TABLE orders",
+        "SELECT 1; DELETE FROM orders",
+        "SELEC 1",
     ] {
         let refused = agent.query("crm", doubtful);
         error(&refused);
-        assert_eq!(
-            refused["structuredContent"]["status"], "denied",
-            "{doubtful}"
-        );
-        assert_eq!(refused["structuredContent"]["effect"], effect, "{doubtful}");
+        let outcome = &refused["structuredContent"];
+        assert_eq!(outcome["status"], "denied", "{doubtful}: {refused}");
+        assert_ne!(outcome["effect"], "read", "{doubtful}");
     }
 }
 
@@ -277,6 +288,24 @@ fn what_comes_back_is_masked_and_exact() {
 }
 
 #[test]
+fn a_command_runs_without_a_shell_and_what_it_prints_is_masked() {
+    let agent = client(shared().agent());
+    let ask = |argv: &[&str]| json!({"connection": "tools", "argv": argv, "wait_seconds": 0});
+    let read = agent.call("run_command", &ask(&["cat", "notes/plan.txt"]));
+    let printed = word(&done(&read)["result"]["stdout"]);
+    assert!(printed.starts_with("ring "), "{read}");
+    assert!(!read.to_string().contains("ada@example.org"), "{read}");
+    let held = agent.call("run_command", &ask(&["sh", "-c", "touch left"]));
+    assert_eq!(done(&held)["status"], "pending_approval", "{held}");
+    let again = agent.call("run_command", &ask(&["sh", "-c", "touch left"]));
+    assert_eq!(done(&again)["request_id"], done(&held)["request_id"]);
+    let elsewhere = agent.query("tools", "SELECT 1");
+    assert!(error(&elsewhere).contains("`run_command`"), "{elsewhere}");
+    let described = agent.call("describe", &json!({"connection": "tools"}));
+    assert_eq!(done(&described)["relations"], json!([]));
+}
+
+#[test]
 fn what_policy_denies_is_an_error_that_says_why_and_names_no_way_around() {
     let agent = client(shared().agent());
     let denied = agent.execute("DELETE FROM orders");
@@ -292,7 +321,7 @@ fn what_policy_denies_is_an_error_that_says_why_and_names_no_way_around() {
     );
     let failed = agent.query("crm", "SELECT nothing FROM orders");
     assert_eq!(failed["structuredContent"]["status"], "failed", "{failed}");
-    assert!(error(&failed).contains("correct the statement"), "{failed}");
+    assert!(error(&failed).contains("correct it"), "{failed}");
 }
 
 #[test]
