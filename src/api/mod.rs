@@ -17,6 +17,7 @@ use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, FromRequestParts, State},
     http::request::Parts,
+    middleware,
     response::IntoResponse,
     routing::get,
 };
@@ -82,6 +83,7 @@ pub fn router<P: Ports>(api: Arc<Api<P>>) -> Router {
         .fallback(|| std::future::ready(Problem::not_found(NOTHING_HERE)))
         .method_not_allowed_fallback(|| std::future::ready(Problem::method_not_allowed()))
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn(door::traced))
         .with_state(api)
 }
 

@@ -3,6 +3,7 @@
 
 mod problem;
 mod requests;
+mod traced;
 
 use axum::http::{HeaderMap, HeaderName, header};
 
@@ -19,6 +20,7 @@ use crate::{
 
 pub use problem::Problem;
 pub(crate) use requests::{Connections, command, sql};
+pub(crate) use traced::{from_caller, traced, traceparent};
 
 /// Names a session, in both directions.
 pub(crate) static SESSION: HeaderName = HeaderName::from_static("portcullis-session");
@@ -90,23 +92,4 @@ pub(crate) fn session_of(headers: &HeaderMap) -> Result<Option<SessionId>, Probl
     text.parse()
         .map(Some)
         .map_err(|bad: BadId| Problem::unprocessable(format!("In `Portcullis-Session`: {bad}.")))
-}
-
-fn traceparent(headers: &HeaderMap) -> Option<String> {
-    well_formed(headers.get("traceparent")?.to_str().ok()?)
-}
-
-/// W3C trace context, if it is well formed: it goes on record, so it is no place for anything else.
-pub(crate) fn well_formed(traceparent: &str) -> Option<String> {
-    let shape = [2, 32, 16, 2];
-    let mut parts = traceparent.split('-');
-    let fits = shape.iter().all(|length| {
-        parts.next().is_some_and(|part| {
-            part.len() == *length
-                && part
-                    .bytes()
-                    .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-        })
-    });
-    (fits && parts.next().is_none()).then(|| traceparent.to_owned())
 }

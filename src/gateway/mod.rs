@@ -9,6 +9,7 @@ mod execute;
 mod history;
 mod joining;
 mod judge;
+mod measured;
 mod outcome;
 pub mod ports;
 mod preview;
@@ -40,6 +41,8 @@ use ports::{
 use seal::{ExportKey, SealError, Sealer};
 use sessions::Sessions;
 use waiting::Waiting;
+
+pub(crate) use measured::measure;
 
 pub use describe::{Description, Reading, RelationView};
 pub use history::{Found, SessionRequests, SessionView, Standing};
@@ -94,6 +97,7 @@ pub struct Gateway<P: Ports> {
     rates: Rates,
     sessions: Sessions,
     waiting: Waiting,
+    pending: measured::Pending,
     running: TaskTracker,
 }
 
@@ -112,6 +116,7 @@ impl<P: Ports> Gateway<P> {
             rates: Rates::default(),
             sessions: Sessions::default(),
             waiting: Waiting::default(),
+            pending: measured::Pending::default(),
             running: TaskTracker::new(),
         })
     }

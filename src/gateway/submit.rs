@@ -3,11 +3,13 @@
 use std::{borrow::Cow, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{
     GateError, Gateway, Outcome, Ports,
     execute::Ran,
     judge::Assessed,
+    measured,
     ports::{ApprovalBus, ApprovalNotice, Clock, EventStore, Targets},
     seal::Purpose,
     sessions::{Place, Placed},
@@ -78,12 +80,13 @@ impl<P: Ports> Gateway<P> {
         let left = CancellationToken::new();
         let _leaves_when_dropped = left.clone().drop_guard();
         let gateway = Arc::clone(self);
-        let work = self
-            .running
-            .spawn(async move { Box::pin(gateway.admit(ask, manner, &left)).await });
+        let work = self.running.spawn(
+            async move { Box::pin(gateway.admit(ask, manner, &left)).await }.in_current_span(),
+        );
         work.await.unwrap_or(Err(GateError::Internal))
     }
 
+    #[tracing::instrument(name = "submit", skip_all, fields(session, request, connection))]
     async fn admit(
         self: &Arc<Self>,
         ask: Ask,
@@ -116,6 +119,7 @@ impl<P: Ports> Gateway<P> {
             })?;
         let (session, key) = (ask.session.as_ref(), ask.idempotency_key.as_deref());
         let place = self.place(principal, name, session, key).await?;
+        measured::placed(&place.request, name);
         let digest = operation.digest(name, principal.id());
         if place.repeatable
             && let Some(outcome) = self.repeated(&place, digest).await?
@@ -268,7 +272,7 @@ impl<P: Ports> Gateway<P> {
                     if let Err(error) = gateway.publish(&decided, &requested).await {
                         tracing::warn!(request = %decided.request_id, %error, "approvers not told yet");
                     }
-                });
+                }.in_current_span());
                 Ok(outcome)
             }
         }
@@ -437,6 +441,7 @@ impl<P: Ports> Gateway<P> {
     }
 
     /// Tells the approvers, and puts on record that they were told.
+    #[tracing::instrument(level = "debug", name = "publish", skip_all)]
     pub(super) async fn publish(
         &self,
         decided: &RequestDecided,

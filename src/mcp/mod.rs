@@ -79,7 +79,7 @@ pub fn router<P: Ports>(mcp: Mcp<P>) -> Router {
         };
         router = router.route(path, get(document));
     }
-    router
+    router.layer(middleware::from_fn(door::traced))
 }
 
 /// What came with a call, as it came: the protocol's own reading of the body rounds numbers and drops what is there twice.
@@ -87,6 +87,7 @@ pub fn router<P: Ports>(mcp: Mcp<P>) -> Router {
 struct Sent {
     principal: Principal,
     body: Bytes,
+    span: tracing::Span,
 }
 
 /// Lets in whoever has a token, and keeps what they sent for the tools.
@@ -102,6 +103,7 @@ async fn admit<P: Ports>(State(mcp): State<Arc<Mcp<P>>>, request: Request, next:
     head.extensions.insert(Sent {
         principal,
         body: body.clone(),
+        span: tracing::Span::current(),
     });
     next.run(Request::from_parts(head, Body::from(body))).await
 }
@@ -152,6 +154,7 @@ mod tests {
         Sent {
             principal,
             body: Bytes::copy_from_slice(body.as_bytes()),
+            span: tracing::Span::none(),
         }
     }
 

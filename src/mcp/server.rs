@@ -20,13 +20,17 @@ use rmcp::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tracing::Instrument;
 
 use super::{
     Sent, results, tasks,
     tools::{self, CommandCall, DescribeCall, GetResultCall, LONGEST_WAIT, Name, Nothing, SqlCall},
 };
 use crate::{
-    domain::{id::RequestId, principal::Principal, session::RequestStatus},
+    domain::{
+        connection::ConnectionName, id::RequestId, operation::Operation, principal::Principal,
+        session::RequestStatus, trace,
+    },
     door::{self, Connections, Problem},
     gateway::{Ask, GateError, Gateway, Manner, Ports, Standing},
 };
@@ -87,26 +91,21 @@ impl<P: Ports> Server<P> {
                 let call: SqlCall = read(arguments)?;
                 let only_reads = Some("use the tool `execute` for what changes something");
                 let wait = patience(call.wait_seconds);
-                let ask = statement(call, principal, head)?;
+                let ask = statement(call, principal, head, context)?;
                 self.submit(ask, only_reads, wait, context).await?
             }
             Name::Execute => {
                 let call: SqlCall = read(arguments)?;
                 let wait = patience(call.wait_seconds);
-                let ask = statement(call, principal, head)?;
+                let ask = statement(call, principal, head, context)?;
                 self.submit(ask, None, wait, context).await?
             }
             Name::RunCommand => {
                 let call: CommandCall = read(arguments)?;
                 let wait = patience(call.wait_seconds);
                 let operation = door::command(call.argv, call.stdin)?;
-                let ask = door::asked(
-                    principal.clone(),
-                    call.connection,
-                    operation,
-                    call.reason,
-                    &head.headers,
-                )?;
+                let to = (call.connection, operation, call.reason);
+                let ask = asked(to, principal, head, context)?;
                 self.submit(ask, None, wait, context).await?
             }
             Name::GetResult => {
@@ -122,13 +121,11 @@ impl<P: Ports> Server<P> {
     /// for reads alone.
     async fn submit(
         &self,
-        mut ask: Ask,
+        ask: Ask,
         only_reads: Option<&'static str>,
         wait: Duration,
         context: &Context,
     ) -> Result<CallToolResponse, Problem> {
-        let carried = context.meta.get("traceparent").and_then(Value::as_str);
-        ask.traceparent = (ask.traceparent).or_else(|| door::well_formed(carried?));
         let principal = ask.principal.clone();
         let manner = Manner {
             only_reads,
@@ -211,8 +208,10 @@ impl<P: Ports> ServerHandler for Server<P> {
             );
             return Err(ErrorData::invalid_params(why, None));
         };
+        // The protocol's own task for a call is outside of the span of its request.
+        let span = sent(&context).map_or_else(tracing::Span::none, |(_, sent)| sent.span.clone());
         tokio::select! {
-            answer = self.call(name, &context) => {
+            answer = self.call(name, &context).instrument(span) => {
                 Ok(answer.unwrap_or_else(|problem| results::problem(&problem).into()))
             }
             // Nobody hears this; it ends the call.
@@ -285,10 +284,33 @@ impl<P: Ports> ServerHandler for Server<P> {
     }
 }
 
-fn statement(call: SqlCall, principal: &Principal, head: &Parts) -> Result<Ask, Problem> {
+fn statement(
+    call: SqlCall,
+    principal: &Principal,
+    head: &Parts,
+    context: &Context,
+) -> Result<Ask, Problem> {
     let operation = door::sql(call.sql, &call.params, call.max_rows)?;
-    let (principal, headers) = (principal.clone(), &head.headers);
-    door::asked(principal, call.connection, operation, call.reason, headers)
+    let to = (call.connection, operation, call.reason);
+    asked(to, principal, head, context)
+}
+
+fn asked(
+    (connection, operation, reason): (ConnectionName, Operation, Option<String>),
+    principal: &Principal,
+    head: &Parts,
+    context: &Context,
+) -> Result<Ask, Problem> {
+    let headers = &head.headers;
+    let mut ask = door::asked(principal.clone(), connection, operation, reason, headers)?;
+    // The protocol carries it in the body as well; the header wins, as everywhere.
+    let carried = context.meta.get("traceparent").and_then(Value::as_str);
+    if let Some(carried) = carried.and_then(trace::traceparent)
+        && door::from_caller(headers).is_none()
+    {
+        ask.traceparent = Some(carried.to_owned());
+    }
+    Ok(ask)
 }
 
 /// What came with a request, where the door's guard put it.
