@@ -94,10 +94,11 @@ impl ServiceBus {
         self.put_with(queue, id, body, &json!({}));
     }
 
-    /// The same with properties of the application.
+    /// The same with properties of the application. It is in the session of this id's beginning, up to its first `-`.
     pub(crate) fn put_with(&mut self, queue: &str, id: &str, body: &[u8], properties: &Value) {
         let body = std::str::from_utf8(body).unwrap();
-        let put = json!({"queue": queue, "id": id, "body": body, "properties": properties});
+        let session = id.split('-').next();
+        let put = json!({"queue": queue, "id": id, "body": body, "properties": properties, "session": session});
         self.command(json!({"put": put}));
     }
 
