@@ -22,7 +22,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "api", "auth", "bus", "catalog", "config", "domain", "gateway", "store", "targets",
+            "api", "auth", "bus", "catalog", "config", "domain", "gateway", "identity", "store",
+            "targets",
         ],
     ),
     (
@@ -53,6 +54,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("Execution {", &["gateway/execute.rs", "gateway/ports.rs"]),
     ("Masked(", &["domain/masking/"]),
     ("LoopbackOnly::prove(", &["app.rs", "auth/dev.rs"]),
+    ("azure_data_cosmos", &["store/cosmos/"]),
     ("rusqlite", &["store/", "targets/", "cli/dev/data.rs"]),
     ("tokio_postgres", &["targets/"]),
     ("axum", &["api/", "app.rs"]),

@@ -26,6 +26,7 @@ mod policy;
 mod promises;
 mod pseudonyms;
 mod record;
+mod shared_record;
 mod simulation;
 mod store;
 mod support;

@@ -7,7 +7,12 @@ use crate::{app, config::Config};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Settings, all from the environment:
   PORTCULLIS_POLICY    the policy file or folder (required)
-  PORTCULLIS_DATA      the folder for the record and the keys (required)
+  PORTCULLIS_DATA      the folder for the record and the keys of one gateway; or, for any number of gateways:
+  PORTCULLIS_COSMOS, PORTCULLIS_COSMOS_DATABASE
+                       the record in Azure Cosmos DB: https://ACCOUNT.documents.azure.com/ with this process's own
+                       identity, and the name of the database
+  PORTCULLIS_SEALING_KEY
+                       the folder for the keys, the same for every gateway of one record; PORTCULLIS_DATA if not set
   PORTCULLIS_LISTEN    address and port; 127.0.0.1:7171 if not set, and TLS in front of any other
   PORTCULLIS_SERVICE_BUS
                        where approvers are told and heard by messages: amqps://NAMESPACE.servicebus.windows.net with

@@ -419,8 +419,8 @@ enum Incoming<'a> {
     Table(RowMasker<'a>),
     /// A command's two outputs.
     Printed {
-        stdout: MaskedText<'a>,
-        stderr: MaskedText<'a>,
+        stdout: Box<MaskedText<'a>>,
+        stderr: Box<MaskedText<'a>>,
     },
 }
 
@@ -573,8 +573,8 @@ impl ResultSink for Sink<'_> {
     fn output(&mut self, from: Output, bytes: &[u8]) -> ControlFlow<()> {
         if let Incoming::Nothing = self.result {
             self.result = Incoming::Printed {
-                stdout: self.masking.incoming(),
-                stderr: self.masking.incoming(),
+                stdout: Box::new(self.masking.incoming()),
+                stderr: Box::new(self.masking.incoming()),
             };
         }
         let Incoming::Printed { stdout, stderr } = &mut self.result else {

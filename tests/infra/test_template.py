@@ -164,10 +164,13 @@ class Template(unittest.TestCase):
     def test_the_record_can_only_grow(self):
         writers = {r.id: r.body['properties'] for r in self.of('Microsoft.DocumentDB/databaseAccounts/sqlRoleDefinitions')}
         actions = {role['roleName']: set(role['permissions'][0]['dataActions']) for role in writers.values()}
-        self.assertEqual({name for name, may in actions.items() if f'{ITEMS}/create' in may}, {'Appender'})
+        self.assertEqual({name for name, may in actions.items() if f'{ITEMS}/create' in may}, {'Appender', 'Projector'})
         self.assertEqual({name for name, may in actions.items() if f'{ITEMS}/delete' in may}, {'Session key eraser'})
         for name, may in actions.items():
-            self.assertFalse([action for action in may if '*' in action or action.endswith(('/replace', '/upsert'))], name)
+            changes = [action for action in may if '*' in action or action.endswith(('/replace', '/upsert'))]
+            self.assertEqual(changes, [f'{ITEMS}/replace', f'{ITEMS}/upsert'] if name == 'Projector' else [], name)
+        projector = next(role for role in writers.values() if role['roleName'] == 'Projector')
+        self.assertTrue(all(scope.endswith('/colls/requests') for scope in projector['assignableScopes']))
         eraser = next(role for role in writers.values() if role['roleName'] == 'Session key eraser')
         self.assertTrue(all(scope.endswith('/colls/keys') for scope in eraser['assignableScopes']))
         self.assertEqual([row for row in rights(self.resources) if row[1] == 'Session key eraser'], [])
