@@ -110,7 +110,8 @@ const queue = (name) => {
   if (!queues.has(name)) queues.set(name, { messages: [], seen: new Set(), consumers: new Set() });
   return queues.get(name);
 };
-const container = rhea.create_container({ id: 'service-bus', sender_options: { treat_modified_as_released: false } });
+let withheld = false; // acknowledgements of messages
+const container = rhea.create_container({ id: 'service-bus', sender_options: { treat_modified_as_released: false }, receiver_options: { autoaccept: false } });
 container.sasl_server_mechanisms.enable_anonymous();
 
 const pump = (name) => {
@@ -188,8 +189,9 @@ container.on('sender_close', ({ sender }) => {
   queue(sender.queue).consumers.delete(sender);
   if (locks.get(sender.queue)?.get(sender.lockedSession)?.sender === sender) unlock(sender.queue, sender.lockedSession);
 });
-container.on('message', ({ message, receiver, connection }) => {
+container.on('message', ({ message, receiver, connection, delivery }) => {
   const name = receiver.target.address;
+  if (name === '$cbs' || name.endsWith('/$management')) delivery.accept();
   if (name === '$cbs') {
     const asked = message.application_properties;
     const until = valid.get(message.body) ?? 0;
@@ -221,6 +223,8 @@ container.on('message', ({ message, receiver, connection }) => {
   }
   const text = message.body?.content?.toString() ?? `${message.body}`;
   const duplicate = put(name, message);
+  // Taken, and whoever sent it never hears of it.
+  if (!withheld) delivery.accept();
   tell({ queue: name, id: message.message_id, duplicate, durable: message.durable, properties: message.application_properties ?? {}, body: JSON.parse(text) });
 });
 const settled = (how) => ({ sender, delivery }) => {
@@ -270,6 +274,7 @@ for await (const line of readline.createInterface({ input: process.stdin })) {
   }
   if (command.lifetime) lifetime = command.lifetime;
   if (command.lock) lockDuration = command.lock;
+  if (command.withhold !== undefined) withheld = command.withhold;
   if (command.down) {
     listener.close();
     for (const connection of connections) connection.socket.destroy();

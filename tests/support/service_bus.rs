@@ -104,9 +104,13 @@ impl ServiceBus {
 
     /// How many connections were opened so far.
     pub(crate) fn connections(&mut self) -> usize {
+        self.count(|event| event["connected"] == true)
+    }
+
+    /// How many such events there were so far, of those nobody has waited for.
+    pub(crate) fn count(&mut self, is: impl Fn(&Value) -> bool) -> usize {
         self.command(json!({"count": true}));
-        let opened = |event: &&Value| event["connected"] == true;
-        self.seen.iter().filter(opened).count()
+        self.seen.iter().filter(|event| is(event)).count()
     }
 
     /// Waits for the next event that is one of those.
