@@ -55,16 +55,16 @@ const TWICE: &[(&str, &str)] = &[
         "postgres-protocol and rusqlite show different ones in their interfaces",
     ),
     (
+        "object",
+        "the Cosmos DB client's backtraces; and build time only: stacker's compiler",
+    ),
+    ("sha2", OLDER_HASHES),
+    (
         "getrandom",
         "opentelemetry_sdk has not moved on with the rest; so has rand, which it draws the ids of spans from, with rand_core",
     ),
     ("rand", "as getrandom"),
     ("rand_core", "as getrandom"),
-    (
-        "object",
-        "the Cosmos DB client's backtraces; and build time only: stacker's compiler",
-    ),
-    ("sha2", OLDER_HASHES),
     (
         "syn",
         "build time only: half of the derive macros have moved on",
