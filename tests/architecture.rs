@@ -59,7 +59,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("fe2o3_amqp", &["bus/"]),
     ("azure_identity", &["identity.rs"]),
     (".vouched(", &["api/decisions.rs"]),
-    ("reqwest", &["auth/", "cli/"]),
+    ("reqwest", &["auth/", "cli/", "targets/http.rs"]),
     ("Timestamp::now(", &["app.rs", "auth/", "cli/"]),
     ("unsafe {", &[]),
 ];

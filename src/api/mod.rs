@@ -8,8 +8,10 @@ mod decisions;
 mod endpoints;
 mod openapi;
 mod problem;
+mod proxy;
 mod query;
 mod record;
+mod refusal;
 mod triggers;
 
 use std::sync::Arc;

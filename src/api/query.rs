@@ -108,7 +108,7 @@ pub(super) async fn exec<P: Ports>(
 }
 
 /// What is asked, with all that header fields say about it.
-fn asked(
+pub(super) fn asked(
     principal: Principal,
     connection: ConnectionName,
     operation: Operation,
@@ -131,10 +131,11 @@ fn asked(
         session: session_of(headers)?,
         idempotency_key,
         traceparent: traceparent(headers),
+        responder: None,
     })
 }
 
-fn parse_name(text: &str) -> Result<ConnectionName, Problem> {
+pub(super) fn parse_name(text: &str) -> Result<ConnectionName, Problem> {
     // Nothing that cannot name a connection is one.
     text.parse()
         .map_err(|bad: crate::domain::connection::BadConnectionName| {
@@ -170,7 +171,7 @@ fn traceparent(headers: &HeaderMap) -> Option<String> {
 }
 
 /// The outcome with the status CONTRACTS gives it.
-fn respond(outcome: Outcome) -> Response {
+pub(super) fn respond(outcome: Outcome) -> Response {
     let status = match outcome.status {
         RequestStatus::Succeeded | RequestStatus::Failed => StatusCode::OK,
         RequestStatus::PendingApproval | RequestStatus::Executing => StatusCode::ACCEPTED,

@@ -3,6 +3,7 @@
 //!
 //! It knows no protocol, no driver and no cloud: the world is behind the four traits of [`ports`].
 
+mod answer;
 mod budget;
 mod execute;
 mod history;
@@ -39,9 +40,11 @@ use seal::{ExportKey, SealError, Sealer};
 use sessions::Sessions;
 use waiting::Waiting;
 
+pub use answer::{Head, Responder, Response, answer};
 pub use history::{Found, SessionRequests, SessionView};
 pub use outcome::{
-    AnswerView, ApprovalBrief, ApprovalView, Outcome, RequestView, ResultBody, TargetError,
+    AnswerBody, AnswerView, ApprovalBrief, ApprovalView, HeaderField, KeptAnswer, Outcome,
+    RequestView, ResultBody, TargetError,
 };
 pub use preview::{ExactPreview, PreviewStatus, Sample, Samples};
 pub use resume::{Answering, Delivered};

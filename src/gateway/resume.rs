@@ -6,6 +6,7 @@ use tokio::task::JoinHandle;
 
 use super::{
     ApprovalView, GateError, Gateway, Ports,
+    execute::Caller,
     judge::Assessed,
     ports::{AppendError, Clock, EventStore},
     seal::{Purpose, SessionKey},
@@ -213,8 +214,8 @@ impl<P: Ports> Gateway<P> {
             match self.append(&session, head, bodies, None).await {
                 Ok(on_record) => {
                     if let Some(permit) = permit {
-                        let permit = on_record.release(permit)?;
-                        self.run_and_record(permit, &assessed, &policy, &key)
+                        let permit = on_record.release(*permit)?;
+                        self.run_and_record(permit, &assessed, &policy, &key, Caller::default())
                             .await?;
                     }
                     return Ok(());
