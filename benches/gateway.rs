@@ -682,7 +682,7 @@ async fn stages(place: &Place, issuer: &Issuer, database: &postgres::Database) {
     stage("verify a token seen before", &mut total, micros);
 
     let text = statement();
-    let dialect = ConnectionKind::Postgres.dialect();
+    let dialect = ConnectionKind::Postgres.dialect().expect("it takes SQL");
     let micros = timed(|| sql::classify(dialect, &text));
     println!(
         "{:<44}{micros:>7.1} us",
@@ -780,7 +780,7 @@ async fn stages(place: &Place, issuer: &Issuer, database: &postgres::Database) {
             .seal(request, Purpose::Operation, [1; 12], &exact)
             .unwrap();
         let rows = key
-            .seal(request, Purpose::Rows, [2; 12], rows.rows.as_bytes())
+            .seal(request, Purpose::Result, [2; 12], rows.rows.as_bytes())
             .unwrap();
         (operation, rows)
     };
@@ -825,7 +825,9 @@ async fn stages(place: &Place, issuer: &Issuer, database: &postgres::Database) {
                 masked: counts.clone(),
                 columns: rows.columns.clone(),
                 notices: vec![],
-                rows: Some(rows_sealed),
+                exit_code: None,
+                answer: None,
+                result: Some(rows_sealed),
                 took_us: 1234,
             })),
         ]

@@ -23,7 +23,7 @@ use crate::{
     },
     bus::{Address, BadAddress, Broker, Bus, InProcess, Receiver, Settlement},
     catalog::{Catalog, LoadError, Snapshot, Source, Watcher},
-    config::{Config, Secret},
+    config::{Config, KeysPlace, RecordPlace, Secret},
     domain::{
         connection::Access,
         id::Entropy,
@@ -35,7 +35,8 @@ use crate::{
         ports::Clock,
         seal::{ExportKey, SealError, Sealer},
     },
-    store::{OpenError, Sqlite},
+    identity::{self, NoToken},
+    store::{Cosmos, CosmosAccount, OpenError, Record, Sqlite},
     targets::{BadEndpoint, LiveTargets, TargetEndpoint},
 };
 
@@ -55,7 +56,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(30);
 pub struct Live;
 
 impl Ports for Live {
-    type Store = Sqlite;
+    type Store = Record;
     type Bus = Bus;
     type Targets = LiveTargets;
     type Clock = SystemClock;
@@ -114,6 +115,12 @@ pub enum StartError {
     /// The record cannot be used.
     #[error(transparent)]
     Record(#[from] OpenError),
+    /// There is nobody to be in Azure.
+    #[error("PORTCULLIS_COSMOS: there is no identity to reach it as: {0}")]
+    Identity(#[from] NoToken),
+    /// The account's address cannot be used.
+    #[error("PORTCULLIS_COSMOS: {0}; write it like https://ACCOUNT.documents.azure.com/")]
+    Account(String),
     /// The message broker's address cannot be used.
     #[error("PORTCULLIS_SERVICE_BUS: {0}")]
     Bus(#[from] BadAddress),
@@ -174,7 +181,20 @@ impl Running {
 /// Starts the gateway of `config`. The port opens first; until the rest is ready, callers are told so.
 pub async fn serve(config: &Config) -> Result<Running, StartError> {
     let front = Front::open(config.listen).await?;
-    let parts = Assembly::new(&config.data, &config.policy)?;
+    let store = match &config.record {
+        RecordPlace::Folder(folder) => record_in(folder)?,
+        RecordPlace::Cosmos { account, database } => {
+            Record::Shared(Arc::new(Cosmos::new(CosmosAccount {
+                endpoint: account
+                    .parse()
+                    .map_err(|error| StartError::Account(format!("{error}")))?,
+                database: database.clone(),
+                credential: identity::credential()?,
+            })))
+        }
+    };
+    let KeysPlace::Folder(keys) = &config.keys;
+    let parts = Assembly::new(store, keys, &config.policy)?;
     let issuers = parts.catalog.snapshot().policy.issuers.clone();
     if issuers.is_empty() {
         return Err(StartError::NoIssuer);
@@ -224,7 +244,7 @@ impl Way {
 pub async fn dev(listen: SocketAddr, data: &Path, policy: &Path) -> Result<Running, StartError> {
     let front = Front::open(listen).await?;
     // The record's lock first: a second start in the same folder must not move the issuer of the first.
-    let parts = Assembly::new(data, policy)?;
+    let parts = Assembly::new(record_in(data)?, data, policy)?;
     let issuer = DevIssuer::open(data, LoopbackOnly::prove(front.address)?)?;
     let issuers = parts.catalog.snapshot().policy.issuers.clone();
     let auth = Authenticator::new(issuers)?.with_local_keys(&issuer)?;
@@ -306,16 +326,16 @@ impl Front {
 /// Everything but the listener and the identity.
 struct Assembly {
     catalog: Arc<Catalog>,
-    store: Sqlite,
+    store: Record,
     targets: LiveTargets,
     sealer: Sealer,
     export_key: ExportKey,
 }
 
 impl Assembly {
-    fn new(data: &Path, policy: &Path) -> Result<Self, StartError> {
-        private_folder(data).map_err(|error| StartError::Data(data.into(), error))?;
-        let sealer = Sealer::open_or_create(&data.join("master.key"))?;
+    fn new(store: Record, keys: &Path, policy: &Path) -> Result<Self, StartError> {
+        private_folder(keys).map_err(|error| StartError::Data(keys.into(), error))?;
+        let sealer = Sealer::open_or_create(&keys.join("master.key"))?;
         let masking_key = sealer.masking_key()?;
         let finish = move |policy: &mut Policy| {
             policy.masking = Masking::compile(MaskingRules {
@@ -329,8 +349,7 @@ impl Assembly {
         let catalog = Catalog::load_from(source)?;
         let targets = LiveTargets::new();
         targets.configure(endpoints(&catalog.snapshot()))?;
-        let export_key = ExportKey::open_or_create(&data.join("export.key"))?;
-        let store = Sqlite::open(&data.join("record.db"))?;
+        let export_key = ExportKey::open_or_create(&keys.join("export.key"))?;
         Ok(Self {
             catalog,
             store,
@@ -469,6 +488,11 @@ fn endpoints(snapshot: &Snapshot) -> Vec<TargetEndpoint> {
         }
     }
     endpoints
+}
+
+fn record_in(folder: &Path) -> Result<Record, StartError> {
+    private_folder(folder).map_err(|error| StartError::Data(folder.into(), error))?;
+    Ok(Record::File(Sqlite::open(&folder.join("record.db"))?))
 }
 
 /// Makes the folder, for its owner alone.

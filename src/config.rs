@@ -8,8 +8,14 @@ use std::{
 
 /// The policy file or folder.
 pub const POLICY: &str = "PORTCULLIS_POLICY";
-/// The folder for the record and the keys.
+/// The folder for the record and the keys of one gateway.
 pub const DATA: &str = "PORTCULLIS_DATA";
+/// The account of Azure Cosmos DB that holds the record of any number of gateways.
+pub const COSMOS: &str = "PORTCULLIS_COSMOS";
+/// Which database of it.
+pub const COSMOS_DATABASE: &str = "PORTCULLIS_COSMOS_DATABASE";
+/// Where the keys are, where they are not in [`DATA`].
+pub const SEALING_KEY: &str = "PORTCULLIS_SEALING_KEY";
 /// Address and port to listen on.
 pub const LISTEN: &str = "PORTCULLIS_LISTEN";
 /// The port the Functions host gives its custom handler; wins over [`LISTEN`].
@@ -28,8 +34,10 @@ const DEFAULT_PORT: u16 = 7171;
 pub struct Config {
     /// The policy file or folder.
     pub policy: PathBuf,
-    /// The folder for the record and the keys.
-    pub data: PathBuf,
+    /// Where the record is kept.
+    pub record: RecordPlace,
+    /// Where the gateway's own keys are kept.
+    pub keys: KeysPlace,
     /// Where to listen.
     pub listen: SocketAddr,
     /// The name of this process among others.
@@ -38,6 +46,27 @@ pub struct Config {
     pub hosted: bool,
     /// The message broker's address, which may hold a password; `None`: approvers list what is pending.
     pub service_bus: Option<Secret>,
+}
+
+/// Where the record is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordPlace {
+    /// In this folder, by one gateway.
+    Folder(PathBuf),
+    /// In Azure Cosmos DB, by any number of gateways.
+    Cosmos {
+        /// `https://….documents.azure.com/`.
+        account: String,
+        /// The name of the database.
+        database: String,
+    },
+}
+
+/// Where the gateway's own keys are kept: the one that seals, and the one that signs exports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeysPlace {
+    /// In files of this folder, the same for every gateway of one record.
+    Folder(PathBuf),
 }
 
 /// A setting that is not shown.
@@ -69,28 +98,17 @@ pub struct BadConfig {
 impl Config {
     /// Reads the settings with `get`, which is the environment outside of tests.
     pub fn from_env(get: impl Fn(&str) -> Option<String>) -> Result<Self, BadConfig> {
-        let required = |setting, what: &str, example: &str| {
-            get(setting)
-                .filter(|value| !value.trim().is_empty())
-                .ok_or_else(|| BadConfig {
-                    setting,
-                    problem: format!("is not set, and {what} is needed"),
-                    mend: format!("set it, for example {setting}={example}"),
-                })
-        };
-        let policy = required(
-            POLICY,
-            "a policy file or folder",
-            "/etc/portcullis/policy.yaml",
-        )?;
-        let data = required(
-            DATA,
-            "a folder for the record and the keys",
-            "/var/lib/portcullis",
-        )?;
+        let get = |setting: &str| get(setting).filter(|value| !value.trim().is_empty());
+        let policy = get(POLICY).ok_or_else(|| BadConfig {
+            setting: POLICY,
+            problem: "is not set, and a policy file or folder is needed".into(),
+            mend: format!("set it, for example {POLICY}=/etc/portcullis/policy.yaml"),
+        })?;
+        let record = record(&get)?;
+        let keys = keys(&get, &record)?;
         let instance = get(INSTANCE).unwrap_or_else(|| format!("pid-{}", std::process::id()));
         let hosted = get(HANDLER_PORT).is_some();
-        let service_bus = get(SERVICE_BUS).filter(|address| !address.trim().is_empty());
+        let service_bus = get(SERVICE_BUS);
         let listen = match (get(HANDLER_PORT), get(LISTEN)) {
             (Some(port), _) => {
                 let port = port.parse().map_err(|_| BadConfig {
@@ -110,12 +128,86 @@ impl Config {
         };
         Ok(Self {
             policy: policy.into(),
-            data: data.into(),
+            record,
+            keys,
             listen,
             instance,
             hosted,
             service_bus: service_bus.map(Secret),
         })
+    }
+}
+
+/// One place, and no doubt which: a gateway that took the wrong one would find no record where there is one.
+fn record(get: &impl Fn(&str) -> Option<String>) -> Result<RecordPlace, BadConfig> {
+    let bad = |setting, problem: String, mend: String| {
+        Err(BadConfig {
+            setting,
+            problem,
+            mend,
+        })
+    };
+    match (get(DATA), get(COSMOS), get(COSMOS_DATABASE)) {
+        (Some(folder), None, None) => Ok(RecordPlace::Folder(folder.into())),
+        (None, Some(account), Some(database)) if is_private(&account) => {
+            Ok(RecordPlace::Cosmos { account, database })
+        }
+        (None, Some(account), Some(_)) => bad(
+            COSMOS,
+            format!("`{account}` is not the address of an account"),
+            "write it like https://ACCOUNT.documents.azure.com/ (http:// only on loopback, for an emulator)".into(),
+        ),
+        (None, Some(_), None) => bad(
+            COSMOS_DATABASE,
+            format!("is not set, and {COSMOS} is"),
+            format!("name the database with the record, for example {COSMOS_DATABASE}=portcullis"),
+        ),
+        (Some(_), ..) => bad(
+            DATA,
+            format!("is set, and {COSMOS} or {COSMOS_DATABASE} as well: the record is in one place"),
+            format!("unset {DATA}, or both of the others"),
+        ),
+        (None, None, _) => bad(
+            DATA,
+            format!("is not set, and neither is {COSMOS}: a place for the record is needed"),
+            format!(
+                "set it, for example {DATA}=/var/lib/portcullis, or {COSMOS}=https://ACCOUNT.documents.azure.com/ and \
+                 {COSMOS_DATABASE}"
+            ),
+        ),
+    }
+}
+
+/// Whether nobody between here and there reads what is sent.
+fn is_private(address: &str) -> bool {
+    url::Url::parse(address).is_ok_and(|url| match url.scheme() {
+        "https" => url.has_host(),
+        "http" => match url.host() {
+            Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+            Some(url::Host::Domain(name)) => name == "localhost",
+            None => false,
+        },
+        _ => false,
+    })
+}
+
+fn keys(
+    get: &impl Fn(&str) -> Option<String>,
+    record: &RecordPlace,
+) -> Result<KeysPlace, BadConfig> {
+    match (get(SEALING_KEY), record) {
+        (Some(folder), _) => Ok(KeysPlace::Folder(folder.into())),
+        (None, RecordPlace::Folder(folder)) => Ok(KeysPlace::Folder(folder.clone())),
+        (None, RecordPlace::Cosmos { .. }) => Err(BadConfig {
+            setting: SEALING_KEY,
+            problem: format!(
+                "is not set, and every gateway of the record at {COSMOS} has to have the same keys"
+            ),
+            mend: format!(
+                "set it to a folder that holds them, for example {SEALING_KEY}=/etc/portcullis/keys"
+            ),
+        }),
     }
 }
 
@@ -128,6 +220,35 @@ mod tests {
             let found = settings.iter().find(|(setting, _)| *setting == name);
             found.map(|(_, value)| (*value).to_owned())
         })
+    }
+
+    #[test]
+    fn the_record_is_in_one_place_and_its_keys_in_another_that_all_gateways_share() {
+        const ACCOUNT: &str = "https://crm.documents.azure.com/";
+        let told = |settings: &[(&str, &str)]| {
+            let all = [&[(POLICY, "p")], settings].concat();
+            from(&all).unwrap_err().to_string()
+        };
+        assert!(told(&[]).contains("neither is PORTCULLIS_COSMOS"));
+        assert!(told(&[(COSMOS_DATABASE, "d")]).contains("neither is PORTCULLIS_COSMOS"));
+        assert!(told(&[(DATA, "d"), (COSMOS, ACCOUNT)]).contains("unset PORTCULLIS_DATA"));
+        assert!(told(&[(COSMOS, ACCOUNT)]).starts_with("PORTCULLIS_COSMOS_DATABASE"));
+        let shared = [(COSMOS, ACCOUNT), (COSMOS_DATABASE, "d")];
+        assert!(told(&shared).starts_with("PORTCULLIS_SEALING_KEY"));
+        for account in ["crm", "http://crm.documents.azure.com/", "ftp://localhost/"] {
+            let shared = [
+                (COSMOS, account),
+                (COSMOS_DATABASE, "d"),
+                (SEALING_KEY, "k"),
+            ];
+            assert!(told(&shared).contains("https://ACCOUNT"), "{account}");
+        }
+        let whole = [&[(POLICY, "p"), (SEALING_KEY, "k")], &shared[..]].concat();
+        let config = from(&whole).unwrap();
+        assert!(matches!(config.record, RecordPlace::Cosmos { .. }));
+        assert_eq!(config.keys, KeysPlace::Folder("k".into()));
+        let config = from(&[(POLICY, "p"), (DATA, "d")]).unwrap();
+        assert_eq!(config.keys, KeysPlace::Folder("d".into()));
     }
 
     #[test]

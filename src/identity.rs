@@ -80,7 +80,7 @@ impl Tokens {
 
 /// Who this process is, by the environment that Azure gives it: a pod's workload identity, the tools a developer is signed
 /// in with where `AZURE_TOKEN_CREDENTIALS` is `dev`, and otherwise the managed identity of the app or machine.
-fn credential() -> Result<Arc<dyn TokenCredential>, NoToken> {
+pub fn credential() -> Result<Arc<dyn TokenCredential>, NoToken> {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let made: azure_core::Result<Arc<dyn TokenCredential>> =
         if set("AZURE_FEDERATED_TOKEN_FILE").is_some() {

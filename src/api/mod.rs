@@ -12,6 +12,7 @@ mod proxy;
 mod query;
 mod record;
 mod refusal;
+mod traced;
 mod triggers;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, FromRequestParts, State},
     http::{HeaderMap, header, request::Parts},
+    middleware,
     response::IntoResponse,
     routing::get,
 };
@@ -88,6 +90,7 @@ pub fn router<P: Ports>(api: Arc<Api<P>>) -> Router {
         .fallback(|| std::future::ready(Problem::not_found(NOTHING_HERE)))
         .method_not_allowed_fallback(|| std::future::ready(Problem::method_not_allowed()))
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn(traced::traced))
         .with_state(api)
 }
 

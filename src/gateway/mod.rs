@@ -8,6 +8,7 @@ mod budget;
 mod execute;
 mod history;
 mod judge;
+mod measured;
 mod outcome;
 pub mod ports;
 mod preview;
@@ -41,6 +42,8 @@ use sessions::Sessions;
 use waiting::Waiting;
 
 pub use answer::{Head, Responder, Response, answer};
+pub(crate) use measured::measure;
+
 pub use history::{Found, SessionRequests, SessionView};
 pub use outcome::{
     AnswerBody, AnswerView, ApprovalBrief, ApprovalView, HeaderField, KeptAnswer, Outcome,
@@ -94,6 +97,7 @@ pub struct Gateway<P: Ports> {
     rates: Rates,
     sessions: Sessions,
     waiting: Waiting,
+    pending: measured::Pending,
     running: TaskTracker,
 }
 
@@ -112,6 +116,7 @@ impl<P: Ports> Gateway<P> {
             rates: Rates::default(),
             sessions: Sessions::default(),
             waiting: Waiting::default(),
+            pending: measured::Pending::default(),
             running: TaskTracker::new(),
         })
     }

@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::Mutex as AsyncMutex;
 
 use super::{
-    GateError, Gateway, Ports,
+    GateError, Gateway, Ports, measured,
     ports::{AppendError, Appended, Batch, Clock, EventStore, WrappedKey},
     seal::SessionKey,
 };
@@ -202,6 +202,7 @@ impl<P: Ports> Gateway<P> {
     }
 
     /// Chains `bodies` after `after` and appends them, once.
+    #[tracing::instrument(level = "debug", name = "append", skip_all)]
     pub(super) async fn append(
         &self,
         session: &SessionId,
@@ -222,13 +223,16 @@ impl<P: Ports> Gateway<P> {
             .filter(|event| matches!(event.body, EventBody::ExecutionOutcomeUnknown(_)))
             .filter_map(|event| event.body.request().cloned())
             .collect();
+        let measured = measured::of(&events);
         let batch = Batch {
             session: session.clone(),
             after,
             events,
             key,
         };
-        let appended = self.parts.store.append(batch).await?;
+        let appended = self.parts.store.append(batch).await;
+        let appended = appended.inspect_err(measured::not_appended)?;
+        measured.into_iter().for_each(measured::appended);
         for request in &unknown {
             // Only a person can end this; the alert in infra/ looks for these words.
             tracing::error!(%session, %request, "execution.outcome_unknown");

@@ -350,7 +350,7 @@ impl Reading {
     }
 
     /// Reads to the end of the connection; whether the answer ended before it.
-    fn to_the_end(&mut self) -> bool {
+    fn all_of_it(&mut self) -> bool {
         let mut piece = [0; 4096];
         while let Ok(read @ 1..) = self.0.read(&mut piece) {
             self.1.extend_from_slice(&piece[..read]);
@@ -395,7 +395,7 @@ fn an_answer_streams_while_it_comes_and_a_secret_cut_over_its_events_is_masked()
         ["session.opened", "request.decided", "execution.started"]
     );
     go_on.send(()).unwrap();
-    assert!(reading.to_the_end(), "{}", reading.text());
+    assert!(reading.all_of_it(), "{}", reading.text());
     let text = reading.text();
     for part in ["16C7e42F29", "2c6912E7710c8383", "47Ae178B4a"] {
         assert!(!text.contains(part), "{text}");
@@ -415,7 +415,7 @@ fn an_answer_that_breaks_off_is_cut_and_not_ended() {
         ("api/http/zip", "zip"),
     ] {
         let mut reading = Reading::new(&agent, "GET", path, "");
-        assert!(!reading.to_the_end(), "{path}: it ended");
+        assert!(!reading.all_of_it(), "{path}: it ended");
         let events = agent
             .get(&format!("/v1/sessions/{}/events", reading.session()))
             .expect(200);
@@ -741,7 +741,7 @@ fn what_is_sent_to_a_model_is_masked_and_so_is_what_it_says() {
     );
     for path in ["model/http/v1/chat/completions", "model/http/v1/messages"] {
         let mut reading = Reading::new(&agent, "POST", path, r#"{"stream": true}"#);
-        assert!(reading.to_the_end());
+        assert!(reading.all_of_it());
         let text = reading.text();
         assert!(
             text.contains("keep") && !text.contains("2c6912E7710c8383") && !text.contains("ghp_"),

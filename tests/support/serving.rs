@@ -29,7 +29,8 @@ impl Serving {
         Self::start_in(policy, data, &urls).await
     }
 
-    /// Starts it with more in its environment, and waits until it is ready.
+    /// Starts it with more in its environment, and waits until it is ready. Its log is in `data`, and its record too where the
+    /// environment names no other place.
     pub(crate) async fn start_in(policy: &Path, data: &Path, environment: &[(&str, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -37,10 +38,16 @@ impl Serving {
         fs::create_dir_all(data).unwrap();
         let log = data.join("log");
         let append = fs::OpenOptions::new().create(true).append(true).open(&log);
-        let child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        if environment
+            .iter()
+            .all(|(name, _)| *name != "PORTCULLIS_COSMOS")
+        {
+            command.env("PORTCULLIS_DATA", data);
+        }
+        let child = command
             .arg("serve")
             .env("PORTCULLIS_POLICY", policy)
-            .env("PORTCULLIS_DATA", data)
             .env("PORTCULLIS_LISTEN", address.to_string())
             .env_remove("FUNCTIONS_CUSTOMHANDLER_PORT")
             .envs(environment.iter().copied())

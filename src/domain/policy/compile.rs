@@ -519,6 +519,8 @@ impl Compiler<'_> {
         let tables = when.and_then(|when| when.tables.as_ref());
         self.not_empty(effect, "effect");
         self.not_empty(tables, "table");
+        let kinds = when.and_then(|when| when.kinds.as_ref());
+        self.not_empty(kinds, "kind");
         let At {
             value: name, place, ..
         } = document.name.0.as_ref()?;
@@ -531,6 +533,10 @@ impl Compiler<'_> {
                 effects: effect
                     .into_iter()
                     .flat_map(|at| at.value.0.iter().copied())
+                    .collect(),
+                kinds: kinds
+                    .into_iter()
+                    .flat_map(|at| at.value.0.iter().map(|pattern| pattern.0.clone()))
                     .collect(),
                 tables: tables
                     .into_iter()

@@ -8,8 +8,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Value as Json, json};
 
 use super::{
-    Api, ApproverKind, Endpoint, Hours, OnFinding, Programs, RecordedResults, TablePattern,
-    Upstream,
+    Api, ApproverKind, Endpoint, Hours, KindPattern, OnFinding, Programs, RecordedResults,
+    TablePattern, Upstream,
     problem::{Place, Problems, choices, quoted},
     read::{At, ByName, FromNode, Needed, OneOrMore, Positive, mapping, scalar, wanted, word},
     units,
@@ -185,6 +185,10 @@ mapping! {
         /// Effects, as `portcullis classify` names them. Any if not given; but `allow` never takes `unknown` unless
         /// it names it.
         effect: Option<At<OneOrMore<Effect>>>,
+        /// Kinds of statement or command, as `portcullis classify --text` names them, by their first words: `create index`,
+        /// `kubectl get`, `terraform plan`, `*` for any one word. Any if not given. Of a program that is not known, such as
+        /// `terraform`, what it would do stays `unknown`, and a rule that lets it through names both.
+        kinds: Option<At<OneOrMore<KindsText>>>,
         /// Tables: `schema.table`, `table`, `*` for a whole part. Any if not given.
         tables: Option<At<OneOrMore<PatternText>>>,
         /// Whether a write or removal says which rows. Either if not given.
@@ -365,6 +369,8 @@ text! {
          "examples": ["22:00-06:00 Europe/Berlin"]};
     PatternText(TablePattern), units::table_pattern, "a pattern of tables",
         {"type": "string", "examples": ["public.customers", "*.customers", "customers"]};
+    KindsText(KindPattern), units::kind, "a kind of statement or command",
+        {"type": "string", "examples": ["create index", "kubectl get", "terraform plan"]};
     FunctionText(String), units::function, "the name of a function",
         {"type": "string", "examples": ["public.similarity", "similarity"]};
     ColumnPatternText(String), units::column_pattern, "a pattern of columns",

@@ -46,7 +46,7 @@ use super::{
 
 pub use document::schema;
 pub use evaluate::evaluate;
-pub use pattern::TablePattern;
+pub use pattern::{KindPattern, TablePattern};
 pub use problem::{PolicyErrors, Problem};
 pub use yaml::MAX_FILE;
 
@@ -366,6 +366,8 @@ pub struct Rule {
 pub struct Condition {
     /// Effects; empty: any.
     pub effects: BTreeSet<Effect>,
+    /// Kinds of statement or command; empty: any.
+    pub kinds: Vec<KindPattern>,
     /// Table patterns; empty: any.
     pub tables: Vec<TablePattern>,
     /// Bounded or not; `None`: either.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::{civil::Time, tz::TimeZoneDatabase};
 
 use super::{
-    Hours, TablePattern,
+    Hours, KindPattern, TablePattern,
     credential::literal_start,
     problem::{choices, nearest, quoted},
 };
@@ -258,6 +258,12 @@ pub(super) fn regex(text: &str) -> Result<String, Wrong> {
             ))
         }
     }
+}
+
+/// A kind of statement or command.
+pub(super) fn kind(text: &str) -> Result<KindPattern, Wrong> {
+    KindPattern::parse(text)
+        .map_err(|message| (message, "name at least a word, or leave `kinds` out".into()))
 }
 
 /// A variable of a program's environment, whose value may name secrets.

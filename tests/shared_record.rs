@@ -1,0 +1,227 @@
+//! One record in Cosmos DB (Microsoft's emulator), several processes of the built gateway on it, each with the managed identity of
+//! an app (a stand-in for its endpoint), none with a folder for a record.
+
+use std::{fs, path::PathBuf, process::Command, sync::Mutex};
+
+use rusqlite::Connection;
+use serde_json::{Value, json};
+
+use crate::{
+    messages::policy,
+    support::{
+        cosmos::{Account, Emulator, Fault},
+        gateway::{folder, word},
+        identity::{self, CLIENT, Identity, Shared},
+        oidc::Provider,
+        serving::{Answer, Caller, Serving, agent, person},
+    },
+};
+
+const TOKEN: &str = "eyJ0eXAi.token-of-the-app";
+
+/// What the gateways share: the record, the keys, the policy and the database behind them.
+struct Place {
+    emulator: Emulator,
+    account: Account,
+    identity: Shared,
+    endpoint: String,
+    folder: PathBuf,
+    agent: String,
+    dana: String,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Place {
+    async fn new() -> Self {
+        let emulator = Emulator::start();
+        let account = emulator.database().await;
+        emulator.wants(TOKEN).await;
+        let identity = Shared::new(Mutex::new(Identity {
+            token: TOKEN.into(),
+            lives: 3600,
+            ..Identity::default()
+        }));
+        let provider = Provider::shared();
+        Self {
+            endpoint: identity::serve(&identity).await,
+            emulator,
+            account,
+            identity,
+            folder: folder(&policy()),
+            agent: agent(provider).await,
+            dana: person(provider, "dana", &["db-admins", "auditors"]).await,
+        }
+    }
+
+    async fn gateway(&self, name: &str) -> Serving {
+        let keys = self.folder.join("keys");
+        let mut environment = identity::environment(&self.endpoint).to_vec();
+        environment.extend(self.account.environment());
+        environment.push(("PORTCULLIS_SEALING_KEY", keys.to_str().unwrap()));
+        environment.push(("PORTCULLIS_INSTANCE", name));
+        let log = self.folder.join(name);
+        Serving::start_in(&self.folder.join("policy.yaml"), &log, &environment).await
+    }
+
+    fn note(&self, row: i64) -> String {
+        let database = Connection::open(self.folder.join("shop.db")).unwrap();
+        let sql = "SELECT note FROM customers WHERE id = ?1";
+        database.query_row(sql, [row], |row| row.get(0)).unwrap()
+    }
+
+    /// What a session's export has on record, once it is verified offline.
+    async fn verified(&self, reader: &Caller, session: &str) -> Vec<String> {
+        let export = reader.text(&format!("/v1/sessions/{session}/export")).await;
+        let file = self.folder.join("export.jsonl");
+        fs::write(&file, &export).unwrap();
+        let verified = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+            .arg("verify")
+            .arg(&file)
+            .output()
+            .unwrap();
+        assert!(verified.status.success(), "{session}: {verified:?}");
+        let lines = export
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap());
+        lines
+            .filter_map(|line: Value| line["type"].as_str().map(str::to_owned))
+            .collect()
+    }
+}
+
+fn change(row: i64) -> String {
+    format!("UPDATE customers SET note = note || '+' WHERE id = {row}")
+}
+
+/// What became of a request, when it has ended.
+async fn ended(caller: &Caller, held: &Value) -> Answer {
+    let path = format!("/v1/requests/{}?wait=20", word(&held["request_id"]));
+    let answer = caller.get(&path).await;
+    assert_ne!(answer.body["status"], "executing", "{}", answer.body);
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_gateway_was_asked_another_has_approved_and_runs_and_a_third_tells() {
+    let place = Place::new().await;
+    let mut first = place.gateway("first").await;
+    let caller = first.caller(&place.agent);
+    let read = caller
+        .query("SELECT email FROM customers WHERE id = 7")
+        .await;
+    assert_eq!(read.rows().as_array().unwrap().len(), 1);
+    assert!(!read.body.to_string().contains("person7@"), "{}", read.body);
+    let held = caller.query(&change(4001)).await;
+    assert_eq!(held.status, 202, "{}", held.body);
+    first.kill();
+
+    let mut second = place.gateway("second").await;
+    let done = second
+        .caller(&place.dana)
+        .approve(&held.body["approval"])
+        .await;
+    assert_eq!(done.status, 200, "{}", done.body);
+    assert_eq!(
+        ended(&second.caller(&place.agent), &held.body).await.body["status"],
+        "succeeded"
+    );
+    second.kill();
+
+    let third = place.gateway("third").await;
+    let outcome = third.caller(&place.agent);
+    let outcome = ended(&outcome, &held.body).await;
+    assert_eq!(outcome.body["result"]["affected"], 1, "{}", outcome.body);
+    assert_eq!(place.note(4001), "before+");
+    // Pseudonyms are the same at every gateway: they have one key.
+    let again = third.caller(&place.agent);
+    let again = again
+        .query("SELECT email FROM customers WHERE id = 7")
+        .await;
+    assert_eq!(again.rows(), read.rows());
+    let reader = third.caller(&place.dana);
+    let kinds = place
+        .verified(&reader, word(&held.body["session_id"]))
+        .await;
+    let end = [
+        "execution.finished".to_owned(),
+        "portcullis.manifest".into(),
+    ];
+    assert!(kinds.ends_with(&end), "{kinds:?}");
+    let found = reader.get("/v1/sessions?q=4001").await;
+    assert_eq!(
+        found.body["sessions"].as_array().unwrap().len(),
+        1,
+        "{}",
+        found.body
+    );
+
+    let asked = place.identity.lock().unwrap().asked.clone();
+    assert!(!asked.is_empty());
+    for asked in asked {
+        assert_eq!(asked["resource"], "https://cosmos.azure.com");
+        assert_eq!(asked["client_id"], CLIENT);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_cosmos_db_puts_off_or_leaves_unanswered_is_on_record_once_and_runs_once() {
+    let place = Place::new().await;
+    let (one, other) = (place.gateway("one").await, place.gateway("other").await);
+    let (agent, dana) = (one.caller(&place.agent), other.caller(&place.dana));
+    let faults = [
+        Fault::Throttled,
+        Fault::Unavailable,
+        Fault::Lost,
+        Fault::Silent,
+    ];
+    for (row, fault) in (4101..).zip(faults) {
+        place.emulator.spoils(fault, 1).await;
+        let read = agent.query("SELECT id FROM customers WHERE id = 7").await;
+        assert_eq!(read.rows(), &json!([[7]]), "{fault:?}");
+        place.emulator.spoils(fault, 1).await;
+        let held = agent.query(&change(row)).await;
+        assert_eq!(held.status, 202, "{fault:?}: {}", held.body);
+        // Of its decision, of its start, or of its outcome.
+        place.emulator.spoils(fault, 1).await;
+        let done = dana.approve(&held.body["approval"]).await;
+        assert_eq!(done.status, 200, "{fault:?}: {}", done.body);
+        let outcome = ended(&agent, &held.body).await;
+        // Who waited too long for its start to be on record does not begin: a definite failure, of which nothing was run.
+        let note = match word(&outcome.body["status"]) {
+            "failed" if matches!(fault, Fault::Silent) => "before",
+            status => {
+                assert_eq!(status, "succeeded", "{fault:?}: {}", outcome.body);
+                "before+"
+            }
+        };
+        assert_eq!(place.note(row), note, "{fault:?}");
+        let kinds = place.verified(&dana, word(&held.body["session_id"])).await;
+        let started = kinds.iter().filter(|kind| *kind == "execution.started");
+        assert_eq!(started.count(), 1, "{fault:?}: {kinds:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_whose_record_does_not_let_it_in_discloses_and_runs_nothing() {
+    let place = Place::new().await;
+    let gateway = place.gateway("only").await;
+    let agent = gateway.caller(&place.agent);
+    let held = agent.query(&change(4201)).await;
+    place.emulator.wants("another").await;
+    let read = agent.query("SELECT id FROM customers WHERE id = 7").await;
+    assert_eq!(read.status, 503, "{}", read.body);
+    assert!(!read.body.to_string().contains("rows"), "{}", read.body);
+    let done = gateway
+        .caller(&place.dana)
+        .approve(&held.body["approval"])
+        .await;
+    assert_eq!(done.status, 503, "{}", done.body);
+    assert_eq!(place.note(4201), "before");
+    let log = fs::read_to_string(place.folder.join("only/log")).unwrap();
+    assert!(!log.contains(TOKEN), "{log}");
+}
