@@ -826,6 +826,7 @@ async fn stages(place: &Place, issuer: &Issuer, database: &postgres::Database) {
                 columns: rows.columns.clone(),
                 notices: vec![],
                 exit_code: None,
+                answer: None,
                 result: Some(rows_sealed),
                 took_us: 1234,
             })),

@@ -146,6 +146,7 @@ fn bodies(session: &SessionId) -> Vec<EventBody> {
                 .into(),
             notices: vec![],
             exit_code: None,
+            answer: None,
             result: Some(sealed(1200)),
             took_us: 1234,
         })),

@@ -64,7 +64,10 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("fe2o3_amqp", &["bus/"]),
     ("azure_identity", &["identity.rs"]),
     (".vouched(", &["api/decisions.rs"]),
-    ("reqwest", &["auth/", "cli/", "telemetry/"]),
+    (
+        "reqwest",
+        &["auth/", "cli/", "targets/http.rs", "telemetry/"],
+    ),
     ("opentelemetry", &["telemetry/"]),
     ("Timestamp::now(", &["app.rs", "auth/", "cli/"]),
     ("unsafe {", &[]),

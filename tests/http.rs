@@ -6,6 +6,7 @@ mod document;
 mod identity;
 mod lifecycle;
 mod outcomes;
+mod proxy;
 mod refusals;
 mod rewriting;
 mod sessions;

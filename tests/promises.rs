@@ -680,6 +680,7 @@ impl House {
             session: session.cloned(),
             idempotency_key: key.map(Into::into),
             traceparent: None,
+            responder: None,
         };
         self.gateway.submit(ask).await
     }

@@ -167,6 +167,7 @@ pub(crate) mod story {
             }],
             notices: vec![],
             exit_code: None,
+            answer: None,
             result: None,
             took_us: 1234,
         }))
@@ -180,6 +181,7 @@ pub(crate) mod story {
             message: "relation … does not exist".into(),
             notices: vec!["a notice".into()],
             masked: MaskedCounts::default(),
+            answer: None,
         }))
     }
 

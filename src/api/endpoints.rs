@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, any, get, post};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::{Api, query, record};
+use super::{Api, proxy, query, record};
 use crate::{
     door::Connections,
     gateway::{ApprovalView, ExactPreview, Found, Outcome, Ports, SessionView},
@@ -13,6 +13,9 @@ use crate::{
 
 /// Makes the schema of one type.
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+/// Every method.
+pub(super) const ANY: &str = "any";
 
 /// One endpoint: how it is reached, what it does, and what handles it.
 pub struct Endpoint<P: Ports> {
@@ -58,6 +61,22 @@ const OUTCOME: &[(u16, &str)] = &[
 ];
 const OK: &[(u16, &str)] = &[(200, "As asked.")];
 
+/// A connection's HTTP API, by every method.
+fn proxied<P: Ports>(path: &'static str) -> Endpoint<P> {
+    Endpoint {
+        method: ANY,
+        path,
+        summary: "Call the connection's HTTP API: what it answers is passed on, masked, while it comes; what is not passed on \
+                  is refused in the API's own words. With `Prefer: respond-async` the answer is an outcome",
+        parameters: None,
+        body: None,
+        answers: OUTCOME,
+        answer: schema::<Outcome>,
+        media_type: "application/json",
+        handler: any(proxy::proxy::<P>),
+    }
+}
+
 /// All of them.
 pub(super) fn all<P: Ports>() -> Vec<Endpoint<P>> {
     vec![
@@ -83,6 +102,9 @@ pub(super) fn all<P: Ports>() -> Vec<Endpoint<P>> {
             media_type: "application/json",
             handler: post(query::exec::<P>),
         },
+        proxied("/v1/connections/{name}/http"),
+        proxied("/v1/connections/{name}/http/"),
+        proxied("/v1/connections/{name}/http/{*path}"),
         Endpoint {
             method: "get",
             path: "/v1/requests/{id}",

@@ -7,8 +7,10 @@ mod body;
 mod decisions;
 mod endpoints;
 mod openapi;
+mod proxy;
 mod query;
 mod record;
+mod refusal;
 mod triggers;
 
 use std::sync::Arc;

@@ -85,7 +85,7 @@ pub(super) async fn exec<P: Ports>(
     Ok(respond(api.gateway.submit(ask).await?))
 }
 
-fn parse_name(text: &str) -> Result<ConnectionName, Problem> {
+pub(super) fn parse_name(text: &str) -> Result<ConnectionName, Problem> {
     // Nothing that cannot name a connection is one.
     text.parse()
         .map_err(|bad: crate::domain::connection::BadConnectionName| {
@@ -94,7 +94,7 @@ fn parse_name(text: &str) -> Result<ConnectionName, Problem> {
 }
 
 /// The outcome with the status CONTRACTS gives it.
-fn respond(outcome: Outcome) -> Response {
+pub(super) fn respond(outcome: Outcome) -> Response {
     let status = match outcome.status {
         RequestStatus::Succeeded | RequestStatus::Failed => StatusCode::OK,
         RequestStatus::PendingApproval | RequestStatus::Executing => StatusCode::ACCEPTED,

@@ -122,6 +122,7 @@ fn fits(kind: ConnectionKind, url: String) -> Result<String, String> {
         ConnectionKind::Mysql => (&["mysql://", "mariadb://"], "mysql://…"),
         ConnectionKind::Sqlite => (&["sqlite:"], "sqlite:PATH"),
         ConnectionKind::Mssql => (&["mssql://", "sqlserver://"], "mssql://…"),
+        ConnectionKind::Http => (&["https://", "http://"], "https://…"),
         // It has no address: the policy was checked for that.
         ConnectionKind::Command => (&[], "none"),
     };

@@ -88,6 +88,8 @@ pub enum ConnectionKind {
     Mssql,
     /// Programs, run beside the gateway.
     Command,
+    /// An HTTP API.
+    Http,
 }
 
 impl ConnectionKind {
@@ -98,7 +100,7 @@ impl ConnectionKind {
             Self::Mysql => Some(super::classify::Dialect::Mysql),
             Self::Sqlite => Some(super::classify::Dialect::Sqlite),
             Self::Mssql => Some(super::classify::Dialect::Mssql),
-            Self::Command => None,
+            Self::Command | Self::Http => None,
         }
     }
 }

@@ -46,7 +46,7 @@ pub(crate) async fn caller(
 
 /// The one header of this name, as text. What is there twice or is no text is a problem, never ignored: each of them
 /// makes a call safe to repeat, or says whose it is.
-fn the_header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
+pub(crate) fn the_header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
     let mut found = headers.get_all(name).iter();
     let Some(value) = found.next() else {
         return Ok(None);
@@ -81,6 +81,7 @@ pub(crate) fn asked(
         session: session_of(headers)?,
         idempotency_key: idempotency_key.map(str::to_owned),
         traceparent: traceparent(headers),
+        responder: None,
     })
 }
 

@@ -191,7 +191,7 @@ impl From<GateError> for Problem {
                 detail,
             ),
             GateError::BadOperation(bad) => match bad {
-                BadOperation::StatementTooLong(_) => Self::new(
+                BadOperation::StatementTooLong(_) | BadOperation::BodyTooLong => Self::new(
                     StatusCode::PAYLOAD_TOO_LARGE,
                     "too-large",
                     "The request is too large",

@@ -21,7 +21,7 @@ use crate::domain::{
     },
     connection::ConnectionName,
     operation::Operation,
-    policy::ConnectionRules,
+    policy::{ConnectionRules, Endpoint},
 };
 
 /// How many statements of one connection are remembered before all are forgotten.
@@ -71,8 +71,7 @@ impl Place {
             catalog: self.catalog.as_deref(),
             harmless: Some(&self.harmless),
         };
-        let judged = AssertUnwindSafe(|| sql::classify_in(self.dialect, statement, surroundings));
-        catch_unwind(judged).unwrap_or_else(|_| failed())
+        judged(|| sql::classify_in(self.dialect, statement, surroundings))
     }
 }
 
@@ -98,7 +97,7 @@ impl<P: Ports> Gateway<P> {
     ) -> Assessed {
         let Some(dialect) = connection.kind.dialect() else {
             return Assessed {
-                facts: Arc::new(by_itself(operation)),
+                facts: Arc::new(by_itself(connection, operation).await),
                 unreachable: None,
                 judged_in: None,
             };
@@ -140,7 +139,7 @@ impl Judge {
         operation: &Operation,
     ) -> Arc<Facts> {
         let Some(sql) = operation.sql() else {
-            return Arc::new(by_itself(operation));
+            return Arc::new(Facts::unknown("the connection takes SQL, and this is none"));
         };
         let statement = sql.statement.as_str();
         if statement.len() > LONGEST_INLINE {
@@ -180,13 +179,24 @@ impl Judge {
     }
 }
 
-/// What an operation would do that means the same everywhere.
-fn by_itself(operation: &Operation) -> Facts {
-    let judged = AssertUnwindSafe(|| match operation {
-        Operation::Command(command) => command::classify(&command.argv),
-        Operation::Sql(_) => Facts::unknown("it is SQL, and the connection takes none"),
-    });
-    catch_unwind(judged).unwrap_or_else(|_| failed())
+/// What an operation would do that means the same whatever is on its server.
+async fn by_itself(connection: &ConnectionRules, operation: &Operation) -> Facts {
+    match (operation, &connection.read) {
+        (Operation::Command(command), _) => judged(|| command::classify(&command.argv)),
+        (Operation::Http(call), Endpoint::Http(upstream)) if call.body.len() > LONGEST_INLINE => {
+            let (call, upstream) = (call.clone(), upstream.clone());
+            let facts = tokio::task::spawn_blocking(move || judged(|| upstream.facts(&call)));
+            facts.await.unwrap_or_else(|_| failed())
+        }
+        (Operation::Http(call), Endpoint::Http(upstream)) => judged(|| upstream.facts(call)),
+        (Operation::Sql(_) | Operation::Http(_), _) => {
+            Facts::unknown("the connection takes something else")
+        }
+    }
+}
+
+fn judged(judge: impl FnOnce() -> Facts) -> Facts {
+    catch_unwind(AssertUnwindSafe(judge)).unwrap_or_else(|_| failed())
 }
 
 fn failed() -> Facts {

@@ -10,11 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::BoxFuture;
 use tracing::{Level, Span, field::display};
 
 use super::{
     Gateway, Ports,
-    ports::{AppendError, Clock, EventStore, Output, Query, ResultSink},
+    ports::{AnswerHead, AppendError, Clock, EventStore, Output, Query, ResultSink},
 };
 use crate::domain::{
     classify::Effect,
@@ -197,6 +198,15 @@ impl ResultSink for Timed<'_> {
 
     fn output(&mut self, from: Output, bytes: &[u8]) -> ControlFlow<()> {
         self.timed(|sink| sink.output(from, bytes))
+    }
+
+    // Handing on an HTTP answer waits for its caller, so that its time says nothing about masking.
+    fn head(&mut self, head: AnswerHead) -> BoxFuture<'_, ControlFlow<()>> {
+        self.sink.head(head)
+    }
+
+    fn body<'s>(&'s mut self, bytes: &'s [u8]) -> BoxFuture<'s, ControlFlow<()>> {
+        self.sink.body(bytes)
     }
 
     fn notice(&mut self, message: &str) {

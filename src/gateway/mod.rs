@@ -3,6 +3,7 @@
 //!
 //! It knows no protocol, no driver and no cloud: the world is behind the four traits of [`ports`].
 
+mod answer;
 mod budget;
 mod describe;
 mod execute;
@@ -42,12 +43,14 @@ use seal::{ExportKey, SealError, Sealer};
 use sessions::Sessions;
 use waiting::Waiting;
 
+pub use answer::{Head, Responder, Response, answer};
 pub(crate) use measured::measure;
 
 pub use describe::{Description, Reading, RelationView};
 pub use history::{Found, SessionRequests, SessionView, Standing};
 pub use outcome::{
-    AnswerView, ApprovalBrief, ApprovalView, Outcome, RequestView, ResultBody, TargetError,
+    AnswerBody, AnswerView, ApprovalBrief, ApprovalView, HeaderField, KeptAnswer, Outcome,
+    RequestView, ResultBody, TargetError,
 };
 pub use preview::{ExactPreview, PreviewStatus, Sample, Samples};
 pub use resume::{Answering, Delivered};

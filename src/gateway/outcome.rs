@@ -1,5 +1,6 @@
 //! What a caller gets: the same body from every door.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,8 +18,8 @@ use crate::domain::{
     record::Hash,
     rewrite::Rewrite,
     session::{
-        Answer, Approval, DecisionRecord, ExecutionFailed, ExecutionFinished, Failure, Preview,
-        Request, RequestStatus, Stage,
+        Answer, AnswerRecord, Approval, DecisionRecord, ExecutionFailed, ExecutionFinished,
+        Failure, Preview, Request, RequestStatus, Stage,
     },
 };
 
@@ -99,6 +100,8 @@ pub enum ResultBody {
     Table(TableBody),
     /// Of a command.
     Command(CommandBody),
+    /// Of an HTTP call.
+    Answer(AnswerBody),
 }
 
 /// What a command printed, masked.
@@ -126,6 +129,61 @@ pub struct CommandBody {
     pub printed: Option<Printed>,
     /// Whether a budget ended the output early.
     pub truncated: bool,
+}
+
+/// What an HTTP API answered, masked.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct AnswerBody {
+    /// What left of it, or was kept.
+    #[serde(flatten)]
+    pub record: AnswerRecord,
+    /// Absent when the record does not keep results, or its caller had it as it came.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<KeptAnswer>,
+    /// Whether it breaks off: a budget ended it, or the API did.
+    pub truncated: bool,
+}
+
+/// An answer that is wholly there, masked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KeptAnswer {
+    /// Its header fields. `location` is a path below the connection's own.
+    pub headers: Vec<HeaderField>,
+    /// Its body, if that is text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// Its body in base64, if it is no text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_base64: Option<String>,
+}
+
+/// A header field, masked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HeaderField {
+    /// Its name in lower case.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+impl KeptAnswer {
+    pub(super) fn new(headers: Vec<HeaderField>, body: Vec<u8>) -> Self {
+        let (body, body_base64) = match String::from_utf8(body) {
+            Ok(text) => (Some(text), None),
+            Err(bytes) => (None, Some(STANDARD.encode(bytes.as_bytes()))),
+        };
+        Self {
+            headers,
+            body,
+            body_base64,
+        }
+    }
+
+    /// The body's bytes.
+    pub fn into_bytes(self) -> Vec<u8> {
+        let encoded = self.body_base64.and_then(|text| STANDARD.decode(text).ok());
+        encoded.unwrap_or_else(|| self.body.unwrap_or_default().into_bytes())
+    }
 }
 
 /// Rows.
@@ -246,11 +304,18 @@ impl ResultBody {
     pub fn table(&self) -> Option<&TableBody> {
         match self {
             Self::Table(table) => Some(table),
-            Self::Command(_) => None,
+            Self::Command(_) | Self::Answer(_) => None,
         }
     }
 
     fn of(finished: &ExecutionFinished, result: Option<Box<RawValue>>) -> Self {
+        if let Some(answer) = &finished.answer {
+            return Self::Answer(AnswerBody {
+                record: answer.clone(),
+                kept: result.and_then(|result| serde_json::from_str(result.get()).ok()),
+                truncated: finished.truncated,
+            });
+        }
         match finished.exit_code {
             Some(exit_code) => Self::Command(CommandBody {
                 exit_code,

@@ -312,7 +312,8 @@ impl<P: Ports> Gateway<P> {
         let assessed = self.assess(connection, &spent.operation).await;
         let (rows, bytes) = PREVIEW_SAMPLE;
         let limit = spent.budget.timeout;
-        let mut sink = Sink::new(&policy.masking, &assessed.facts, rows, bytes);
+        let request = spent.request.clone();
+        let mut sink = Sink::new(&request, &policy.masking, &assessed.facts, rows, bytes);
         let nobody_leaves = CancellationToken::new();
         let (result, took_us) = self
             .dispatch(spent, &assessed, policy, &mut sink, &nobody_leaves)
@@ -322,7 +323,9 @@ impl<P: Ports> Gateway<P> {
             Err(error) => return Err(sink.unfinished(error, limit)),
         };
         let taken = sink.finish();
-        let rows = RawValue::from_string(taken.result).ok();
+        let rows = taken
+            .result
+            .and_then(|rows| RawValue::from_string(rows).ok());
         Ok(Watched {
             changed: completion.changed,
             sample: rows

@@ -7,6 +7,7 @@ use tracing::Instrument;
 
 use super::{
     ApprovalView, GateError, Gateway, Ports,
+    execute::Caller,
     judge::Assessed,
     measured,
     ports::{AppendError, Clock, EventStore},
@@ -215,8 +216,8 @@ impl<P: Ports> Gateway<P> {
             match self.append(&session, head, bodies, None).await {
                 Ok(on_record) => {
                     if let Some(permit) = permit {
-                        let permit = on_record.release(permit)?;
-                        self.run_and_record(permit, &assessed, &policy, &key)
+                        let permit = on_record.release(*permit)?;
+                        self.run_and_record(permit, &assessed, &policy, &key, Caller::default())
                             .instrument(measured::resumed(&request.decided))
                             .await?;
                     }

@@ -6,8 +6,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::{
-    GateError, Gateway, Outcome, Ports,
-    execute::Ran,
+    GateError, Gateway, Outcome, Ports, Responder,
+    execute::{Caller, Ran},
     judge::Assessed,
     measured,
     ports::{ApprovalBus, ApprovalNotice, Clock, EventStore, Targets},
@@ -19,8 +19,8 @@ use crate::domain::{
     connection::ConnectionName,
     id::SessionId,
     masking::MaskedCounts,
-    operation::{BadOperation, MAX_REASON, Operation},
-    policy::{ApproverGroupName, ConnectionRules, Decision, Policy, Question, RuleName},
+    operation::{BadOperation, HttpOperation, MAX_REASON, Operation},
+    policy::{ApproverGroupName, ConnectionRules, Decision, Endpoint, Policy, Question, RuleName},
     principal::Principal,
     record::Hash,
     rewrite::{Rewrite, is_no_worse, rewrite},
@@ -50,6 +50,8 @@ pub struct Ask {
     pub idempotency_key: Option<String>,
     /// W3C trace context.
     pub traceparent: Option<String>,
+    /// Takes an HTTP answer while it comes; `None`: it is part of the outcome.
+    pub responder: Option<Responder>,
 }
 
 /// How a door wants a request taken. The default: as policy says, and nothing else.
@@ -81,7 +83,7 @@ impl<P: Ports> Gateway<P> {
         let _leaves_when_dropped = left.clone().drop_guard();
         let gateway = Arc::clone(self);
         let work = self.running.spawn(
-            async move { Box::pin(gateway.admit(ask, manner, &left)).await }.in_current_span(),
+            async move { Box::pin(gateway.admit(ask, manner, left)).await }.in_current_span(),
         );
         work.await.unwrap_or(Err(GateError::Internal))
     }
@@ -89,11 +91,18 @@ impl<P: Ports> Gateway<P> {
     #[tracing::instrument(name = "submit", skip_all, fields(session, request, connection))]
     async fn admit(
         self: &Arc<Self>,
-        ask: Ask,
+        mut ask: Ask,
         manner: Manner,
-        left: &CancellationToken,
+        left: CancellationToken,
     ) -> Result<Outcome, GateError> {
         let policy = self.policy();
+        let caller = Caller {
+            left,
+            responder: ask.responder.take(),
+        };
+        if let Some(masked) = outgoing(&policy, &ask) {
+            ask.operation = masked;
+        }
         let Ask {
             principal,
             connection: name,
@@ -161,6 +170,7 @@ impl<P: Ports> Gateway<P> {
             policy: &policy,
             from: &judged.from,
             preview,
+            streams: caller.responder.is_some(),
             instance: &self.parts.instance,
             now: self.parts.clock.now(),
         });
@@ -172,7 +182,7 @@ impl<P: Ports> Gateway<P> {
             effect_next,
             &assessed,
             policy,
-            left,
+            caller,
         )
         .await
     }
@@ -228,7 +238,7 @@ impl<P: Ports> Gateway<P> {
         next: Next,
         assessed: &Assessed,
         policy: &Arc<Policy>,
-        left: &CancellationToken,
+        caller: Caller,
     ) -> Result<Outcome, GateError> {
         match next {
             Next::Refuse(events) => match self.record_new(place, events.clone()).await? {
@@ -238,7 +248,7 @@ impl<P: Ports> Gateway<P> {
             // INVARIANT: nothing is disclosed before its record is durable: `ran` is withheld until the append.
             Next::Read(mut events, permit) => {
                 let ran = self
-                    .execute(permit, assessed, policy, &place.key, left)
+                    .execute(permit, assessed, policy, &place.key, caller)
                     .await;
                 events.push(ran.event.clone());
                 match self.record_new(place, events.clone()).await? {
@@ -253,7 +263,7 @@ impl<P: Ports> Gateway<P> {
                 };
                 let permit = on_record.release(permit)?;
                 let ran = self
-                    .run_and_record(permit, assessed, policy, &place.key)
+                    .run_and_record(permit, assessed, policy, &place.key, caller)
                     .await?;
                 events.push(ran.event.clone());
                 self.disclose(decided, &events, ran)
@@ -470,6 +480,23 @@ impl<P: Ports> Gateway<P> {
         })
         .await?;
         Ok(())
+    }
+}
+
+/// The operation with what it would send out masked, where policy wants that. It is what is judged, approved, run and put on
+/// record: what the caller wrote instead is nowhere.
+fn outgoing(policy: &Policy, ask: &Ask) -> Option<Operation> {
+    let rules = policy.connections.get(&ask.connection)?;
+    match (&ask.operation, &rules.read) {
+        (Operation::Http(call), Endpoint::Http(upstream)) if upstream.api.mask_requests => {
+            let counts = &mut MaskedCounts::default();
+            let body = policy.masking.bytes(&call.body, counts).into_inner();
+            Some(Operation::Http(HttpOperation {
+                body: body.into(),
+                ..call.clone()
+            }))
+        }
+        _ => None,
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) fn outcome(mut outcome: Outcome) -> CallToolResult {
     let text = serde_json::to_string(&outcome);
     let rows = match &mut outcome.result {
         Some(ResultBody::Table(table)) => table.rows.take(),
-        Some(ResultBody::Command(_)) | None => None,
+        Some(ResultBody::Command(_) | ResultBody::Answer(_)) | None => None,
     };
     let (Ok(text), Ok(mut structure)) = (text, serde_json::to_value(&outcome)) else {
         return problem(&GateError::Internal.into());

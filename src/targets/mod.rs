@@ -33,6 +33,7 @@ mod catalog;
 mod command;
 mod credential;
 mod definition;
+mod http;
 mod mssql;
 mod mysql;
 mod overreach;
@@ -83,6 +84,7 @@ struct Endpoint {
 #[derive(Clone)]
 enum Target {
     Command(Arc<command::Commands>),
+    Http(Arc<http::Http>),
     Mssql(Arc<mssql::Mssql>),
     Mysql(Arc<mysql::Mysql>),
     Postgres(Arc<postgres::Postgres>),
@@ -189,7 +191,7 @@ impl Target {
             Self::Postgres(postgres) => postgres.catalog().await,
             Self::Sqlite(sqlite) => sqlite.catalog().await,
             Self::Mssql(mssql) => mssql.catalog().await,
-            Self::Command(_) => Ok(ServerCatalog::default()),
+            Self::Command(_) | Self::Http(_) => Ok(ServerCatalog::default()),
         }
     }
 
@@ -199,19 +201,22 @@ impl Target {
             Self::Postgres(postgres) => postgres.overreach().await,
             Self::Sqlite(sqlite) => sqlite.overreach().await,
             Self::Mssql(mssql) => mssql.overreach().await,
-            // What a program's credential may do is known to whom it calls.
-            Self::Command(_) => Ok(Vec::new()),
+            // What such a credential may do is known to whoever is called with it.
+            Self::Command(_) | Self::Http(_) => Ok(Vec::new()),
         }
     }
 }
 
 impl Endpoint {
     fn open(endpoint: &TargetEndpoint) -> Result<Self, String> {
-        use policy::Endpoint::{Database, Programs};
+        use policy::Endpoint::{Database, Http, Programs};
         let (name, access) = (&endpoint.name, endpoint.access);
         let target = match (endpoint.kind, &endpoint.endpoint) {
             (ConnectionKind::Command, Programs(programs)) => {
                 Target::Command(Arc::new(command::Commands::new(programs.clone())))
+            }
+            (ConnectionKind::Http, Http(upstream)) => {
+                Target::Http(Arc::new(http::Http::open(upstream)?))
             }
             (ConnectionKind::Mssql, Database { url, token }) => {
                 Target::Mssql(mssql::Mssql::open(url, *token, access)?)
@@ -228,7 +233,8 @@ impl Endpoint {
             (ConnectionKind::Sqlite, Database { url, .. }) => {
                 Target::Sqlite(sqlite::Sqlite::open(url, access)?)
             }
-            (ConnectionKind::Command, Database { .. }) | (_, Programs(_)) => {
+            (ConnectionKind::Command | ConnectionKind::Http, Database { .. })
+            | (_, Programs(_) | Http(_)) => {
                 return Err(format!("`{name}` is of another kind than what it leads to"));
             }
         };
@@ -246,6 +252,7 @@ impl Endpoint {
             Target::Mysql(_) => ConnectionKind::Mysql,
             Target::Sqlite(_) => ConnectionKind::Sqlite,
             Target::Command(_) => ConnectionKind::Command,
+            Target::Http(_) => ConnectionKind::Http,
         }
     }
 
@@ -255,8 +262,8 @@ impl Endpoint {
             Target::Postgres(postgres) => postgres.close(),
             Target::Mysql(mysql) => mysql.close(),
             Target::Sqlite(sqlite) => sqlite.close(),
-            // Nothing stays open between two commands.
-            Target::Command(_) => {}
+            // Nothing stays open between two commands; what is open to an API closes with the last call.
+            Target::Command(_) | Target::Http(_) => {}
         }
     }
 }
@@ -289,7 +296,12 @@ impl Targets for LiveTargets {
                 let access = execution.access;
                 target.run(operation, access, budget, sink, cancel).await
             }
-            (Target::Command(_), Operation::Sql(_)) | (_, Operation::Command(_)) => {
+            (Target::Http(target), Operation::Http(operation)) => {
+                let access = execution.access;
+                target.run(operation, access, budget, sink, cancel).await
+            }
+            (Target::Command(_) | Target::Http(_), Operation::Sql(_))
+            | (_, Operation::Command(_) | Operation::Http(_)) => {
                 Err(other_kind(&execution.connection))
             }
         }
@@ -345,6 +357,9 @@ impl Targets for LiveTargets {
             (Target::Sqlite(_), _) => unknown_reach("SQLite's planner does not estimate rows"),
             (Target::Command(_), _) | (_, Operation::Command(_)) => {
                 unknown_reach("what a command reaches is not known before it runs")
+            }
+            (Target::Http(_), _) | (_, Operation::Http(_)) => {
+                unknown_reach("what a call reaches, its API alone knows")
             }
         }
     }

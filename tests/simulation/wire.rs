@@ -577,7 +577,7 @@ impl Targets for Wire {
             return Ok(Completion {
                 affected,
                 changed: affected,
-                exit_code: None,
+                ..Completion::default()
             });
         }
         sink.columns(&columns());
@@ -589,7 +589,7 @@ impl Targets for Wire {
         Ok(Completion {
             affected,
             changed: affected,
-            exit_code: None,
+            ..Completion::default()
         })
     }
 

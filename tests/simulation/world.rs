@@ -253,6 +253,7 @@ impl World {
             session: asked.session.clone(),
             idempotency_key: asked.keyed.then(|| format!("key-{}", asked.number)),
             traceparent: None,
+            responder: None,
         };
         let gateway = Arc::clone(&self.gateways[&instance]);
         let hub = Arc::clone(&self.hub);

@@ -14,3 +14,4 @@ pub(crate) mod rabbitmq;
 pub(crate) mod service_bus;
 pub(crate) mod serving;
 pub(crate) mod tds;
+pub(crate) mod upstream;

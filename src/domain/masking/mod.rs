@@ -170,16 +170,62 @@ impl MaskedText<'_> {
     /// characters replaced.
     pub fn finish(mut self, counts: &mut MaskedCounts) -> Masked<String> {
         self.stream.finish(&mut self.out, &mut self.findings);
-        for finding in self.findings {
-            counts.cells += 1;
-            *counts.by.entry(finding.rule).or_default() += 1;
-        }
+        counts.found(self.findings);
         let text = String::from_utf8(self.out);
         Masked(text.unwrap_or_else(|bytes| String::from_utf8_lossy(bytes.as_bytes()).into_owned()))
     }
 }
 
+/// Bytes that come in pieces, masked as they do and let out as soon as they may be.
+#[derive(Debug)]
+pub struct MaskedBytes<'a> {
+    stream: Stream<'a>,
+    findings: Vec<TextFinding>,
+}
+
+impl MaskedBytes<'_> {
+    /// Takes the next bytes; gives what may leave by now.
+    pub fn push(&mut self, bytes: &[u8], counts: &mut MaskedCounts) -> Masked<Vec<u8>> {
+        let mut out = Vec::with_capacity(bytes.len());
+        self.stream.push(bytes, &mut out, &mut self.findings);
+        counts.found(self.findings.drain(..));
+        Masked(out)
+    }
+
+    /// The rest.
+    pub fn finish(mut self, counts: &mut MaskedCounts) -> Masked<Vec<u8>> {
+        let mut out = Vec::new();
+        self.stream.finish(&mut out, &mut self.findings);
+        counts.found(self.findings);
+        Masked(out)
+    }
+}
+
+impl MaskedCounts {
+    fn found(&mut self, findings: impl IntoIterator<Item = TextFinding>) {
+        for finding in findings {
+            self.count(&finding.rule);
+        }
+    }
+}
+
 impl Masking {
+    /// Masks bytes that come in pieces and leave in pieces.
+    pub fn passing(&self) -> MaskedBytes<'_> {
+        MaskedBytes {
+            stream: self.stream(),
+            findings: Vec::new(),
+        }
+    }
+
+    /// Masks bytes that are wholly there.
+    pub fn bytes(&self, bytes: &[u8], counts: &mut MaskedCounts) -> Masked<Vec<u8>> {
+        let mut passing = self.passing();
+        let Masked(mut out) = passing.push(bytes, counts);
+        out.extend(passing.finish(counts).into_inner());
+        Masked(out)
+    }
+
     /// Masks free text: an error message, a notice, a statement's rendering.
     pub fn text(&self, text: &str, counts: &mut MaskedCounts) -> Masked<String> {
         let mut incoming = self.incoming();

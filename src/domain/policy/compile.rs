@@ -9,8 +9,8 @@ use std::{
 use serde_json::json;
 
 use super::{
-    AgentRules, ApproverGroup, ApproverGroupName, ApproverKind, Condition, ConnectionRules,
-    Consequence, Issuer, Policy, RecordRules, RecordedResults, Rule, RuleName, Who,
+    AgentRules, Api, ApproverGroup, ApproverGroupName, ApproverKind, Condition, ConnectionRules,
+    Consequence, Endpoint, Issuer, Policy, RecordRules, RecordedResults, Rule, RuleName, Who,
     document::{
         ApproverDocument, BudgetDocument, ConnectionDocument, EndpointDocument, IssuerDocument,
         MaskingSection, PolicyDocument, RecordDocument, RuleDocument, ThenDocument, WhoDocument,
@@ -22,6 +22,7 @@ use super::{
     units, yaml,
 };
 use crate::domain::{
+    classify::http::Family,
     connection::{Budget, ConnectionKind, ConnectionName},
     masking::{ColumnRule, How, InPredicates, Masking, MaskingRules, Pattern},
     record::{Hash, hash_of},
@@ -354,11 +355,23 @@ impl Compiler<'_> {
             .map(|allow| self.who(allow, nobody));
         let programs = self.programs(kind, document);
         let known = programs.clone().unwrap_or_default();
+        let api = self.api(kind, document);
         let mut endpoint = |given: &At<EndpointDocument>| {
-            EndpointDocument::endpoint(given, kind, &known, &mut self.problems)
+            EndpointDocument::endpoint(given, kind, &known, &api, &mut self.problems)
         };
         let read = document.read.0.as_ref().and_then(&mut endpoint);
         let write = document.write.as_ref().map(endpoint);
+        if let (Some(Endpoint::Http(read)), Some(Some(Endpoint::Http(write)))) = (&read, &write)
+            && read.api.url != write.api.url
+            && let Some(at) = &document.write
+        {
+            let how = "give both the same url, or make two connections of it";
+            self.problems.suggest(
+                at.place,
+                "a connection leads to one API, and this is another",
+                how,
+            );
+        }
         programs?;
         Some(ConnectionRules {
             name: name.clone(),
@@ -382,6 +395,39 @@ impl Compiler<'_> {
                     .collect(),
             ),
         })
+    }
+
+    /// What a connection says of its API, where it is one for HTTP; `url` is for its endpoints to fill in.
+    fn api(&mut self, kind: Option<ConnectionKind>, document: &ConnectionDocument) -> Api {
+        let ConnectionDocument {
+            api,
+            mask_requests,
+            on_finding,
+            ..
+        } = document;
+        let keys = [
+            ("api", api.as_ref().map(|at| at.place)),
+            ("mask_requests", mask_requests.as_ref().map(|at| at.place)),
+            ("on_finding", on_finding.as_ref().map(|at| at.place)),
+        ];
+        for (key, place) in keys {
+            if let (Some(place), Some(kind)) = (place, kind)
+                && kind != ConnectionKind::Http
+            {
+                let how = "remove it, or write `kind: http`";
+                self.problems
+                    .suggest(place, format!("`{key}` is for HTTP APIs"), how);
+            }
+        }
+        let family = api.as_ref().map(|at| at.value);
+        Api {
+            url: String::new(),
+            family,
+            mask_requests: mask_requests
+                .as_ref()
+                .map_or(family == Some(Family::Model), |at| at.value),
+            on_finding: on_finding.as_ref().map(|at| at.value).unwrap_or_default(),
+        }
     }
 
     /// The programs a connection names, where it is one for commands. `None`: something is wrong, and has been reported.

@@ -30,9 +30,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    classify::{Effect, Facts, command, server::Surroundings, sql},
+    classify::{
+        Effect, Facts, command,
+        http::{self, Family},
+        server::Surroundings,
+        sql,
+    },
     connection::{Budget, ConnectionKind, ConnectionName, Token},
     masking::{Masking, MaskingRules},
+    operation::HttpOperation,
     principal::Principal,
     record::Hash,
     rewrite::Rewrite,
@@ -167,9 +173,15 @@ pub struct ConnectionRules {
 }
 
 impl ConnectionRules {
-    /// What `text` would do here, as far as it and this policy tell: without the server's catalog. A statement, or a
-    /// command as a person would type it.
+    /// What `text` would do here, as far as it and this policy tell: without the server's catalog. A statement, a command
+    /// as a person would type it, or an HTTP call as a person would write it.
     pub fn facts_by_text(&self, text: &str) -> Facts {
+        if let Endpoint::Http(upstream) = &self.read {
+            return match HttpOperation::from_text(text) {
+                Ok(call) => upstream.facts(&call),
+                Err(bad) => Facts::unknown(bad.to_string()),
+            };
+        }
         let Some(dialect) = self.kind.dialect() else {
             return command::classify_shell(text);
         };
@@ -193,6 +205,63 @@ pub enum Endpoint {
     },
     /// Programs beside the gateway.
     Programs(Programs),
+    /// An HTTP API.
+    Http(Upstream),
+}
+
+/// An HTTP API, and what a call to it is given on its way.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// What it is, whichever credential it is called with.
+    pub api: Arc<Api>,
+    /// Header fields that every call is given, by name in lower case; a caller's own of these names are dropped.
+    pub headers: BTreeMap<String, String>,
+    /// What is used as `Authorization`, and what for.
+    pub token: Option<(Token, String)>,
+    /// A PEM file of the authorities that prove the server, where they are not the machine's.
+    pub sslrootcert: Option<String>,
+}
+
+/// What an HTTP API is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Api {
+    /// Where it is: `https://HOST` with or without a path, ending without a slash, normalised.
+    pub url: String,
+    /// Whose rules its calls are judged by; `None`: its host and the path of each call tell.
+    pub family: Option<Family>,
+    /// Whether what is sent there is masked.
+    pub mask_requests: bool,
+    /// What becomes of an answer in which something was masked.
+    pub on_finding: OnFinding,
+}
+
+/// What becomes of an answer in which something was masked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFinding {
+    /// It is given, masked.
+    #[default]
+    Mask,
+    /// It is not given.
+    Deny,
+}
+
+impl Upstream {
+    /// What a call would do there. How it is carried is for whoever wrote the policy: it was checked for that.
+    pub fn facts(&self, call: &HttpOperation) -> Facts {
+        let host = self.api.url.split_once("://").map_or("", |(_, host)| host);
+        let base = format!("https://{host}");
+        match self.api.family {
+            Some(family) => call.with_call(&base, |call| http::classify_as(family, call)),
+            None => call.with_call(&base, http::classify),
+        }
+    }
+
+    /// The family that a call to this path belongs to.
+    pub fn family(&self, target: &str) -> Family {
+        let told = || http::family(&format!("{}{target}", self.api.url));
+        self.api.family.or_else(told).unwrap_or(Family::Generic)
+    }
 }
 
 /// Programs, and what they find when they run: this and nothing else of the gateway's own.
@@ -235,6 +304,10 @@ impl Endpoint {
                 programs: Arc::clone(programs),
                 env: all("env", env)?,
                 files: all("files", files)?,
+            }),
+            Self::Http(upstream) => Self::Http(Upstream {
+                headers: all("headers", &upstream.headers)?,
+                ..upstream.clone()
             }),
             Self::Database { url, token } => Self::Database {
                 url: fill("url", url)?,

@@ -11,7 +11,7 @@ use super::{
     credential::literal_start,
     problem::{choices, nearest, quoted},
 };
-use crate::domain::{connection::ConnectionKind, masking};
+use crate::domain::{classify::http, connection::ConnectionKind, masking};
 
 /// What is wrong with a text, and how to mend it.
 pub(super) type Wrong = (String, String);
@@ -341,9 +341,89 @@ pub(super) fn program(name: &str, path: &str) -> Result<(), Wrong> {
     Ok(())
 }
 
+/// A header field for every call, whose value may name secrets.
+pub(super) fn header(name: &str, value: &str) -> Result<(), Wrong> {
+    const OF_THE_CONNECTION: [&str; 9] = [
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    let lower = name.to_ascii_lowercase();
+    let is_token = !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    if !is_token || OF_THE_CONNECTION.contains(&lower.as_str()) {
+        return Err((
+            format!("{} cannot be given to every call", quoted(name)),
+            "name a header field of the API, such as `authorization`".into(),
+        ));
+    }
+    if value.bytes().any(|byte| !(b' '..0x7f).contains(&byte)) {
+        return Err((
+            "this has characters that no header field has".into(),
+            "use visible ASCII".into(),
+        ));
+    }
+    references(value)?;
+    let is_credential = [
+        "authorization",
+        "cookie",
+        "key",
+        "secret",
+        "token",
+        "password",
+    ]
+    .iter()
+    .any(|word| lower.contains(word));
+    if is_credential && !value.contains("${") {
+        return Err((
+            "this holds a credential in the clear".into(),
+            "name it instead and keep it in the environment: ${secret:NAME}".into(),
+        ));
+    }
+    Ok(())
+}
+
+/// Where an HTTP API is, normalised.
+fn api(text: &str) -> Result<String, Wrong> {
+    let how = || "write https://HOST, with or without a path".to_owned();
+    if text.contains("${") {
+        return Err((
+            "the address of an API is no secret: calls are judged by it".into(),
+            how() + "; its secrets are in `headers`",
+        ));
+    }
+    let base = http::base(text)
+        .map_err(|why| (format!("this is not the address of an API: {why}"), how()))?;
+    let is_four = |host: &str| {
+        host.starts_with("127.")
+            && host
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || byte == b'.')
+    };
+    let is_near = matches!(&*base.host, "localhost" | "[::1]") || is_four(&base.host);
+    if !base.is_https && !is_near {
+        return Err((
+            "what is sent there is not encrypted, credential included".into(),
+            how() + "; http:// is for this machine alone",
+        ));
+    }
+    Ok(base.url)
+}
+
 /// An address for a connection of this kind, without a password in it.
 pub(super) fn address(kind: Option<ConnectionKind>, text: &str) -> Result<String, Wrong> {
     let text = text.trim();
+    if kind == Some(ConnectionKind::Http) {
+        return api(text);
+    }
     references(text)?;
     if literal_start(text).is_some() {
         return Err((
@@ -353,7 +433,7 @@ pub(super) fn address(kind: Option<ConnectionKind>, text: &str) -> Result<String
     }
     let (example, schemes, what): (_, &[&str], _) = match kind {
         // What kind it is of is not known, or it takes no address, which has been told.
-        None | Some(ConnectionKind::Command) => ("", &[""], ""),
+        None | Some(ConnectionKind::Command | ConnectionKind::Http) => ("", &[""], ""),
         Some(ConnectionKind::Postgres) => (
             "postgres://USER:${secret:PASSWORD}@HOST/DATABASE",
             &["postgres://", "postgresql://"],

@@ -143,6 +143,8 @@ pub struct Asked<'a> {
     pub from: &'a [ApproverGroupName],
     /// What it would touch, when humans will be asked.
     pub preview: Option<Preview>,
+    /// Whether its answer is handed over while it comes: then even of a read the intent goes on record first.
+    pub streams: bool,
     /// The process that would run it.
     pub instance: &'a str,
     /// Now.
@@ -362,6 +364,7 @@ pub fn ask(asked: Asked<'_>) -> Next {
         policy,
         from,
         preview,
+        streams,
         instance,
         now,
     } = asked;
@@ -382,7 +385,7 @@ pub fn ask(asked: Asked<'_>) -> Next {
     };
     match action {
         Action::Deny => Next::Refuse(events),
-        Action::Allow if access == Access::Read => {
+        Action::Allow if access == Access::Read && !streams => {
             let permit = permit(&request, None);
             Next::Read(events, permit)
         }
@@ -501,7 +504,7 @@ pub enum AfterAnswer {
     /// Nothing runs (yet, or ever).
     Noted(Vec<EventBody>),
     /// Everyone needed has said yes, and today's policy still agrees.
-    Act(Vec<EventBody>, OnceRecorded<Permit>),
+    Act(Vec<EventBody>, Box<OnceRecorded<Permit>>),
 }
 
 /// Why an answer does not count. Nothing has happened.
@@ -632,7 +635,7 @@ pub fn answer(answered: Answered<'_>) -> Result<AfterAnswer, Refusal> {
                 budget: connection.budget,
                 begin_before: Some(begin_before(now)),
             };
-            Ok(AfterAnswer::Act(events, OnceRecorded(permit)))
+            Ok(AfterAnswer::Act(events, Box::new(OnceRecorded(permit))))
         }
         Err(decision) => {
             let request_id = decided.request_id.clone();

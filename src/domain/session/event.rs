@@ -439,8 +439,12 @@ pub struct ExecutionFinished {
     /// What a command ended with; absent for everything else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
-    /// The masked result, sealed: rows as a JSON array of arrays, a command's output as a JSON object of two texts; absent
-    /// when policy keeps none or it is too large.
+    /// What an HTTP API answered; absent for everything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<AnswerRecord>,
+    /// The masked result, sealed: rows as a JSON array of arrays, a command's output as a JSON object of two texts, an HTTP
+    /// answer as one of status, headers and body; absent when policy keeps none, it is too large, or its caller had it as
+    /// it came.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Sealed>,
     /// How long the target took, in microseconds.
@@ -464,6 +468,26 @@ pub struct ExecutionFailed {
     pub notices: Vec<String>,
     /// What was masked in them.
     pub masked: MaskedCounts,
+    /// What of an HTTP API's answer had left by then; absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<AnswerRecord>,
+}
+
+/// What an HTTP API answered, as far as it left the gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AnswerRecord {
+    /// The status.
+    pub status: u16,
+    /// Its `Content-Type`, masked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// How many bytes of its body, masked.
+    pub bytes: u64,
+    /// Over those bytes.
+    pub sha256: Hash,
+    /// Whether it was kept from its caller, because something in it was masked and policy says so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withheld: bool,
 }
 
 /// Why an execution changed nothing.

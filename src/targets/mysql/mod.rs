@@ -464,7 +464,7 @@ impl Mysql {
         let completion = Completion {
             affected,
             changed,
-            exit_code: None,
+            ..Completion::default()
         };
         if !ran.done.in_transaction() {
             // The statement itself ended the transaction, in which nothing else had happened.

@@ -482,7 +482,7 @@ impl Postgres {
         let mut completion = Completion {
             affected: ran.affected(),
             changed: None,
-            exit_code: None,
+            ..Completion::default()
         };
         if ran.status == TransactionStatus::Idle {
             if ending.counts() {
@@ -521,7 +521,7 @@ impl Postgres {
         ));
         loop {
             match wire.next().await.map_err(abandon)? {
-                Reply::Complete(tag) if tag == "COMMIT" => outcome = Ok(completion),
+                Reply::Complete(tag) if tag == "COMMIT" => outcome = Ok(completion.clone()),
                 Reply::Complete(_) => {
                     outcome = Err(Failure::Own(
                         "the server rolled the transaction back".into(),
@@ -572,7 +572,7 @@ impl Postgres {
             Ok(ran) => Ok(Completion {
                 affected: ran.affected(),
                 changed: None,
-                exit_code: None,
+                ..Completion::default()
             }),
             Err(Failure::Server(message)) if message.code.starts_with("57P") => Err((
                 Failure::Unknown("the server ended the connection while the statement ran".into()),
