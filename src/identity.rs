@@ -2,7 +2,7 @@
 //!
 //! INVARIANT: no token is printed.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use azure_core::{
     credentials::{AccessToken, TokenCredential},
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(8);
 
 /// The tokens for one service, one after another.
 pub struct Tokens {
-    scope: &'static str,
+    scope: Cow<'static, str>,
     state: Mutex<State>,
 }
 
@@ -47,9 +47,9 @@ impl fmt::Debug for Tokens {
 
 impl Tokens {
     /// For the service of `scope`, such as `https://vault.azure.net/.default`.
-    pub fn of(scope: &'static str) -> Self {
+    pub fn of(scope: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            scope,
+            scope: scope.into(),
             state: Mutex::default(),
         }
     }
@@ -63,12 +63,13 @@ impl Tokens {
                 Some(credential) => credential.clone(),
                 None => state.credential.insert(credential()?).clone(),
             };
-            let scopes = [self.scope];
+            let scope = &*self.scope;
+            let scopes = [scope];
             let renewed = tokio::time::timeout(PATIENCE / 2, credential.get_token(&scopes, None));
             match renewed.await {
                 Ok(Ok(token)) => state.last = Some(token),
-                Ok(Err(error)) => tracing::warn!(%error, scope = self.scope, "no access token"),
-                Err(_elapsed) => tracing::warn!(scope = self.scope, "no access token in time"),
+                Ok(Err(error)) => tracing::warn!(%error, scope, "no access token"),
+                Err(_elapsed) => tracing::warn!(scope, "no access token in time"),
             }
             let now = OffsetDateTime::now_utc();
             state.last.take_if(|token| token.expires_on <= now);

@@ -22,6 +22,7 @@
 //! | [`api`] | routes, bodies, problem+json, the OpenAPI document | drivers |
 //! | [`cli`] | arguments in, exit codes out | everything a room already does |
 //! | [`identity`] | who this process is to Azure: its access tokens | what they are for |
+//! | [`vault`] | keys that stay in Azure Key Vault, and its secrets | what they are for |
 //! | [`app`] | names each port and its implementation together | nothing else does |
 
 pub mod api;
@@ -37,3 +38,4 @@ pub mod identity;
 pub mod store;
 pub mod targets;
 pub mod telemetry;
+pub mod vault;

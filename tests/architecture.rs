@@ -18,12 +18,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("api", &["api", "auth", "gateway", "domain"]),
     ("config", &[]),
     ("identity", &[]),
+    ("vault", &["gateway", "identity"]),
     ("telemetry", &[]),
     (
         "app",
         &[
             "api", "auth", "bus", "catalog", "config", "domain", "gateway", "identity", "store",
-            "targets",
+            "targets", "vault",
         ],
     ),
     (
@@ -61,7 +62,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("fe2o3_amqp", &["bus/"]),
     ("azure_identity", &["identity.rs"]),
     (".vouched(", &["api/decisions.rs"]),
-    ("reqwest", &["auth/", "cli/"]),
+    ("reqwest", &["auth/", "cli/", "vault.rs"]),
     ("Timestamp::now(", &["app.rs", "auth/", "cli/"]),
     ("unsafe {", &[]),
 ];

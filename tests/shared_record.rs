@@ -17,17 +17,17 @@ use crate::{
     },
 };
 
-const TOKEN: &str = "eyJ0eXAi.token-of-the-app";
+pub(crate) const TOKEN: &str = "eyJ0eXAi.token-of-the-app";
 
 /// What the gateways share: the record, the keys, the policy and the database behind them.
-struct Place {
-    emulator: Emulator,
-    account: Account,
-    identity: Shared,
-    endpoint: String,
-    folder: PathBuf,
-    agent: String,
-    dana: String,
+pub(crate) struct Place {
+    pub(crate) emulator: Emulator,
+    pub(crate) account: Account,
+    pub(crate) identity: Shared,
+    pub(crate) endpoint: String,
+    pub(crate) folder: PathBuf,
+    pub(crate) agent: String,
+    pub(crate) dana: String,
 }
 
 impl Drop for Place {
@@ -37,7 +37,7 @@ impl Drop for Place {
 }
 
 impl Place {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let emulator = Emulator::start();
         let account = emulator.database().await;
         emulator.wants(TOKEN).await;
@@ -60,22 +60,40 @@ impl Place {
 
     async fn gateway(&self, name: &str) -> Serving {
         let keys = self.folder.join("keys");
-        let mut environment = identity::environment(&self.endpoint).to_vec();
-        environment.extend(self.account.environment());
-        environment.push(("PORTCULLIS_SEALING_KEY", keys.to_str().unwrap()));
-        environment.push(("PORTCULLIS_INSTANCE", name));
-        let log = self.folder.join(name);
-        Serving::start_in(&self.folder.join("policy.yaml"), &log, &environment).await
+        let keys = [("PORTCULLIS_SEALING_KEY", keys.to_str().unwrap())];
+        self.gateway_with(name, &keys).await
     }
 
-    fn note(&self, row: i64) -> String {
+    pub(crate) async fn gateway_with(&self, name: &str, more: &[(&str, &str)]) -> Serving {
+        let environment = self.environment(name, more);
+        let log = self.folder.join(name);
+        Serving::start_in(&self.policy(), &log, &environment).await
+    }
+
+    pub(crate) fn policy(&self) -> PathBuf {
+        self.folder.join("policy.yaml")
+    }
+
+    pub(crate) fn environment<'a>(
+        &'a self,
+        name: &'a str,
+        more: &[(&'a str, &'a str)],
+    ) -> Vec<(&'a str, &'a str)> {
+        let mut environment = identity::environment(&self.endpoint).to_vec();
+        environment.extend(self.account.environment());
+        environment.push(("PORTCULLIS_INSTANCE", name));
+        environment.extend(more);
+        environment
+    }
+
+    pub(crate) fn note(&self, row: i64) -> String {
         let database = Connection::open(self.folder.join("shop.db")).unwrap();
         let sql = "SELECT note FROM customers WHERE id = ?1";
         database.query_row(sql, [row], |row| row.get(0)).unwrap()
     }
 
     /// What a session's export has on record, once it is verified offline.
-    async fn verified(&self, reader: &Caller, session: &str) -> Vec<String> {
+    pub(crate) async fn verified(&self, reader: &Caller, session: &str) -> Vec<String> {
         let export = reader.text(&format!("/v1/sessions/{session}/export")).await;
         let file = self.folder.join("export.jsonl");
         fs::write(&file, &export).unwrap();
@@ -94,12 +112,12 @@ impl Place {
     }
 }
 
-fn change(row: i64) -> String {
+pub(crate) fn change(row: i64) -> String {
     format!("UPDATE customers SET note = note || '+' WHERE id = {row}")
 }
 
 /// What became of a request, when it has ended.
-async fn ended(caller: &Caller, held: &Value) -> Answer {
+pub(crate) async fn ended(caller: &Caller, held: &Value) -> Answer {
     let path = format!("/v1/requests/{}?wait=20", word(&held["request_id"]));
     let answer = caller.get(&path).await;
     assert_ne!(answer.body["status"], "executing", "{}", answer.body);

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::{
     auth::AuthError,
     domain::{approval::NotEligible, operation::BadOperation, session::Refusal},
-    gateway::GateError,
+    gateway::{GateError, seal::SealError},
 };
 
 /// An error body: `application/problem+json`.
@@ -245,6 +245,14 @@ impl From<GateError> for Problem {
                 tracing::error!(why, "record damaged");
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
                 Self::new(status, "record-damaged", "The record is damaged", detail)
+            }
+            GateError::Seal(SealError::Vault(error)) => {
+                tracing::error!(%error, "sealing");
+                Self::unavailable(
+                    "keys-unavailable",
+                    "The gateway's keys are unavailable",
+                    detail,
+                )
             }
             GateError::Seal(_) => {
                 tracing::error!(detail, "sealing");

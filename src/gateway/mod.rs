@@ -7,6 +7,7 @@ mod budget;
 mod execute;
 mod history;
 mod judge;
+pub mod keyring;
 mod outcome;
 pub mod ports;
 mod preview;

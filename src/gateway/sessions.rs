@@ -140,7 +140,8 @@ impl<P: Ports> Gateway<P> {
         }
         let session = SessionId::new(first);
         let entropy = [clock.entropy(), clock.entropy()];
-        let (key, wrapped) = self.parts.sealer.new_session_key(&session, entropy)?;
+        let made = self.parts.sealer.new_session_key(&session, entropy).await;
+        let (key, wrapped) = made?;
         let opened = Box::new(SessionOpened {
             principal: principal.described(),
         });
@@ -253,7 +254,8 @@ impl<P: Ports> Gateway<P> {
         let Some(wrapped) = self.parts.store.key(session).await? else {
             return Ok(None);
         };
-        Ok(Some(Arc::new(self.parts.sealer.unwrap(session, &wrapped)?)))
+        let key = self.parts.sealer.unwrap(session, &wrapped).await?;
+        Ok(Some(Arc::new(key)))
     }
 
     async fn known(&self, session: &SessionId) -> Result<Option<Arc<Known>>, GateError> {

@@ -101,6 +101,11 @@ impl Emulator {
         self.call(&format!("_token/{token}")).await;
     }
 
+    /// From now on everybody is let in.
+    pub(crate) async fn wants_nothing(&self) {
+        self.wants("any").await;
+    }
+
     /// Spoils what comes next, of whichever database.
     pub(crate) async fn spoils(&self, fault: Fault, times: usize) {
         let kind = format!("{fault:?}").to_lowercase();
