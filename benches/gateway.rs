@@ -53,6 +53,7 @@ use portcullis::{
         dev::{DISCOVERY_PATH, DevIssuer, JWKS_PATH, LoopbackOnly},
     },
     catalog::{Catalog, Source},
+    domain::policy::Endpoint,
     domain::{
         classify::sql,
         connection::{Access, ConnectionKind},
@@ -70,7 +71,7 @@ use portcullis::{
         seal::{MasterKey, Purpose},
     },
     store::Sqlite,
-    targets::{LiveTargets, SecretUrl, TargetEndpoint},
+    targets::{LiveTargets, TargetEndpoint},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -399,7 +400,7 @@ impl Driver {
             name: "crm".parse().unwrap(),
             kind: ConnectionKind::Postgres,
             access: Access::Read,
-            url: SecretUrl::new(database.read_url()),
+            endpoint: Endpoint::url(database.read_url()),
         };
         targets.configure(vec![endpoint]).unwrap();
         Self {
@@ -681,7 +682,7 @@ async fn stages(place: &Place, issuer: &Issuer, database: &postgres::Database) {
     stage("verify a token seen before", &mut total, micros);
 
     let text = statement();
-    let dialect = ConnectionKind::Postgres.dialect();
+    let dialect = ConnectionKind::Postgres.dialect().expect("it takes SQL");
     let micros = timed(|| sql::classify(dialect, &text));
     println!(
         "{:<44}{micros:>7.1} us",
@@ -713,7 +714,7 @@ async fn stages(place: &Place, issuer: &Issuer, database: &postgres::Database) {
         name: connection.name.clone(),
         kind: ConnectionKind::Postgres,
         access: Access::Read,
-        url: SecretUrl::new(database.read_url()),
+        endpoint: Endpoint::url(database.read_url()),
     };
     targets.configure(vec![endpoint]).unwrap();
     let session = SessionId::new([3; 16]);
@@ -779,7 +780,7 @@ async fn stages(place: &Place, issuer: &Issuer, database: &postgres::Database) {
             .seal(request, Purpose::Operation, [1; 12], &exact)
             .unwrap();
         let rows = key
-            .seal(request, Purpose::Rows, [2; 12], rows.rows.as_bytes())
+            .seal(request, Purpose::Result, [2; 12], rows.rows.as_bytes())
             .unwrap();
         (operation, rows)
     };
@@ -824,7 +825,8 @@ async fn stages(place: &Place, issuer: &Issuer, database: &postgres::Database) {
                 masked: counts.clone(),
                 columns: rows.columns.clone(),
                 notices: vec![],
-                rows: Some(rows_sealed),
+                exit_code: None,
+                result: Some(rows_sealed),
                 took_us: 1234,
             })),
         ]

@@ -145,7 +145,8 @@ fn bodies(session: &SessionId) -> Vec<EventBody> {
                 })
                 .into(),
             notices: vec![],
-            rows: Some(sealed(1200)),
+            exit_code: None,
+            result: Some(sealed(1200)),
             took_us: 1234,
         })),
     ]
@@ -242,7 +243,7 @@ fn sealing() {
     timed("seal 1 KiB", 1_000, |of| {
         let mut nonce = [0; 12];
         nonce[..8].copy_from_slice(&of.to_be_bytes());
-        black_box(key.seal(&request, Purpose::Rows, nonce, &text).unwrap());
+        black_box(key.seal(&request, Purpose::Result, nonce, &text).unwrap());
     });
 }
 

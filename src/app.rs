@@ -38,7 +38,7 @@ use crate::{
     },
     identity::{self, NoToken},
     store::{Cosmos, CosmosAccount, OpenError, Record, Sqlite},
-    targets::{BadEndpoint, LiveTargets, SecretUrl, TargetEndpoint},
+    targets::{BadEndpoint, LiveTargets, TargetEndpoint},
     vault::{BadVault, Vault, VaultKey},
 };
 
@@ -530,7 +530,7 @@ fn endpoints(snapshot: &Snapshot) -> Vec<TargetEndpoint> {
                     name: connection.name.clone(),
                     kind: connection.kind,
                     access,
-                    url: SecretUrl::new(resolved.url()).with_token(resolved.token()),
+                    endpoint: resolved.clone(),
                 });
             }
         }

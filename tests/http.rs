@@ -1,6 +1,7 @@
 //! The product from outside: the built binary, spoken to over HTTP. Every answer is held against `/openapi.json`.
 
 mod approvals;
+mod commands;
 mod document;
 mod identity;
 mod lifecycle;

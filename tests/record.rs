@@ -166,7 +166,8 @@ pub(crate) mod story {
                 masked: Some("column".into()),
             }],
             notices: vec![],
-            rows: None,
+            exit_code: None,
+            result: None,
             took_us: 1234,
         }))
     }

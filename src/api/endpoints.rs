@@ -70,6 +70,17 @@ pub(super) fn all<P: Ports>() -> Vec<Endpoint<P>> {
             handler: post(query::query::<P>),
         },
         Endpoint {
+            method: "post",
+            path: "/v1/connections/{name}/exec",
+            summary: "Run one command, without a shell",
+            parameters: None,
+            body: Some(schema::<query::CommandRequest>),
+            answers: OUTCOME,
+            answer: schema::<Outcome>,
+            media_type: "application/json",
+            handler: post(query::exec::<P>),
+        },
+        Endpoint {
             method: "get",
             path: "/v1/requests/{id}",
             summary: "A request's state, and its masked result once there is one",

@@ -1,4 +1,4 @@
-//! `POST /v1/connections/{name}/query` and what becomes of it.
+//! `POST /v1/connections/{name}/query` and `…/exec`, and what becomes of them.
 
 use std::time::Duration;
 
@@ -24,7 +24,8 @@ use crate::{
     domain::{
         connection::{ConnectionKind, ConnectionName},
         id::{RequestId, SessionId},
-        operation::{Operation, Param, SqlOperation},
+        operation::{CommandOperation, Operation, Param, SqlOperation},
+        principal::Principal,
         session::RequestStatus,
     },
     gateway::{Ask, GateError, Outcome, Ports},
@@ -71,7 +72,50 @@ pub(super) async fn query<P: Ports>(
         params.map_err(|error| Problem::unprocessable(format!("In `params`: {error}.")))?;
     let operation = SqlOperation::new(request.sql, params, request.max_rows)
         .map_err(|bad| Problem::from(GateError::BadOperation(bad)))?;
-    let idempotency_key = the_header(&headers, IDEMPOTENCY_KEY)?.map(str::to_owned);
+    let operation = Operation::Sql(operation);
+    let ask = asked(principal, connection, operation, request.reason, &headers)?;
+    Ok(respond(api.gateway.submit(ask).await?))
+}
+
+/// One command.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CommandRequest {
+    /// The program and its arguments, each as one string. There is no shell: nothing in them is expanded.
+    argv: Vec<String>,
+    /// What the program can read.
+    #[serde(default)]
+    stdin: Option<String>,
+    /// Why, in a sentence; approvers see it.
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+/// One command.
+pub(super) async fn exec<P: Ports>(
+    State(api): ApiState<P>,
+    Caller(principal): Caller,
+    path: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    Body(request): Body<CommandRequest>,
+) -> Result<Response, Problem> {
+    let connection: ConnectionName = parse_name(&body::path(path)?)?;
+    let operation = CommandOperation::new(request.argv, request.stdin)
+        .map_err(|bad| Problem::from(GateError::BadOperation(bad)))?;
+    let operation = Operation::Command(operation);
+    let ask = asked(principal, connection, operation, request.reason, &headers)?;
+    Ok(respond(api.gateway.submit(ask).await?))
+}
+
+/// What is asked, with all that header fields say about it.
+fn asked(
+    principal: Principal,
+    connection: ConnectionName,
+    operation: Operation,
+    reason: Option<String>,
+    headers: &HeaderMap,
+) -> Result<Ask, Problem> {
+    let idempotency_key = the_header(headers, IDEMPOTENCY_KEY)?.map(str::to_owned);
     if idempotency_key
         .as_ref()
         .is_some_and(|key| key.is_empty() || key.len() > LONGEST_KEY)
@@ -79,16 +123,15 @@ pub(super) async fn query<P: Ports>(
         let detail = format!("`Idempotency-Key` must have 1 to {LONGEST_KEY} characters.");
         return Err(Problem::unprocessable(detail));
     }
-    let ask = Ask {
+    Ok(Ask {
         principal,
         connection,
-        operation: Operation::Sql(operation),
-        reason: request.reason,
-        session: session_of(&headers)?,
+        operation,
+        reason,
+        session: session_of(headers)?,
         idempotency_key,
-        traceparent: traceparent(&headers),
-    };
-    Ok(respond(api.gateway.submit(ask).await?))
+        traceparent: traceparent(headers),
+    })
 }
 
 fn parse_name(text: &str) -> Result<ConnectionName, Problem> {

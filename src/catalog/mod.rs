@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use crate::domain::policy::{Policy, PolicyErrors};
 
-pub use endpoints::{Endpoints, MissingSecrets, ResolvedEndpoint};
+pub use endpoints::{Endpoints, MissingSecrets};
 pub use files::{ReadFailed, read_files};
 pub use watcher::Watcher;
 

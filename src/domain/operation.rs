@@ -1,10 +1,12 @@
 //! What is asked: parsed and bounded once, then carried whole.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{json, value::RawValue};
 
 use super::{
-    connection::ConnectionName,
+    connection::{ConnectionKind, ConnectionName},
     principal::PrincipalId,
     record::{Hash, hash_of},
 };
@@ -13,6 +15,12 @@ use super::{
 pub const MAX_STATEMENT: usize = 1 << 20;
 /// The most parameters taken: PostgreSQL's protocol counts them in 16 bits.
 pub const MAX_PARAMS: usize = 65_535;
+/// The most arguments taken, the program's name among them.
+pub const MAX_ARGUMENTS: usize = 1_024;
+/// The longest command taken, in bytes over all arguments.
+pub const MAX_COMMAND: usize = 128 << 10;
+/// The most that is given to a command to read, in bytes.
+pub const MAX_STDIN: usize = 1 << 20;
 /// The longest reason taken, in bytes. It is shown to approvers, so it is a sentence, not a document.
 pub const MAX_REASON: usize = 2_000;
 
@@ -97,6 +105,41 @@ pub enum BadOperation {
     /// `max_rows` of zero.
     #[error("`max_rows` is 0: leave it out, or ask for at least one row")]
     NoRows,
+    /// No program.
+    #[error(
+        "`argv` names no program: send the program and its arguments, each as one string, such as \
+         [\"kubectl\", \"get\", \"pods\"]"
+    )]
+    NoProgram,
+    /// Over [`MAX_ARGUMENTS`] or [`MAX_COMMAND`].
+    #[error(
+        "`argv` has {count} arguments of {bytes} bytes in all, the limits are {MAX_ARGUMENTS} and {MAX_COMMAND}: give \
+         what is long as `stdin`"
+    )]
+    CommandTooLong {
+        /// How many arguments.
+        count: usize,
+        /// Their bytes.
+        bytes: usize,
+    },
+    /// Over [`MAX_STDIN`].
+    #[error("`stdin` is {0} bytes long, the limit is {MAX_STDIN}")]
+    InputTooLong(usize),
+    /// A NUL byte ends an argument before its end.
+    #[error("`argv` contains a NUL character (U+0000): remove it")]
+    NulArgument,
+    /// What the connection leads to takes something else.
+    #[error("connection `{connection}` takes {takes}, and this is {sent}: {instead}")]
+    OtherKind {
+        /// The connection.
+        connection: ConnectionName,
+        /// What it takes.
+        takes: &'static str,
+        /// What was sent.
+        sent: &'static str,
+        /// Where to send what.
+        instead: &'static str,
+    },
 }
 
 impl SqlOperation {
@@ -147,15 +190,121 @@ impl std::fmt::Debug for SqlOperation {
     }
 }
 
+/// One program with its arguments, run without a shell.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandOperation {
+    /// The program, then its arguments.
+    pub argv: Vec<String>,
+    /// What it can read; `None`: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<String>,
+}
+
+impl CommandOperation {
+    /// Takes a command within the limits above.
+    pub fn new(argv: Vec<String>, stdin: Option<String>) -> Result<Self, BadOperation> {
+        if argv.first().is_none_or(|program| program.is_empty()) {
+            return Err(BadOperation::NoProgram);
+        }
+        let (count, bytes) = (argv.len(), argv.iter().map(String::len).sum());
+        if count > MAX_ARGUMENTS || bytes > MAX_COMMAND {
+            return Err(BadOperation::CommandTooLong { count, bytes });
+        }
+        if argv.iter().any(|argument| argument.contains('\0')) {
+            return Err(BadOperation::NulArgument);
+        }
+        if let Some(long) = stdin.as_ref().filter(|input| input.len() > MAX_STDIN) {
+            return Err(BadOperation::InputTooLong(long.len()));
+        }
+        Ok(Self { argv, stdin })
+    }
+
+    /// As a person would type it: quoted where a shell would read it otherwise.
+    pub fn shown(&self) -> String {
+        let words: Vec<_> = self.argv.iter().map(|word| quoted(word)).collect();
+        let line = words.join(" ");
+        match &self.stdin {
+            Some(input) => format!("{line} <<'STDIN'\n{input}\nSTDIN"),
+            None => line,
+        }
+    }
+}
+
+/// One word of a shell, in single quotes unless it is plain.
+pub fn quoted(word: &str) -> Cow<'_, str> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:=,@%+".contains(&byte);
+    match word.bytes().all(plain) && !word.is_empty() {
+        true => word.into(),
+        false => format!("'{}'", word.replace('\'', r"'\''")).into(),
+    }
+}
+
+/// Commands are secret as statements are.
+impl std::fmt::Debug for CommandOperation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "CommandOperation({} arguments)", self.argv.len())
+    }
+}
+
 /// What an agent asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Operation {
     /// A SQL statement.
     Sql(SqlOperation),
+    /// A command.
+    Command(CommandOperation),
 }
 
 impl Operation {
+    /// Checks that a connection of this kind can take it.
+    pub fn suits(
+        &self,
+        connection: &ConnectionName,
+        kind: ConnectionKind,
+    ) -> Result<(), BadOperation> {
+        let (takes, instead) = match kind {
+            ConnectionKind::Command => ("commands", "send `argv` to its `exec`"),
+            ConnectionKind::Postgres
+            | ConnectionKind::Mysql
+            | ConnectionKind::Sqlite
+            | ConnectionKind::Mssql => ("SQL", "send `sql` to its `query`"),
+        };
+        let sent = match self {
+            Self::Sql(_) => "SQL",
+            Self::Command(_) => "a command",
+        };
+        let fits = match self {
+            Self::Sql(_) => kind.dialect().is_some(),
+            Self::Command(_) => kind == ConnectionKind::Command,
+        };
+        if fits {
+            return Ok(());
+        }
+        Err(BadOperation::OtherKind {
+            connection: connection.clone(),
+            takes,
+            sent,
+            instead,
+        })
+    }
+
+    /// Its text as a person reads it: raw, for masking only.
+    pub fn shown(&self) -> Cow<'_, str> {
+        match self {
+            Self::Sql(sql) => (&*sql.statement).into(),
+            Self::Command(command) => command.shown().into(),
+        }
+    }
+
+    /// The statement, if it is SQL.
+    pub fn sql(&self) -> Option<&SqlOperation> {
+        match self {
+            Self::Sql(sql) => Some(sql),
+            Self::Command(_) => None,
+        }
+    }
+
     /// What an approval binds: SHA-256 over operation, parameters, connection and principal. The reason is not part
     /// of it, it changes nothing at the target.
     pub fn digest(&self, connection: &ConnectionName, principal: &PrincipalId) -> Hash {

@@ -8,14 +8,18 @@ use tokio_util::sync::CancellationToken;
 use super::{
     GateError, Gateway, Ports,
     judge::Assessed,
-    ports::{AppendError, Clock, Completion, EventStore, Execution, ResultSink, RunError, Targets},
+    outcome::Printed,
+    ports::{
+        AppendError, Clock, Completion, EventStore, Execution, Output, ResultSink, RunError,
+        Targets,
+    },
     seal::{Purpose, SealError, SessionKey},
 };
 use crate::domain::{
     classify::{Effect, Facts},
     connection::{Access, ConnectionName, Ending},
     id::RequestId,
-    masking::{Cell, MaskedColumn, MaskedCounts, Masking, RowMasker, ServerColumn},
+    masking::{Cell, MaskedColumn, MaskedCounts, MaskedText, Masking, RowMasker, ServerColumn},
     operation::Operation,
     policy::{Policy, RecordedResults},
     record::Head,
@@ -37,8 +41,8 @@ const SECOND_WALL: &str = "The second wall held: what was judged a read wants mo
 pub(super) struct Ran {
     /// What goes on record.
     pub(super) event: EventBody,
-    /// The masked rows.
-    pub(super) rows: Option<Box<RawValue>>,
+    /// The masked result: a table's rows, or a command's output.
+    pub(super) result: Option<Box<RawValue>>,
     /// Why nothing was sent, if nothing was.
     pub(super) unreachable: Option<String>,
     /// How many rows it changed before it was rolled back, and how many were agreed to, if that is why.
@@ -58,9 +62,8 @@ impl<P: Ports> Gateway<P> {
         let spent = permit.spend();
         let (request, budget) = (spent.request.clone(), spent.budget);
         let is_undone = spent.access == Access::Read || spent.ending == Ending::RollBack;
-        let Operation::Sql(sql) = &spent.operation;
-        let max_rows = sql
-            .max_rows
+        let max_rows = (spent.operation.sql())
+            .and_then(|sql| sql.max_rows)
             .map_or(budget.rows, |asked| asked.min(budget.rows));
         let mut sink = Sink::new(&policy.masking, &assessed.facts, max_rows, budget.bytes);
         let (result, took_us) = self
@@ -140,16 +143,16 @@ impl<P: Ports> Gateway<P> {
     ) -> Ran {
         let Taken {
             columns,
-            rows,
+            result,
             row_count,
             truncated,
             notices,
             masked,
         } = sink.finish();
         let keep = policy.record.results == RecordedResults::Masked
-            && rows.len() as u64 <= policy.record.max_result;
+            && result.len() as u64 <= policy.record.max_result;
         // A result that cannot be sealed is not kept; it is no reason to forget that the operation ran.
-        let sealed = keep.then(|| self.seal(key, &request, Purpose::Rows, rows.as_bytes()));
+        let sealed = keep.then(|| self.seal(key, &request, Purpose::Result, result.as_bytes()));
         let sealed = sealed.and_then(|sealed| {
             sealed
                 .inspect_err(|error| tracing::error!(%request, %error, "result not kept"))
@@ -163,12 +166,13 @@ impl<P: Ports> Gateway<P> {
             masked,
             columns,
             notices,
-            rows: sealed,
+            exit_code: completion.exit_code,
+            result: sealed,
             took_us,
         }));
         Ran {
             event,
-            rows: RawValue::from_string(rows).ok(),
+            result: RawValue::from_string(result).ok(),
             unreachable: None,
             exceeded: None,
         }
@@ -308,9 +312,7 @@ fn with_values<'o>(
     let Some(rules) = policy.connections.get(connection) else {
         return Err("the connection is gone from the policy".into());
     };
-    let revealed = policy
-        .masking
-        .reveal(rules.kind.dialect(), facts, operation);
+    let revealed = policy.masking.reveal(rules.kind, facts, operation);
     revealed.map_err(|refused| refused.to_string())
 }
 
@@ -357,7 +359,7 @@ fn failed(
         };
         return Ran {
             event: EventBody::ExecutionOutcomeUnknown(event),
-            rows: None,
+            result: None,
             unreachable: None,
             exceeded,
         };
@@ -379,7 +381,7 @@ fn failed(
             notices,
             masked,
         })),
-        rows: None,
+        result: None,
         exceeded,
     }
 }
@@ -397,7 +399,7 @@ pub(super) struct Unfinished {
 pub(super) struct Sink<'a> {
     masking: &'a Masking,
     facts: &'a Facts,
-    masker: Option<RowMasker<'a>>,
+    result: Incoming<'a>,
     rows: u64,
     bytes: u64,
     max_rows: u64,
@@ -407,13 +409,26 @@ pub(super) struct Sink<'a> {
     masked: MaskedCounts,
 }
 
+/// What comes back, as far as it has.
+enum Incoming<'a> {
+    /// Nothing has.
+    Nothing,
+    /// Rows.
+    Table(RowMasker<'a>),
+    /// A command's two outputs.
+    Printed {
+        stdout: Box<MaskedText<'a>>,
+        stderr: Box<MaskedText<'a>>,
+    },
+}
+
 /// The most notices kept of one statement.
 const MAX_NOTICES: usize = 50;
 
 /// What has come, masked.
 pub(super) struct Taken {
     pub(super) columns: Vec<MaskedColumn>,
-    pub(super) rows: String,
+    pub(super) result: String,
     row_count: u64,
     truncated: bool,
     notices: Vec<String>,
@@ -430,7 +445,7 @@ impl<'a> Sink<'a> {
         Self {
             masking,
             facts,
-            masker: None,
+            result: Incoming::Nothing,
             rows: 0,
             bytes: 0,
             max_rows,
@@ -443,25 +458,32 @@ impl<'a> Sink<'a> {
 
     pub(super) fn finish(self) -> Taken {
         let Self {
-            masker,
+            result,
             rows: row_count,
             truncated,
             notices,
             mut masked,
             ..
         } = self;
-        let (columns, rows) = match masker {
-            Some(masker) => {
+        let (columns, result) = match result {
+            Incoming::Table(masker) => {
                 let (rows, counts) = masker.finish();
                 masked.add(&counts);
                 let rows = rows.into_inner();
                 (rows.columns, rows.rows)
             }
-            None => (Vec::new(), "[]".into()),
+            Incoming::Printed { stdout, stderr } => {
+                let printed = Printed {
+                    stdout: stdout.finish(&mut masked).into_inner(),
+                    stderr: stderr.finish(&mut masked).into_inner(),
+                };
+                (Vec::new(), printed.to_json())
+            }
+            Incoming::Nothing => (Vec::new(), "[]".into()),
         };
         Taken {
             columns,
-            rows,
+            result,
             row_count,
             truncated,
             notices,
@@ -543,11 +565,35 @@ impl Sink<'_> {
 
 impl ResultSink for Sink<'_> {
     fn columns(&mut self, columns: &[ServerColumn]) {
-        self.masker = Some(self.masking.rows(self.facts, columns));
+        self.result = Incoming::Table(self.masking.rows(self.facts, columns));
+    }
+
+    fn output(&mut self, from: Output, bytes: &[u8]) -> ControlFlow<()> {
+        if let Incoming::Nothing = self.result {
+            self.result = Incoming::Printed {
+                stdout: Box::new(self.masking.incoming()),
+                stderr: Box::new(self.masking.incoming()),
+            };
+        }
+        let Incoming::Printed { stdout, stderr } = &mut self.result else {
+            return ControlFlow::Break(());
+        };
+        let room = self.max_bytes.saturating_sub(self.bytes);
+        let fits = usize::try_from(room).map_or(bytes.len(), |room| room.min(bytes.len()));
+        match from {
+            Output::Stdout => stdout.push(&bytes[..fits]),
+            Output::Stderr => stderr.push(&bytes[..fits]),
+        }
+        self.bytes += fits as u64;
+        if fits < bytes.len() {
+            self.truncated = true;
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
     }
 
     fn row(&mut self, cells: &[Cell<'_>]) -> ControlFlow<()> {
-        let Some(masker) = &mut self.masker else {
+        let Incoming::Table(masker) = &mut self.result else {
             return ControlFlow::Break(());
         };
         if self.rows >= self.max_rows || self.bytes > self.max_bytes {

@@ -85,8 +85,8 @@ impl<P: Ports> Gateway<P> {
             }
             let left = Duration::try_from(until - clock.now()).unwrap_or_default();
             if request.status().is_final() || left.is_zero() {
-                let rows = self.rows_of(&request).await?;
-                return Ok(Outcome::of(&request, rows));
+                let result = self.result_of(&request).await?;
+                return Ok(Outcome::of(&request, result));
             }
             tokio::select! {
                 () = moved => {}
@@ -95,15 +95,15 @@ impl<P: Ports> Gateway<P> {
         }
     }
 
-    /// The masked rows kept of a request, unsealed.
-    pub(super) async fn rows_of(
+    /// The masked result kept of a request, unsealed.
+    pub(super) async fn result_of(
         &self,
         request: &Request,
     ) -> Result<Option<Box<RawValue>>, GateError> {
         let Stage::Succeeded(finished) = &request.stage else {
             return Ok(None);
         };
-        let Some(sealed) = &finished.rows else {
+        let Some(sealed) = &finished.result else {
             return Ok(None);
         };
         let id = &request.decided.request_id;
@@ -111,8 +111,8 @@ impl<P: Ports> Gateway<P> {
         let Some(key) = self.session_key(&id.session()).await? else {
             return Ok(None);
         };
-        let rows = key.open(id, Purpose::Rows, sealed)?;
-        serde_json::from_slice(&rows)
+        let result = key.open(id, Purpose::Result, sealed)?;
+        serde_json::from_slice(&result)
             .map(Some)
             .map_err(|error| GateError::Damaged(error.to_string()))
     }

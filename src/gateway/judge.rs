@@ -15,7 +15,7 @@ use super::{
 };
 use crate::domain::{
     classify::{
-        Dialect, Facts,
+        Dialect, Facts, command,
         server::{ServerCatalog, Surroundings},
         sql::{self, JudgedCatalog},
     },
@@ -95,6 +95,13 @@ impl<P: Ports> Gateway<P> {
         connection: &ConnectionRules,
         operation: &Operation,
     ) -> Assessed {
+        let Some(dialect) = connection.kind.dialect() else {
+            return Assessed {
+                facts: Arc::new(by_itself(operation)),
+                unreachable: None,
+                judged_in: None,
+            };
+        };
         let (catalog, unreachable) = match self.parts.targets.catalog(&connection.name).await {
             Ok(catalog) => (catalog, None),
             Err(CatalogError::Unreachable(why)) => (None, Some(why)),
@@ -112,7 +119,7 @@ impl<P: Ports> Gateway<P> {
             }
         };
         let place = Place {
-            dialect: connection.kind.dialect(),
+            dialect,
             catalog: catalog.clone(),
             harmless: Arc::clone(&connection.functions),
         };
@@ -131,7 +138,9 @@ impl Judge {
         place: Place,
         operation: &Operation,
     ) -> Arc<Facts> {
-        let Operation::Sql(sql) = operation;
+        let Some(sql) = operation.sql() else {
+            return Arc::new(by_itself(operation));
+        };
         let statement = sql.statement.as_str();
         if statement.len() > LONGEST_INLINE {
             let statement = statement.to_owned();
@@ -170,6 +179,15 @@ impl Judge {
     }
 }
 
+/// What an operation would do that means the same everywhere.
+fn by_itself(operation: &Operation) -> Facts {
+    let judged = AssertUnwindSafe(|| match operation {
+        Operation::Command(command) => command::classify(&command.argv),
+        Operation::Sql(_) => Facts::unknown("it is SQL, and the connection takes none"),
+    });
+    catch_unwind(judged).unwrap_or_else(|_| failed())
+}
+
 fn failed() -> Facts {
-    Facts::unknown("the statement could not be judged: the classifier failed on it")
+    Facts::unknown("it could not be judged: the classifier failed on it")
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::preview::ExactPreview;
@@ -17,8 +17,8 @@ use crate::domain::{
     record::Hash,
     rewrite::Rewrite,
     session::{
-        Answer, Approval, DecisionRecord, ExecutionFailed, Failure, Preview, Request,
-        RequestStatus, Stage,
+        Answer, Approval, DecisionRecord, ExecutionFailed, ExecutionFinished, Failure, Preview,
+        Request, RequestStatus, Stage,
     },
 };
 
@@ -93,7 +93,44 @@ impl RewrittenBrief {
 
 /// What came back.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct ResultBody {
+#[serde(untagged)]
+pub enum ResultBody {
+    /// Of a statement.
+    Table(TableBody),
+    /// Of a command.
+    Command(CommandBody),
+}
+
+/// What a command printed, masked.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Printed {
+    /// To its standard output.
+    pub stdout: String,
+    /// To its standard error.
+    pub stderr: String,
+}
+
+impl Printed {
+    pub(super) fn to_json(&self) -> String {
+        serde_json::json!({"stdout": self.stdout, "stderr": self.stderr}).to_string()
+    }
+}
+
+/// How a command ended, and what it printed.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct CommandBody {
+    /// What it ended with: 0 where all went well by its own account, 128 and more where a signal ended it.
+    pub exit_code: i32,
+    /// Absent when the record does not keep results.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub printed: Option<Printed>,
+    /// Whether a budget ended the output early.
+    pub truncated: bool,
+}
+
+/// Rows.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TableBody {
     /// Its columns.
     pub columns: Vec<MaskedColumn>,
     /// Its rows, each an array with one value per column; absent when the record does not keep results.
@@ -151,8 +188,8 @@ impl ApprovalBrief {
 }
 
 impl Outcome {
-    /// The outcome of `request` as it stands; `rows` are its masked rows, where it has some.
-    pub fn of(request: &Request, rows: Option<Box<RawValue>>) -> Self {
+    /// The outcome of `request` as it stands; `result` is its masked result, where there is one.
+    pub fn of(request: &Request, result: Option<Box<RawValue>>) -> Self {
         let decided = &request.decided;
         let mut outcome = Self {
             request_id: decided.request_id.clone(),
@@ -172,13 +209,7 @@ impl Outcome {
             Stage::Succeeded(finished) => {
                 outcome.masked = finished.masked.clone();
                 outcome.notices.clone_from(&finished.notices);
-                outcome.result = Some(ResultBody {
-                    columns: finished.columns.clone(),
-                    rows,
-                    row_count: finished.row_count,
-                    affected: finished.affected,
-                    truncated: finished.truncated,
-                });
+                outcome.result = Some(ResultBody::of(finished, result));
             }
             Stage::Failed(failed) => {
                 outcome.masked = failed.masked.clone();
@@ -207,6 +238,36 @@ impl Outcome {
                 .map(|approval| ApprovalBrief::of(request, approval));
         }
         outcome
+    }
+}
+
+impl ResultBody {
+    /// The rows, if it is of a statement.
+    pub fn table(&self) -> Option<&TableBody> {
+        match self {
+            Self::Table(table) => Some(table),
+            Self::Command(_) => None,
+        }
+    }
+
+    fn of(finished: &ExecutionFinished, result: Option<Box<RawValue>>) -> Self {
+        match finished.exit_code {
+            Some(exit_code) => Self::Command(CommandBody {
+                exit_code,
+                printed: result.map(|result| {
+                    // A command that printed nothing has an empty list of rows.
+                    serde_json::from_str(result.get()).unwrap_or_default()
+                }),
+                truncated: finished.truncated,
+            }),
+            None => Self::Table(TableBody {
+                columns: finished.columns.clone(),
+                rows: result,
+                row_count: finished.row_count,
+                affected: finished.affected,
+                truncated: finished.truncated,
+            }),
+        }
     }
 }
 

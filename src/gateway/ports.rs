@@ -302,8 +302,22 @@ pub trait ResultSink: Send {
     fn columns(&mut self, columns: &[ServerColumn]);
     /// One row. `Break`: the budget is spent, stop fetching, the statement still counts as done.
     fn row(&mut self, cells: &[Cell<'_>]) -> ControlFlow<()>;
+    /// Bytes that a command printed, raw, as they come. `Break`: the budget is spent, no more are taken. Whoever asks for
+    /// rows alone takes none.
+    fn output(&mut self, _from: Output, _bytes: &[u8]) -> ControlFlow<()> {
+        ControlFlow::Break(())
+    }
     /// A notice or warning, raw.
     fn notice(&mut self, message: &str);
+}
+
+/// Where a command prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Its result.
+    Stdout,
+    /// What it says beside it.
+    Stderr,
 }
 
 /// What a target says when it is done.
@@ -314,6 +328,8 @@ pub struct Completion {
     /// Rows changed by the whole transaction: what a `WITH`, a trigger or a foreign key's action changed counts as well.
     /// Said where its [`Ending`] [counts](Ending::counts); `None`: not known.
     pub changed: Option<u64>,
+    /// What a command ended with; for one that a signal ended 128 and its number. `None`: it was no command.
+    pub exit_code: Option<i32>,
 }
 
 /// Why an execution has no completion.

@@ -270,7 +270,7 @@ impl<P: Ports> Gateway<P> {
                 let before = self.assess(connection, &asked).await;
                 let becomes = rewrite(
                     rewritten.into,
-                    connection.kind.dialect(),
+                    connection.kind,
                     &asked,
                     &before.facts,
                     before.catalog(),

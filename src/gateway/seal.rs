@@ -43,8 +43,8 @@ pub enum Purpose {
     Operation,
     /// The operation as it was asked, where policy rewrote it.
     Asked,
-    /// The masked rows of a result.
-    Rows,
+    /// A masked result.
+    Result,
     /// The masked rows that an exact preview shows.
     Samples,
 }
@@ -54,7 +54,7 @@ impl Purpose {
         match self {
             Self::Operation => "operation",
             Self::Asked => "asked",
-            Self::Rows => "rows",
+            Self::Result => "result",
             Self::Samples => "samples",
         }
     }
@@ -700,7 +700,7 @@ mod tests {
         let opened = key.open(&request, Purpose::Operation, &sealed).unwrap();
         assert_eq!(opened.as_slice(), b"DELETE FROM t");
         assert!(key.open(&other, Purpose::Operation, &sealed).is_err());
-        assert!(key.open(&request, Purpose::Rows, &sealed).is_err());
+        assert!(key.open(&request, Purpose::Result, &sealed).is_err());
         let (second, _) = master
             .new_session_key(&session(2), [[1; 16], [2; 16]])
             .unwrap();
@@ -714,7 +714,7 @@ mod tests {
             .new_session_key(&session(1), [[1; 16], [2; 16]])
             .unwrap();
         let request = RequestId::new(&session(1), [1; 16]);
-        let sealed = key.seal(&request, Purpose::Rows, [3; 12], b"[]").unwrap();
+        let sealed = key.seal(&request, Purpose::Result, [3; 12], b"[]").unwrap();
         let flip = |text: &str, bit: usize| {
             let mut bytes = BASE64.decode(text).unwrap();
             bytes[bit / 8] ^= 1 << (bit % 8);
@@ -723,12 +723,12 @@ mod tests {
         for bit in 0..(2 + 16) * 8 {
             let mut sealed = sealed.clone();
             sealed.ciphertext = flip(&sealed.ciphertext, bit);
-            assert!(key.open(&request, Purpose::Rows, &sealed).is_err());
+            assert!(key.open(&request, Purpose::Result, &sealed).is_err());
         }
         for bit in 0..12 * 8 {
             let mut sealed = sealed.clone();
             sealed.nonce = flip(&sealed.nonce, bit);
-            assert!(key.open(&request, Purpose::Rows, &sealed).is_err());
+            assert!(key.open(&request, Purpose::Result, &sealed).is_err());
         }
         for bit in 0..(12 + 32 + 16) * 8 {
             let mut wrapped = wrapped.clone();

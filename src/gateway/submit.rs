@@ -86,6 +86,7 @@ impl<P: Ports> Gateway<P> {
             .connections
             .get(name)
             .ok_or_else(|| GateError::UnknownConnection(name.clone()))?;
+        operation.suits(name, connection.kind)?;
         let limit = connection.budget.requests_per_minute;
         self.rates
             .take(principal.id(), name, limit, self.parts.clock.now())
@@ -152,8 +153,7 @@ impl<P: Ports> Gateway<P> {
         policy: &Policy,
     ) -> Preview {
         let masking = &policy.masking;
-        let dialect = connection.kind.dialect();
-        let exact = match masking.reveal(dialect, facts, operation) {
+        let exact = match masking.reveal(connection.kind, facts, operation) {
             Ok(exact) => exact,
             Err(refused) => {
                 return Preview {
@@ -283,8 +283,8 @@ impl<P: Ports> Gateway<P> {
                 rewritten: None,
             }
         };
-        let dialect = connection.kind.dialect();
-        let becomes = rewrite(into, dialect, asked, &before.facts, before.catalog());
+        let kind = connection.kind;
+        let becomes = rewrite(into, kind, asked, &before.facts, before.catalog());
         let (operation, after, rewritten) = match becomes {
             Err(why) => return refused(why),
             Ok(None) => (asked.clone(), before.clone(), None),
@@ -320,7 +320,6 @@ impl<P: Ports> Gateway<P> {
         policy: &Policy,
         decision: DecisionRecord,
     ) -> Result<RequestDecided, GateError> {
-        let Operation::Sql(sql) = operation;
         // Counted for results only: what the caller sent is no disclosure.
         let mut counts = MaskedCounts::default();
         let mut shown = |text: &str| policy.masking.text(text, &mut counts).into_inner();
@@ -331,26 +330,22 @@ impl<P: Ports> Gateway<P> {
             Ok::<_, GateError>(self.seal(&place.key, &place.request, purpose, &exact)?)
         };
         let rewritten = match rewritten {
-            Some((rule, into)) => {
-                let Operation::Sql(before) = &asked.operation;
-                Some(Rewritten {
-                    rule,
-                    into,
-                    asked: shown(&before.statement),
-                    sealed: sealed(&asked.operation, Purpose::Asked)?,
-                    digest: digest(&asked.operation),
-                })
-            }
+            Some((rule, into)) => Some(Rewritten {
+                rule,
+                into,
+                asked: shown(&asked.operation.shown()),
+                sealed: sealed(&asked.operation, Purpose::Asked)?,
+                digest: digest(&asked.operation),
+            }),
             None => None,
         };
         Ok(RequestDecided {
             request_id: place.request.clone(),
             principal: asked.principal.described(),
             connection: asked.connection.clone(),
-            statement: shown(&sql.statement),
-            params: sql
-                .params
-                .iter()
+            statement: shown(&operation.shown()),
+            params: (operation.sql().into_iter())
+                .flat_map(|sql| &sql.params)
                 .map(|param| param.as_text().map(&mut shown))
                 .collect(),
             sealed: sealed(operation, Purpose::Operation)?,
@@ -379,18 +374,18 @@ impl<P: Ports> Gateway<P> {
                 why,
             });
         }
-        self.outcome_now(events, ran.rows)
+        self.outcome_now(events, ran.result)
     }
 
     fn outcome_now(
         &self,
         events: &[EventBody],
-        rows: Option<Box<serde_json::value::RawValue>>,
+        result: Option<Box<serde_json::value::RawValue>>,
     ) -> Result<Outcome, GateError> {
         let now = self.parts.clock.now();
         let request = Request::fold_bodies(events.iter().map(|body| (now, body)))?;
         let request = request.ok_or(GateError::Internal)?;
-        Ok(Outcome::of(&request, rows))
+        Ok(Outcome::of(&request, result))
     }
 
     /// The outcome of the same call made before; `None`: it was not.
@@ -402,8 +397,8 @@ impl<P: Ports> Gateway<P> {
         if request.decided.asked_digest() != digest {
             return Err(GateError::KeyReused(place.request.clone()));
         }
-        let rows = self.rows_of(&request).await?;
-        Ok(Some(Outcome::of(&request, rows)))
+        let result = self.result_of(&request).await?;
+        Ok(Some(Outcome::of(&request, result)))
     }
 
     async fn repeated_surely(&self, place: &Place, digest: Hash) -> Result<Outcome, GateError> {

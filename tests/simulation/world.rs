@@ -555,7 +555,9 @@ fn tell(hub: &Hub, outcome: Result<Outcome, GateError>) {
     match outcome {
         Ok(outcome) => {
             let result = outcome.result.as_ref();
-            let rows = result.is_some_and(|result| result.rows.is_some());
+            let rows = result
+                .and_then(|result| result.table())
+                .is_some_and(|table| table.rows.is_some());
             let text = serde_json::to_string(&outcome).unwrap();
             hub.tell(Some(outcome.request_id), text, rows);
         }

@@ -14,6 +14,7 @@ use super::{
     document::{
         ApproverDocument, BudgetDocument, ConnectionDocument, EndpointDocument, IssuerDocument,
         MaskingSection, PolicyDocument, RecordDocument, RuleDocument, ThenDocument, WhoDocument,
+        named,
     },
     problem::{Place, PolicyErrors, Problem, Problems, choices, quoted},
     reach,
@@ -21,7 +22,7 @@ use super::{
     units, yaml,
 };
 use crate::domain::{
-    connection::{Budget, ConnectionName},
+    connection::{Budget, ConnectionKind, ConnectionName},
     masking::{ColumnRule, How, InPredicates, Masking, MaskingRules, Pattern},
     record::{Hash, hash_of},
 };
@@ -351,9 +352,14 @@ impl Compiler<'_> {
             .0
             .as_ref()
             .map(|allow| self.who(allow, nobody));
-        let mut endpoint = |given: &EndpointDocument| given.endpoint(kind, &mut self.problems);
+        let programs = self.programs(kind, document);
+        let known = programs.clone().unwrap_or_default();
+        let mut endpoint = |given: &At<EndpointDocument>| {
+            EndpointDocument::endpoint(given, kind, &known, &mut self.problems)
+        };
         let read = document.read.0.as_ref().and_then(&mut endpoint);
         let write = document.write.as_ref().map(endpoint);
+        programs?;
         Some(ConnectionRules {
             name: name.clone(),
             kind: kind?,
@@ -376,6 +382,33 @@ impl Compiler<'_> {
                     .collect(),
             ),
         })
+    }
+
+    /// The programs a connection names, where it is one for commands. `None`: something is wrong, and has been reported.
+    fn programs(
+        &mut self,
+        kind: Option<ConnectionKind>,
+        document: &ConnectionDocument,
+    ) -> Option<Arc<BTreeMap<String, String>>> {
+        let given = document.programs.as_ref();
+        let programs = named(given, units::program, &mut self.problems)?;
+        match (kind, given) {
+            (Some(ConnectionKind::Command), _) if programs.is_empty() => {
+                let place = given.map(|given| given.place);
+                let place = place.or(document.kind.0.as_ref().map(|kind| kind.place))?;
+                let how = "name at least one, such as `programs: { kubectl: /usr/bin/kubectl }`";
+                self.problems
+                    .suggest(place, "this connection names no program to run", how);
+                None
+            }
+            (Some(ConnectionKind::Command) | None, _) | (_, None) => Some(Arc::new(programs)),
+            (Some(_), Some(given)) => {
+                let how = "remove it, or write `kind: command`";
+                self.problems
+                    .suggest(given.place, "`programs` is for commands", how);
+                None
+            }
+        }
     }
 
     fn rules(
@@ -440,6 +473,8 @@ impl Compiler<'_> {
         let tables = when.and_then(|when| when.tables.as_ref());
         self.not_empty(effect, "effect");
         self.not_empty(tables, "table");
+        let kinds = when.and_then(|when| when.kinds.as_ref());
+        self.not_empty(kinds, "kind");
         let At {
             value: name, place, ..
         } = document.name.0.as_ref()?;
@@ -452,6 +487,10 @@ impl Compiler<'_> {
                 effects: effect
                     .into_iter()
                     .flat_map(|at| at.value.0.iter().copied())
+                    .collect(),
+                kinds: kinds
+                    .into_iter()
+                    .flat_map(|at| at.value.0.iter().map(|pattern| pattern.0.clone()))
                     .collect(),
                 tables: tables
                     .into_iter()

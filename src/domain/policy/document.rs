@@ -2,14 +2,14 @@
 //!
 //! What the names in it mean is `compile`'s business.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Value as Json, json};
 
 use super::{
-    ApproverKind, Endpoint, Hours, RecordedResults, TablePattern,
-    problem::{Problems, choices, quoted},
+    ApproverKind, Endpoint, Hours, KindPattern, Programs, RecordedResults, TablePattern,
+    problem::{Place, Problems, choices, quoted},
     read::{At, ByName, FromNode, Needed, OneOrMore, Positive, mapping, scalar, wanted, word},
     units,
     yaml::{Key, Node, Value},
@@ -95,9 +95,12 @@ mapping! {
         /// What speaks there.
         kind: Needed<At<KindText>>,
         /// Where reads go, with a credential that can only read.
-        read: Needed<EndpointDocument>,
+        read: Needed<At<EndpointDocument>>,
         /// Where everything else goes. Without it the connection is read-only.
-        write: Option<EndpointDocument>,
+        write: Option<At<EndpointDocument>>,
+        /// For `kind: command`: the programs that may be run, by the name a command calls them by, and where each is, such
+        /// as `kubectl: /usr/bin/kubectl`. No other runs.
+        programs: Option<At<ByName<String>>>,
         /// Who may use it at all; rules say for what.
         allow: Needed<At<WhoDocument>>,
         /// How much one principal may take from it.
@@ -107,13 +110,19 @@ mapping! {
         functions: Option<Vec<FunctionText>>,
     }
 
-    /// An address.
+    /// An address and a credential.
     struct EndpointDocument: "an endpoint" {
-        /// `postgres://USER:${secret:PASSWORD}@HOST/DATABASE`, `sqlite:PATH`, or `${secret:NAME}` for all of it.
-        url: At<String>,
+        /// `postgres://USER:${secret:PASSWORD}@HOST/DATABASE`, `sqlite:PATH`, or `${secret:NAME}` for all of it. Every kind
+        /// but `command` needs it.
+        url: Option<At<String>>,
         /// `entra`: log in with an access token of the identity the gateway runs as, in place of a password. The url then names
         /// a user and no password, and the server has to prove itself by TLS.
         token: Option<At<Token>>,
+        /// For `kind: command`: variables of the programs' environment. They get no others but `HOME`, `PATH` and `LANG`.
+        env: Option<At<ByName<String>>>,
+        /// For `kind: command`: files in the folder that is the programs' home and where they run, by their path from there,
+        /// such as `kubeconfig: "${secret:KUBECONFIG_READ}"`. The folder is made for one command and removed after it.
+        files: Option<At<ByName<String>>>,
     }
 
     /// Principals: whoever is in any of these.
@@ -160,6 +169,10 @@ mapping! {
         /// Effects, as `portcullis classify` names them. Any if not given; but `allow` never takes `unknown` unless
         /// it names it.
         effect: Option<At<OneOrMore<Effect>>>,
+        /// Kinds of statement or command, as `portcullis classify --text` names them, by their first words: `create index`,
+        /// `kubectl get`, `terraform plan`, `*` for any one word. Any if not given. Of a program that is not known, such as
+        /// `terraform`, what it would do stays `unknown`, and a rule that lets it through names both.
+        kinds: Option<At<OneOrMore<KindsText>>>,
         /// Tables: `schema.table`, `table`, `*` for a whole part. Any if not given.
         tables: Option<At<OneOrMore<PatternText>>>,
         /// Whether a write or removal says which rows. Either if not given.
@@ -340,6 +353,8 @@ text! {
          "examples": ["22:00-06:00 Europe/Berlin"]};
     PatternText(TablePattern), units::table_pattern, "a pattern of tables",
         {"type": "string", "examples": ["public.customers", "*.customers", "customers"]};
+    KindsText(KindPattern), units::kind, "a kind of statement or command",
+        {"type": "string", "examples": ["create index", "kubectl get", "terraform plan"]};
     FunctionText(String), units::function, "the name of a function",
         {"type": "string", "examples": ["public.similarity", "similarity"]};
     ColumnPatternText(String), units::column_pattern, "a pattern of columns",
@@ -354,14 +369,15 @@ pub(super) struct KindText(pub(super) ConnectionKind);
 
 impl FromNode for KindText {
     fn read(node: &Node, problems: &mut Problems<'_>) -> Option<Self> {
-        const KINDS: [(&str, ConnectionKind); 5] = [
+        const KINDS: [(&str, ConnectionKind); 6] = [
             ("postgres", ConnectionKind::Postgres),
             ("mysql", ConnectionKind::Mysql),
             ("mariadb", ConnectionKind::Mysql),
             ("sqlite", ConnectionKind::Sqlite),
             ("mssql", ConnectionKind::Mssql),
+            ("command", ConnectionKind::Command),
         ];
-        const WITHOUT_A_TARGET: [&str; 2] = ["http", "command"];
+        const WITHOUT_A_TARGET: [&str; 1] = ["http"];
         let text = scalar(node, "a kind of connection", problems)?;
         let known = KINDS.iter().find(|(name, _)| *name == text);
         let allowed = choices(text, "allowed", KINDS.iter().map(|(name, _)| *name));
@@ -386,27 +402,90 @@ impl JsonSchema for KindText {
 }
 
 impl EndpointDocument {
-    /// The address, if it fits the kind as far as that is known.
+    /// What it says, if it fits the kind as far as that is known. `None`: it does not, and has been reported.
     pub(super) fn endpoint(
-        &self,
+        given: &At<Self>,
         kind: Option<ConnectionKind>,
+        programs: &Arc<BTreeMap<String, String>>,
         problems: &mut Problems<'_>,
     ) -> Option<Endpoint> {
-        let endpoint = units::endpoint(kind, &self.url.value)
-            .map_err(|(message, suggestion)| problems.suggest(self.url.place, message, suggestion))
-            .ok()?;
-        let token = self.token.as_ref();
-        if let Some(token) = token
-            && let Err((message, suggestion)) = units::with_token(kind, &endpoint.url)
-        {
-            problems.suggest(token.place, message, suggestion);
+        let Self {
+            url,
+            token,
+            env,
+            files,
+        } = &given.value;
+        let is_command = kind == Some(ConnectionKind::Command);
+        let before = problems.count();
+        let mut only = |there: Option<Place>, key: &str, of_commands: bool| {
+            if let (Some(place), true) = (there, kind.is_some() && of_commands != is_command) {
+                let (for_what, how) = match of_commands {
+                    true => ("commands", "remove it, or write `kind: command`"),
+                    false => (
+                        "databases",
+                        "remove it; a command's credential is in `env` and `files`",
+                    ),
+                };
+                problems.suggest(place, format!("`{key}` is for {for_what}"), how);
+            }
+        };
+        only(url.as_ref().map(|at| at.place), "url", false);
+        only(token.as_ref().map(|at| at.place), "token", false);
+        only(env.as_ref().map(|at| at.place), "env", true);
+        only(files.as_ref().map(|at| at.place), "files", true);
+        if problems.count() > before {
             return None;
         }
-        Some(Endpoint {
-            token: token.map(|token| token.value),
-            ..endpoint
+        if is_command {
+            return Some(Endpoint::Programs(Programs {
+                programs: Arc::clone(programs),
+                env: named(env.as_ref(), units::variable, problems)?,
+                files: named(files.as_ref(), units::file, problems)?,
+            }));
+        }
+        let Some(url) = url else {
+            problems.suggest(
+                given.place,
+                "this endpoint has no `url`",
+                "say where it leads; its secrets as ${secret:NAME}",
+            );
+            return None;
+        };
+        let mut wrong = |place, (message, suggestion): (String, String)| {
+            problems.suggest(place, message, suggestion);
+        };
+        let address = units::address(kind, &url.value)
+            .map_err(|told| wrong(url.place, told))
+            .ok()?;
+        if let Some(token) = token {
+            units::with_token(kind, &address)
+                .map_err(|told| wrong(token.place, told))
+                .ok()?;
+        }
+        Some(Endpoint::Database {
+            url: address,
+            token: token.as_ref().map(|token| token.value),
         })
     }
+}
+
+/// Texts by name, each checked by `check`. `None`: one of them is wrong, and has been reported.
+pub(super) fn named(
+    given: Option<&At<ByName<String>>>,
+    check: impl Fn(&str, &str) -> Result<(), (String, String)>,
+    problems: &mut Problems<'_>,
+) -> Option<BTreeMap<String, String>> {
+    let before = problems.count();
+    let mut texts = BTreeMap::new();
+    for (name, text) in given.iter().flat_map(|given| &given.value.0) {
+        let Some(text) = text else { continue };
+        if let Err((message, suggestion)) = check(&name.value, &text.value) {
+            problems.suggest(name.place, message, suggestion);
+        }
+        texts.insert(name.value.clone(), text.value.clone());
+    }
+    let sound = given.is_none_or(|given| given.sound) && problems.count() == before;
+    sound.then_some(texts)
 }
 
 /// What follows when a rule matches.

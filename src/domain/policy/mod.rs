@@ -30,7 +30,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    classify::{Effect, Facts, server::Surroundings, sql},
+    classify::{Effect, Facts, command, server::Surroundings, sql},
     connection::{Budget, ConnectionKind, ConnectionName, Token},
     masking::{Masking, MaskingRules},
     principal::Principal,
@@ -40,7 +40,7 @@ use super::{
 
 pub use document::schema;
 pub use evaluate::evaluate;
-pub use pattern::TablePattern;
+pub use pattern::{KindPattern, TablePattern};
 pub use problem::{PolicyErrors, Problem};
 pub use yaml::MAX_FILE;
 
@@ -167,26 +167,84 @@ pub struct ConnectionRules {
 }
 
 impl ConnectionRules {
-    /// What `statement` would do here, as far as its text and this policy tell: without the server's catalog.
-    pub fn facts_by_text(&self, statement: &str) -> Facts {
+    /// What `text` would do here, as far as it and this policy tell: without the server's catalog. A statement, or a
+    /// command as a person would type it.
+    pub fn facts_by_text(&self, text: &str) -> Facts {
+        let Some(dialect) = self.kind.dialect() else {
+            return command::classify_shell(text);
+        };
         let surroundings = Surroundings {
             catalog: None,
             harmless: Some(&self.functions),
         };
-        sql::classify_in(self.kind.dialect(), statement, surroundings)
+        sql::classify_in(dialect, text, surroundings)
     }
 }
 
-/// Where a connection leads, with the references to its secrets still unresolved.
+/// Where a connection leads with one of its credentials.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    /// `postgres://…`, `sqlite:PATH`, or `${secret:NAME}` for either.
-    pub url: String,
-    /// What is used in place of a password.
-    pub token: Option<Token>,
+pub enum Endpoint {
+    /// A database.
+    Database {
+        /// `postgres://…`, `mysql://…`, `mssql://…` or `sqlite:PATH`, credential included.
+        url: String,
+        /// What is used in place of a password.
+        token: Option<Token>,
+    },
+    /// Programs beside the gateway.
+    Programs(Programs),
 }
 
-/// An address may hold a password.
+/// Programs, and what they find when they run: this and nothing else of the gateway's own.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Programs {
+    /// Those that may be run: the name a command calls one by, and where it is, absolute.
+    pub programs: Arc<BTreeMap<String, String>>,
+    /// Their whole environment, beside `HOME`, `PATH` and `LANG`.
+    pub env: BTreeMap<String, String>,
+    /// Files in their home and working folder, by path from there.
+    pub files: BTreeMap<String, String>,
+}
+
+impl Endpoint {
+    /// A database without a token.
+    pub fn url(url: impl Into<String>) -> Self {
+        Self::Database {
+            url: url.into(),
+            token: None,
+        }
+    }
+
+    /// The same with every text that may name a secret replaced by what `fill` makes of it. `fill` is told the setting.
+    pub fn try_map<E>(
+        &self,
+        mut fill: impl FnMut(&str, &str) -> Result<String, E>,
+    ) -> Result<Self, E> {
+        let mut all = |setting: &str, texts: &BTreeMap<String, String>| {
+            let texts = texts.iter();
+            texts
+                .map(|(name, text)| Ok((name.clone(), fill(&format!("{setting}.{name}"), text)?)))
+                .collect::<Result<_, E>>()
+        };
+        Ok(match self {
+            Self::Programs(Programs {
+                programs,
+                env,
+                files,
+            }) => Self::Programs(Programs {
+                programs: Arc::clone(programs),
+                env: all("env", env)?,
+                files: all("files", files)?,
+            }),
+            Self::Database { url, token } => Self::Database {
+                url: fill("url", url)?,
+                token: *token,
+            },
+        })
+    }
+}
+
+/// An endpoint may hold a credential.
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Endpoint(..)")
@@ -235,6 +293,8 @@ pub struct Rule {
 pub struct Condition {
     /// Effects; empty: any.
     pub effects: BTreeSet<Effect>,
+    /// Kinds of statement or command; empty: any.
+    pub kinds: Vec<KindPattern>,
     /// Table patterns; empty: any.
     pub tables: Vec<TablePattern>,
     /// Bounded or not; `None`: either.

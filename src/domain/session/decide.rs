@@ -21,7 +21,10 @@ use crate::domain::{
     id::RequestId,
     masking::InPredicates,
     operation::Operation,
-    policy::{ApproverGroupName, ConnectionRules, Decision, Policy, Question, RuleName, evaluate},
+    policy::{
+        ApproverGroupName, ConnectionRules, Decision, Endpoint, Policy, Question, RuleName,
+        evaluate,
+    },
     principal::{Principal, PrincipalKind},
     record::{Hash, Head},
     rewrite::{Revisited, Rewrite, rewrite},
@@ -162,12 +165,15 @@ pub enum Next {
 /// The credential an operation gets. What is rolled back whatever it does gets that of a change: a server does not even
 /// plan a change for who may only read.
 fn access_for(effect: Effect, operation: &Operation) -> Access {
-    let Operation::Sql(sql) = operation;
-    if effect.changes_something() || sql.dry_run {
+    if effect.changes_something() || is_dry_run(operation) {
         Access::Write
     } else {
         Access::Read
     }
+}
+
+fn is_dry_run(operation: &Operation) -> bool {
+    operation.sql().is_some_and(|sql| sql.dry_run)
 }
 
 /// All that policy says to a question about `operation`: its rules, whether the connection can write at all, whether
@@ -221,6 +227,9 @@ fn settled(
             ),
         };
     }
+    if let Some(denial) = foreign_program(connection, operation) {
+        return denial;
+    }
     // What a rewriting leaves of it is settled then.
     if matches!(decision, Decision::Rewrite { .. }) {
         return decision;
@@ -232,8 +241,7 @@ fn settled(
     if matches!(decision, Decision::Deny { .. }) {
         return decision;
     }
-    let dialect = connection.kind.dialect();
-    match policy.masking.reveal(dialect, facts, operation) {
+    match policy.masking.reveal(connection.kind, facts, operation) {
         Ok(_) => decision,
         Err(refused) => Decision::Deny {
             rule: Some(RuleName("masking, pseudonyms".into())),
@@ -248,6 +256,27 @@ fn sentence(why: &str) -> String {
         .next()
         .map(|letter| letter.to_uppercase().to_string());
     format!("{}{}.", first.unwrap_or_default(), letters.as_str())
+}
+
+/// A program that the connection does not name.
+fn foreign_program(connection: &ConnectionRules, operation: &Operation) -> Option<Decision> {
+    let (Operation::Command(command), Endpoint::Programs(known)) = (operation, &connection.read)
+    else {
+        return None;
+    };
+    let program = command.argv.first()?;
+    if known.programs.contains_key(program) {
+        return None;
+    }
+    let names: Vec<_> = known.programs.keys().map(String::as_str).collect();
+    Some(Decision::Deny {
+        rule: None,
+        message: format!(
+            "`{program}` is not one of the programs of connection `{}`, by these names: {}.",
+            connection.name,
+            names.join(", ")
+        ),
+    })
 }
 
 /// A masked value that is put where nothing masks it could be read there by the next statement, so nobody can approve it.
@@ -428,8 +457,7 @@ fn started(
 
 /// What becomes of the operation's transaction: a dry run is never committed.
 fn ending(operation: &Operation, at_most: Option<u64>) -> Ending {
-    let Operation::Sql(sql) = operation;
-    if sql.dry_run {
+    if is_dry_run(operation) {
         Ending::RollBack
     } else {
         Ending::Commit { at_most }
@@ -912,7 +940,7 @@ fn is_already(
     operation: &Operation,
     facts: &Facts,
 ) -> bool {
-    let rewritten = rewrite(into, connection.kind.dialect(), operation, facts, None);
+    let rewritten = rewrite(into, connection.kind, operation, facts, None);
     matches!(rewritten, Ok(None))
 }
 

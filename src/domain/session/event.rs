@@ -421,9 +421,13 @@ pub struct ExecutionFinished {
     /// Notices from the target, masked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<String>,
-    /// The masked rows (a JSON array of arrays), sealed; absent when policy keeps none or they are too large.
+    /// What a command ended with; absent for everything else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rows: Option<Sealed>,
+    pub exit_code: Option<i32>,
+    /// The masked result, sealed: rows as a JSON array of arrays, a command's output as a JSON object of two texts; absent
+    /// when policy keeps none or it is too large.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Sealed>,
     /// How long the target took, in microseconds.
     pub took_us: u64,
 }

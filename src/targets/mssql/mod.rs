@@ -396,6 +396,7 @@ impl Mssql {
             affected: ran.affected,
             // Of rows that triggers and foreign keys change the server does not tell.
             changed: ran.affected,
+            exit_code: None,
         };
         if wire.transaction() != Transaction::Open {
             if ending != (Ending::Commit { at_most: None }) {
@@ -498,6 +499,7 @@ async fn write_outside(
             let completion = Completion {
                 affected: ran.affected,
                 changed: None,
+                exit_code: None,
             };
             Ok((completion, After::Discard))
         }

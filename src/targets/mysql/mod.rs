@@ -461,7 +461,11 @@ impl Mysql {
             Some(before) => affected.max(Some(rows_changed(wire).await?.saturating_sub(before))),
             None => None,
         };
-        let completion = Completion { affected, changed };
+        let completion = Completion {
+            affected,
+            changed,
+            exit_code: None,
+        };
         if !ran.done.in_transaction() {
             // The statement itself ended the transaction, in which nothing else had happened.
             return Ok((completion, After::Reset));

@@ -487,6 +487,7 @@ impl Postgres {
         let mut completion = Completion {
             affected: ran.affected(),
             changed: None,
+            exit_code: None,
         };
         if ran.status == TransactionStatus::Idle {
             if ending.counts() {
@@ -576,6 +577,7 @@ impl Postgres {
             Ok(ran) => Ok(Completion {
                 affected: ran.affected(),
                 changed: None,
+                exit_code: None,
             }),
             Err(Failure::Server(message)) if message.code.starts_with("57P") => Err((
                 Failure::Unknown("the server ended the connection while the statement ran".into()),
