@@ -60,6 +60,12 @@ const TWICE: &[(&str, &str)] = &[
     ),
     ("sha2", OLDER_HASHES),
     (
+        "getrandom",
+        "opentelemetry_sdk has not moved on with the rest; so has rand, which it draws the ids of spans from, with rand_core",
+    ),
+    ("rand", "as getrandom"),
+    ("rand_core", "as getrandom"),
+    (
         "syn",
         "build time only: half of the derive macros have moved on",
     ),

@@ -186,7 +186,7 @@ async fn killed_again_and_again(lives: Range<u64>, environment: &[(&str, &str)])
     );
     // What someone has to be told of: an alert looks for it in the log.
     let log = fs::read_to_string(data.join("log")).unwrap();
-    assert!(unknown == 0 || log.contains("execution.outcome_unknown"));
+    assert!(unknown == 0 || log.contains(&crate::telemetry::alert_of_unknown_outcome()));
     assert!(
         kills > 5 && effects.len() > 15,
         "too little happened to mean anything"

@@ -32,3 +32,4 @@ mod simulation;
 mod store;
 mod support;
 mod targets;
+mod telemetry;

@@ -10,6 +10,7 @@ mod openapi;
 mod problem;
 mod query;
 mod record;
+mod traced;
 mod triggers;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, FromRequestParts, State},
     http::{HeaderMap, header, request::Parts},
+    middleware,
     response::IntoResponse,
     routing::get,
 };
@@ -86,6 +88,7 @@ pub fn router<P: Ports>(api: Arc<Api<P>>) -> Router {
         .fallback(|| std::future::ready(Problem::not_found(NOTHING_HERE)))
         .method_not_allowed_fallback(|| std::future::ready(Problem::method_not_allowed()))
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn(traced::traced))
         .with_state(api)
 }
 

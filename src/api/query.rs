@@ -19,6 +19,7 @@ use super::{
     ApiState, Caller, Problem,
     body::{self, Body},
     the_header,
+    traced::traceparent,
 };
 use crate::{
     domain::{
@@ -151,22 +152,6 @@ fn session_of(headers: &HeaderMap) -> Result<Option<SessionId>, Problem> {
         .map_err(|bad: crate::domain::id::BadId| {
             Problem::unprocessable(format!("In `Portcullis-Session`: {bad}."))
         })
-}
-
-/// W3C trace context, if it is well formed: it goes on record, so it is no place for anything else.
-fn traceparent(headers: &HeaderMap) -> Option<String> {
-    let text = headers.get("traceparent")?.to_str().ok()?;
-    let shape = [2, 32, 16, 2];
-    let mut parts = text.split('-');
-    let fits = shape.iter().all(|length| {
-        parts.next().is_some_and(|part| {
-            part.len() == *length
-                && part
-                    .bytes()
-                    .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-        })
-    });
-    (fits && parts.next().is_none()).then(|| text.to_owned())
 }
 
 /// The outcome with the status CONTRACTS gives it.

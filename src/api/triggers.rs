@@ -21,9 +21,10 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tracing::Instrument;
 
-use super::{Api, ApiState, MAX_BODY, NOTHING_HERE, Problem};
-use crate::gateway::Ports;
+use super::{Api, ApiState, MAX_BODY, NOTHING_HERE, Problem, traced::traced};
+use crate::{domain::trace, gateway::Ports};
 
 /// The functions the host calls: each a folder of `functions/` whose binding is no `httpTrigger`.
 pub const TRIGGERS: [&str; 2] = ["approval_decided", "sweep"];
@@ -36,6 +37,7 @@ pub fn triggers<P: Ports>(api: Arc<Api<P>>) -> Router {
         .route(&sweep, post(self::sweep::<P>))
         .route_layer(middleware::from_fn(only_the_host))
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn(traced))
         .with_state(api)
 }
 
@@ -61,11 +63,22 @@ fn is_the_host(headers: &HeaderMap) -> bool {
     agent && headers.contains_key("x-azure-functions-invocationid") && !forwarded
 }
 
-/// What the host posts. Its `Metadata` is not looked at: in some configurations a sender can write into it.
+/// What the host posts. Nothing is decided by its `Metadata`: in some configurations a sender can write into it.
 #[derive(Deserialize)]
 struct Invocation {
     #[serde(rename = "Data")]
     data: Data,
+    #[serde(rename = "Metadata", default)]
+    metadata: Value,
+}
+
+impl Invocation {
+    /// Whose trace the message says it is part of: a matter of telemetry, and of nothing else.
+    fn traceparent(&self) -> Option<&str> {
+        let said = &self.metadata["ApplicationProperties"]["traceparent"];
+        // The host puts quotes around texts, or does not.
+        trace::traceparent(said.as_str()?.trim_matches('"'))
+    }
 }
 
 #[derive(Deserialize)]
@@ -80,9 +93,12 @@ async fn approval_decided<P: Ports>(
     body: Bytes,
 ) -> Result<Json<Value>, Problem> {
     let invocation = serde_json::from_slice::<Invocation>(&body).ok();
+    let traceparent = invocation.as_ref().and_then(Invocation::traceparent);
+    let span = tracing::info_span!("answer", traceparent);
     let message = invocation.and_then(|posted| BASE64.decode(posted.data.decision).ok());
     // What is no binary message is as good as an empty one: no answer.
-    let done = api.take_decision(&message.unwrap_or_default()).await;
+    let message = message.unwrap_or_default();
+    let done = api.take_decision(&message).instrument(span).await;
     done.map(answered).map_err(|_| {
         Problem::later("The answer cannot be taken now; it is taken when it is delivered again.")
     })

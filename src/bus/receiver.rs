@@ -9,15 +9,17 @@ use fe2o3_amqp::{
     types::{
         definitions::{self, AmqpError},
         messaging::{AmqpValue, Body, Modified},
-        primitives::Value,
+        primitives::{SimpleValue, Value},
     },
 };
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{
     Address, BusError, DECISIONS,
     connection::{Connection, REST, within},
 };
+use crate::domain::trace;
 
 /// How often a message is delivered before it is given up on.
 const DELIVERIES: u32 = 10;
@@ -113,7 +115,8 @@ impl Receiver {
             };
             let failed = |error| BusError::Failed("delivering", format!("{error:?}"));
             let delivery = delivery.map_err(failed)?;
-            let settlement = take(bytes_of(delivery.body())).await;
+            let answer = tracing::info_span!("answer", traceparent = traceparent_of(&delivery));
+            let settlement = take(bytes_of(delivery.body())).instrument(answer).await;
             self.settle(&link, &delivery, settlement).await?;
             *settled += 1;
         }
@@ -145,6 +148,15 @@ impl Receiver {
             message_annotations: None,
         };
         within("settling", link.modify(delivery, failed)).await
+    }
+}
+
+/// Whose trace the message says it is part of.
+fn traceparent_of(delivery: &Delivery<Body<Value>>) -> Option<&str> {
+    let properties = delivery.message().application_properties.as_ref()?;
+    match properties.get("traceparent")? {
+        SimpleValue::String(text) => trace::traceparent(text),
+        _ => None,
     }
 }
 

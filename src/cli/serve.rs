@@ -1,11 +1,7 @@
 //! `portcullis serve`: the gateway.
 
-use super::{Exit, Failure, Format, client::block_on};
-use crate::{
-    app,
-    config::Config,
-    telemetry::{self, LogFormat},
-};
+use super::{Exit, Failure, Format, client::block_on, start_telemetry};
+use crate::{app, config::Config};
 
 /// Arguments of `portcullis serve`: none, the environment configures it.
 #[derive(Debug, clap::Args)]
@@ -25,6 +21,9 @@ use crate::{
                        this process's own identity, or amqps://USER:PASSWORD@HOST for RabbitMQ
   PORTCULLIS_INSTANCE  this process's name among others; its process id if not set
   RUST_LOG             what is logged; this program's `info` if not set
+  OTEL_EXPORTER_OTLP_ENDPOINT
+                       a collector of OpenTelemetry for traces and metrics, such as http://127.0.0.1:4318; none if not set.
+                       OTEL_SERVICE_NAME and the specification's other variables say more
   FUNCTIONS_CUSTOMHANDLER_PORT
                        set by the Functions host; wins over PORTCULLIS_LISTEN
 and whatever the policy names as ${secret:NAME}.
@@ -36,16 +35,14 @@ pub(super) struct Args {}
 pub(super) fn run(_: Args, format: Format) -> Result<Exit, Failure> {
     let config = Config::from_env(|name| std::env::var(name).ok())
         .map_err(|error| Failure::Usage(error.to_string()))?;
-    // A service's log is read by programs; a person can ask for text.
-    telemetry::start(match format {
-        Format::Json => LogFormat::Json,
-        Format::Text => LogFormat::Plain,
-    });
     block_on(async move {
+        let telemetry = start_telemetry(format)?;
         let running = app::serve(&config)
             .await
             .map_err(|error| Failure::Failed(error.to_string()))?;
-        match running.until_signal().await {
+        let ended = running.until_signal().await;
+        telemetry.stop().await;
+        match ended {
             app::Ended::Told => Ok(Exit::Done),
             app::Ended::Itself => Err(Failure::Failed("the listener ended".into())),
         }

@@ -77,6 +77,7 @@ impl<P: Ports> Gateway<P> {
 
     /// Runs what was permitted into `sink`, with values in place of its pseudonyms, and says how long it took, in
     /// microseconds.
+    #[tracing::instrument(level = "debug", name = "execute", skip_all)]
     pub(super) async fn dispatch(
         &self,
         spent: Spent,
@@ -85,6 +86,7 @@ impl<P: Ports> Gateway<P> {
         sink: &mut Sink<'_>,
         left: &CancellationToken,
     ) -> (Result<Completion, RunError>, u64) {
+        let sink = &mut super::measured::Timed::new(sink);
         let (access, budget, connection) = (spent.access, spent.budget, spent.connection.clone());
         let exact = with_values(&connection, &spent.operation, &assessed.facts, policy);
         let began = self.parts.clock.now();

@@ -90,6 +90,7 @@ pub(super) struct Judge {
 
 impl<P: Ports> Gateway<P> {
     /// What `operation` would do on `connection`, as it is there now.
+    #[tracing::instrument(level = "debug", name = "judge", skip_all)]
     pub(super) async fn assess(
         &self,
         connection: &ConnectionRules,

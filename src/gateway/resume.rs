@@ -3,10 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use super::{
     ApprovalView, GateError, Gateway, Ports,
     judge::Assessed,
+    measured,
     ports::{AppendError, Clock, EventStore},
     seal::{Purpose, SessionKey},
 };
@@ -158,7 +160,7 @@ impl<P: Ports> Gateway<P> {
         }
         let gateway = Arc::clone(self);
         let work = async move { Box::pin(gateway.take(answering)).await };
-        Ok(self.running.spawn(work))
+        Ok(self.running.spawn(work.in_current_span()))
     }
 
     async fn take(self: &Arc<Self>, answering: Answering) -> Result<(), GateError> {
@@ -215,6 +217,7 @@ impl<P: Ports> Gateway<P> {
                     if let Some(permit) = permit {
                         let permit = on_record.release(permit)?;
                         self.run_and_record(permit, &assessed, &policy, &key)
+                            .instrument(measured::resumed(&request.decided))
                             .await?;
                     }
                     return Ok(());

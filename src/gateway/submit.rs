@@ -3,11 +3,13 @@
 use std::{borrow::Cow, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{
     GateError, Gateway, Outcome, Ports,
     execute::Ran,
     judge::Assessed,
+    measured,
     ports::{ApprovalBus, ApprovalNotice, Clock, EventStore, Targets},
     seal::Purpose,
     sessions::{Place, Placed},
@@ -62,10 +64,11 @@ impl<P: Ports> Gateway<P> {
         let gateway = Arc::clone(self);
         let work = self
             .running
-            .spawn(async move { Box::pin(gateway.admit(ask, &left)).await });
+            .spawn(async move { Box::pin(gateway.admit(ask, &left)).await }.in_current_span());
         work.await.unwrap_or(Err(GateError::Internal))
     }
 
+    #[tracing::instrument(name = "submit", skip_all, fields(session, request, connection))]
     async fn admit(
         self: &Arc<Self>,
         ask: Ask,
@@ -97,6 +100,7 @@ impl<P: Ports> Gateway<P> {
             })?;
         let (session, key) = (ask.session.as_ref(), ask.idempotency_key.as_deref());
         let place = self.place(principal, name, session, key).await?;
+        measured::placed(&place.request, name);
         let digest = operation.digest(name, principal.id());
         if place.repeatable
             && let Some(outcome) = self.repeated(&place, digest).await?
@@ -239,7 +243,7 @@ impl<P: Ports> Gateway<P> {
                     if let Err(error) = gateway.publish(&decided, &requested).await {
                         tracing::warn!(request = %decided.request_id, %error, "approvers not told yet");
                     }
-                });
+                }.in_current_span());
                 Ok(outcome)
             }
         }
@@ -408,6 +412,7 @@ impl<P: Ports> Gateway<P> {
     }
 
     /// Tells the approvers, and puts on record that they were told.
+    #[tracing::instrument(level = "debug", name = "publish", skip_all)]
     pub(super) async fn publish(
         &self,
         decided: &RequestDecided,

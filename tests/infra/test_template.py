@@ -210,6 +210,16 @@ class Template(unittest.TestCase):
             self.assertTrue(alert['enabled'] and alert['actions'], name)
         self.assertIn('"execution.outcome_unknown"', (ROOT / 'src/domain/session/event.rs').read_text())
 
+    def test_traces_and_metrics_go_to_a_collector_where_there_is_one(self):
+        def said(resources):
+            app = next(r for r in resources if r.type == 'Microsoft.Web/sites')
+            settings = {setting['name']: setting['value'] for setting in app.body['properties']['siteConfig']['appSettings']}
+            return {name: value for name, value in settings.items() if name.startswith('OTEL_')}
+
+        self.assertEqual(said(self.resources), {})
+        address = 'https://collector.internal:4318'
+        self.assertEqual(said(deploy(collector=address)[0]), {'OTEL_EXPORTER_OTLP_ENDPOINT': address, 'OTEL_SERVICE_NAME': 'portcullis'})
+
     def test_what_breaks_the_template_is_refused(self):
         """The checks of the language and of the types, each seen to fail."""
         for file, old, new, expected in [

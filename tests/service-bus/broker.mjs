@@ -152,7 +152,10 @@ tell({ port, identity: `http://127.0.0.1:${identity.address().port}/msi/token` }
 
 for await (const line of readline.createInterface({ input: process.stdin })) {
   const command = JSON.parse(line);
-  if (command.put) put(command.put.queue, { message_id: command.put.id, body: rhea.message.data_section(Buffer.from(command.put.body)) });
+  if (command.put) {
+    const { queue: name, id, body, properties } = command.put;
+    put(name, { message_id: id, application_properties: properties, body: rhea.message.data_section(Buffer.from(body)) });
+  }
   if (command.lifetime) lifetime = command.lifetime;
   if (command.down) {
     listener.close();

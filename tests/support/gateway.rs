@@ -62,7 +62,9 @@ pub(crate) fn portcullis(arguments: &[&str]) -> Command {
 
 fn clean(command: &mut Command) {
     for (name, _) in std::env::vars() {
-        let ours = name.starts_with("PORTCULLIS_") || name.starts_with("FUNCTIONS_");
+        let ours = ["PORTCULLIS_", "FUNCTIONS_", "OTEL_"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix));
         if ours || name == "RUST_LOG" || name.to_ascii_lowercase().ends_with("_proxy") {
             command.env_remove(name);
         }
@@ -190,7 +192,15 @@ impl Gateway {
 
     /// The same with more in its environment.
     pub(crate) fn serve_with(data: PathBuf, more: &[(&str, String)]) -> Self {
-        let mut command = portcullis(&["serve"]);
+        Self::serve_by(portcullis(&["serve"]), data, more)
+    }
+
+    /// The same with a log for programs.
+    pub(crate) fn serve_json(data: PathBuf, more: &[(&str, String)]) -> Self {
+        Self::serve_by(portcullis(&["serve", "--format", "json"]), data, more)
+    }
+
+    fn serve_by(mut command: Command, data: PathBuf, more: &[(&str, String)]) -> Self {
         command.envs(more.iter().map(|(name, value)| (name, value)));
         command
             .env("PORTCULLIS_DATA", data.join("record"))

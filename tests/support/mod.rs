@@ -1,5 +1,6 @@
 //! What tests share.
 
+pub(crate) mod collector;
 pub(crate) mod cosmos;
 pub(crate) mod gateway;
 pub(crate) mod http;

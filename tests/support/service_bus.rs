@@ -91,8 +91,14 @@ impl ServiceBus {
 
     /// A message for one of its queues.
     pub(crate) fn put(&mut self, queue: &str, id: &str, body: &[u8]) {
+        self.put_with(queue, id, body, &json!({}));
+    }
+
+    /// The same with properties of the application.
+    pub(crate) fn put_with(&mut self, queue: &str, id: &str, body: &[u8], properties: &Value) {
         let body = std::str::from_utf8(body).unwrap();
-        self.command(json!({"put": {"queue": queue, "id": id, "body": body}}));
+        let put = json!({"queue": queue, "id": id, "body": body, "properties": properties});
+        self.command(json!({"put": put}));
     }
 
     /// How many connections were opened so far.
