@@ -33,7 +33,7 @@ use crate::{
     gateway::{
         Gateway, Parts, Ports,
         keyring::WrapError,
-        ports::Clock,
+        ports::{Clock, EventStore},
         seal::{ExportKey, SealError, Sealer},
     },
     identity::{self, NoToken},
@@ -384,7 +384,16 @@ impl Assembly {
         source: Source,
     ) -> Result<Self, StartError> {
         let masking_key = sealer.masking_key()?;
+        // A sealed result is a third larger, and what is on record with it has to fit in as well.
+        let most_result = store.most_bytes().map(|bytes| bytes as u64 * 5 / 8);
         let finish = move |policy: &mut Policy| {
+            if let Some(most) = most_result.filter(|most| *most < policy.record.max_result) {
+                tracing::warn!(
+                    max_result = policy.record.max_result,
+                    "`record.max_result` is more than this record takes: results larger than {most} bytes are not kept"
+                );
+                policy.record.max_result = most;
+            }
             policy.masking = Masking::compile(MaskingRules {
                 key: *masking_key,
                 ..policy.masking_rules.clone()

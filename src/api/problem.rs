@@ -86,12 +86,12 @@ impl Problem {
 
     pub(crate) fn too_large(limit: usize) -> Self {
         let detail = format!("The body is larger than {limit} bytes; send less per request.");
-        Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too-large",
-            "The request is too large",
-            detail,
-        )
+        Self::larger(detail)
+    }
+
+    fn larger(detail: String) -> Self {
+        let status = StatusCode::PAYLOAD_TOO_LARGE;
+        Self::new(status, "too-large", "The request is too large", detail)
     }
 
     pub(crate) fn not_json() -> Self {
@@ -231,6 +231,7 @@ impl From<GateError> for Problem {
                 tracing::error!(error = %source, "record unavailable");
                 Self::unavailable("record-unavailable", "The record is unavailable", detail)
             }
+            GateError::TooLarge { .. } => Self::larger(detail),
             GateError::OutcomeNotRecorded(request) => {
                 let mut problem = Self::new(
                     StatusCode::CONFLICT,

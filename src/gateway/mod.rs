@@ -8,6 +8,7 @@ mod execute;
 mod history;
 mod judge;
 pub mod keyring;
+mod measured;
 mod outcome;
 pub mod ports;
 mod preview;
@@ -39,6 +40,8 @@ use ports::{
 use seal::{ExportKey, SealError, Sealer};
 use sessions::Sessions;
 use waiting::Waiting;
+
+pub(crate) use measured::measure;
 
 pub use history::{Found, SessionRequests, SessionView};
 pub use outcome::{
@@ -92,6 +95,7 @@ pub struct Gateway<P: Ports> {
     rates: Rates,
     sessions: Sessions,
     waiting: Waiting,
+    pending: measured::Pending,
     running: TaskTracker,
 }
 
@@ -110,6 +114,7 @@ impl<P: Ports> Gateway<P> {
             rates: Rates::default(),
             sessions: Sessions::default(),
             waiting: Waiting::default(),
+            pending: measured::Pending::default(),
             running: TaskTracker::new(),
         })
     }
@@ -208,6 +213,17 @@ pub enum GateError {
     /// The record cannot be written or read. Nothing was run or disclosed.
     #[error("the record is unavailable, so nothing was run or disclosed; try again later")]
     RecordUnavailable(#[source] BoxError),
+    /// The record takes no event of this size.
+    #[error(
+        "what would have to be on record of this has {bytes} bytes, and the record takes {most}; nothing was changed or \
+         disclosed: send a shorter statement, or less with it"
+    )]
+    TooLarge {
+        /// What there is to write.
+        bytes: usize,
+        /// What the record takes.
+        most: usize,
+    },
     /// It ran, but its outcome cannot be put on record now. It counts as unknown until it can.
     #[error(
         "request `{0}` was dispatched, and its outcome cannot be recorded now; do not repeat it, \
@@ -249,6 +265,7 @@ impl From<AppendError> for GateError {
     fn from(error: AppendError) -> Self {
         match error {
             AppendError::Conflict(session) => Self::Busy(session),
+            AppendError::TooLarge { bytes, most } => Self::TooLarge { bytes, most },
             AppendError::Unavailable(source) => Self::RecordUnavailable(source),
         }
     }

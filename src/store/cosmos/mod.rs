@@ -75,6 +75,8 @@ const ATTEMPT_LIMIT: Duration = Duration::from_secs(5);
 const LIMIT: Duration = Duration::from_secs(15);
 /// What a transaction takes, by Cosmos DB's documented limits.
 const MOST_EVENTS: usize = 100;
+/// A document and a transaction are at most 2 MB, of which this is left for what goes around the events.
+const MOST_BYTES: usize = 1_900_000;
 
 /// Where the record is, and as whom to reach it.
 #[derive(Clone)]
@@ -402,6 +404,10 @@ async fn read<T: DeserializeOwned>(
 }
 
 impl EventStore for Cosmos {
+    fn most_bytes(&self) -> Option<usize> {
+        Some(MOST_BYTES)
+    }
+
     async fn append(&self, batch: Batch) -> Result<Appended, AppendError> {
         check(&batch)?;
         if batch.events.len() > MOST_EVENTS {
