@@ -15,7 +15,9 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("targets", &["targets", "gateway", "domain", "identity"]),
     ("auth", &["auth", "gateway", "domain"]),
     ("catalog", &["catalog", "domain"]),
-    ("api", &["api", "auth", "gateway", "domain", "telemetry"]),
+    ("door", &["door", "auth", "gateway", "domain", "telemetry"]),
+    ("api", &["api", "door", "auth", "gateway", "domain"]),
+    ("mcp", &["mcp", "door", "auth", "gateway", "domain"]),
     ("config", &[]),
     ("identity", &[]),
     ("vault", &["gateway", "identity"]),
@@ -23,8 +25,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "api", "auth", "bus", "catalog", "config", "domain", "gateway", "identity", "store",
-            "targets", "vault",
+            "api", "auth", "bus", "catalog", "config", "domain", "gateway", "identity", "mcp",
+            "store", "targets", "vault",
         ],
     ),
     (
@@ -58,7 +60,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("azure_data_cosmos", &["store/cosmos/"]),
     ("rusqlite", &["store/", "targets/", "cli/dev/data.rs"]),
     ("tokio_postgres", &["targets/"]),
-    ("axum", &["api/", "app.rs"]),
+    ("axum", &["api/", "app.rs", "door/", "mcp/"]),
+    ("rmcp", &["mcp/"]),
     ("fe2o3_amqp", &["bus/"]),
     ("azure_identity", &["identity.rs"]),
     (".vouched(", &["api/decisions.rs"]),

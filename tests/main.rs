@@ -22,6 +22,7 @@ mod key_vault;
 mod kill;
 mod live_catalog;
 mod masking;
+mod mcp;
 mod messages;
 mod policy;
 mod promises;
