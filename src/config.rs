@@ -14,8 +14,10 @@ pub const DATA: &str = "PORTCULLIS_DATA";
 pub const COSMOS: &str = "PORTCULLIS_COSMOS";
 /// Which database of it.
 pub const COSMOS_DATABASE: &str = "PORTCULLIS_COSMOS_DATABASE";
-/// Where the keys are, where they are not in [`DATA`].
+/// Where the keys are, where they are not in [`DATA`]: a folder, or the address of a Key Vault's key.
 pub const SEALING_KEY: &str = "PORTCULLIS_SEALING_KEY";
+/// The Key Vault with the secrets that policy names and the environment does not have.
+pub const KEY_VAULT: &str = "PORTCULLIS_KEY_VAULT";
 /// Address and port to listen on.
 pub const LISTEN: &str = "PORTCULLIS_LISTEN";
 /// The port the Functions host gives its custom handler; wins over [`LISTEN`].
@@ -44,8 +46,8 @@ pub struct Config {
     pub policy: PathBuf,
     /// Where the record is kept.
     pub record: RecordPlace,
-    /// Where the gateway's own keys are kept.
-    pub keys: KeysPlace,
+    /// The vault of secrets that the environment does not have.
+    pub key_vault: Option<String>,
     /// Where to listen.
     pub listen: SocketAddr,
     /// The name of this process among others.
@@ -64,21 +66,30 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordPlace {
     /// In this folder, by one gateway.
-    Folder(PathBuf),
+    Folder {
+        /// The folder.
+        data: PathBuf,
+        /// The folder with its keys.
+        keys: PathBuf,
+    },
     /// In Azure Cosmos DB, by any number of gateways.
     Cosmos {
         /// `https://….documents.azure.com/`.
         account: String,
         /// The name of the database.
         database: String,
+        /// Where their keys are kept.
+        keys: KeysPlace,
     },
 }
 
-/// Where the gateway's own keys are kept: the one that seals, and the one that signs exports.
+/// Where the keys of gateways that share a record are kept: those that seal, and the one that signs exports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeysPlace {
-    /// In files of this folder, the same for every gateway of one record.
+    /// In files of this folder, the same for every one of them.
     Folder(PathBuf),
+    /// Beside the record, wrapped by the key at this address of a Key Vault.
+    Vault(String),
 }
 
 /// A setting that is not shown.
@@ -117,7 +128,6 @@ impl Config {
             mend: format!("set it, for example {POLICY}=/etc/portcullis/policy.yaml"),
         })?;
         let record = record(&get)?;
-        let keys = keys(&get, &record)?;
         let instance = get(INSTANCE).unwrap_or_else(|| format!("pid-{}", std::process::id()));
         let hosted = get(HANDLER_PORT).is_some();
         let service_bus = get(SERVICE_BUS);
@@ -145,7 +155,7 @@ impl Config {
         Ok(Self {
             policy: policy.into(),
             record,
-            keys,
+            key_vault: get(KEY_VAULT),
             listen,
             instance,
             hosted,
@@ -166,10 +176,35 @@ fn record(get: &impl Fn(&str) -> Option<String>) -> Result<RecordPlace, BadConfi
         })
     };
     match (get(DATA), get(COSMOS), get(COSMOS_DATABASE)) {
-        (Some(folder), None, None) => Ok(RecordPlace::Folder(folder.into())),
-        (None, Some(account), Some(database)) if is_private(&account) => {
-            Ok(RecordPlace::Cosmos { account, database })
+        (Some(data), None, None) => {
+            let keys = match keys(get) {
+                None => data.clone().into(),
+                Some(KeysPlace::Folder(keys)) => keys,
+                Some(KeysPlace::Vault(_)) => {
+                    return bad(
+                        SEALING_KEY,
+                        format!("is in a Key Vault, and what that wraps is kept beside a record at {COSMOS}"),
+                        format!("unset it for keys in {DATA}, or keep the record in Cosmos DB"),
+                    );
+                }
+            };
+            let data = data.into();
+            Ok(RecordPlace::Folder { data, keys })
         }
+        (None, Some(account), Some(database)) if is_private(&account) => match keys(get) {
+            Some(keys) => Ok(RecordPlace::Cosmos {
+                account,
+                database,
+                keys,
+            }),
+            None => bad(
+                SEALING_KEY,
+                format!("is not set, and every gateway of the record at {COSMOS} has to have the same keys"),
+                format!(
+                    "set it to a key of a Key Vault, for example {SEALING_KEY}=https://NAME.vault.azure.net/keys/sealing, or to a folder"
+                ),
+            ),
+        },
         (None, Some(account), Some(_)) => bad(
             COSMOS,
             format!("`{account}` is not the address of an account"),
@@ -210,23 +245,11 @@ fn is_private(address: &str) -> bool {
     })
 }
 
-fn keys(
-    get: &impl Fn(&str) -> Option<String>,
-    record: &RecordPlace,
-) -> Result<KeysPlace, BadConfig> {
-    match (get(SEALING_KEY), record) {
-        (Some(folder), _) => Ok(KeysPlace::Folder(folder.into())),
-        (None, RecordPlace::Folder(folder)) => Ok(KeysPlace::Folder(folder.clone())),
-        (None, RecordPlace::Cosmos { .. }) => Err(BadConfig {
-            setting: SEALING_KEY,
-            problem: format!(
-                "is not set, and every gateway of the record at {COSMOS} has to have the same keys"
-            ),
-            mend: format!(
-                "set it to a folder that holds them, for example {SEALING_KEY}=/etc/portcullis/keys"
-            ),
-        }),
-    }
+fn keys(get: &impl Fn(&str) -> Option<String>) -> Option<KeysPlace> {
+    get(SEALING_KEY).map(|place| match place.contains("://") {
+        true => KeysPlace::Vault(place),
+        false => KeysPlace::Folder(place.into()),
+    })
 }
 
 #[cfg(test)]
@@ -261,12 +284,30 @@ mod tests {
             ];
             assert!(told(&shared).contains("https://ACCOUNT"), "{account}");
         }
-        let whole = [&[(POLICY, "p"), (SEALING_KEY, "k")], &shared[..]].concat();
-        let config = from(&whole).unwrap();
-        assert!(matches!(config.record, RecordPlace::Cosmos { .. }));
-        assert_eq!(config.keys, KeysPlace::Folder("k".into()));
-        let config = from(&[(POLICY, "p"), (DATA, "d")]).unwrap();
-        assert_eq!(config.keys, KeysPlace::Folder("d".into()));
+        const KEY: &str = "https://kv.vault.azure.net/keys/sealing";
+        assert!(told(&[(DATA, "d"), (SEALING_KEY, KEY)]).contains("beside a record"));
+        let placed = |settings: &[(&str, &str)]| {
+            let all = [&[(POLICY, "p")], settings].concat();
+            from(&all).unwrap().record
+        };
+        for (text, keys) in [
+            ("k", KeysPlace::Folder("k".into())),
+            (KEY, KeysPlace::Vault(KEY.into())),
+        ] {
+            let whole = [&[(SEALING_KEY, text)], &shared[..]].concat();
+            let (account, database) = (ACCOUNT.into(), "d".into());
+            let wanted = RecordPlace::Cosmos {
+                account,
+                database,
+                keys,
+            };
+            assert_eq!(placed(&whole), wanted);
+        }
+        for (settings, keys) in [(&[][..], "d"), (&[(SEALING_KEY, "k")], "k")] {
+            let (data, keys) = ("d".into(), keys.into());
+            let whole = [&[(DATA, "d")], settings].concat();
+            assert_eq!(placed(&whole), RecordPlace::Folder { data, keys });
+        }
     }
 
     #[test]

@@ -24,6 +24,7 @@
 //! | [`mcp`] | the Model Context Protocol: tools, tasks, where to get a token | drivers |
 //! | [`cli`] | arguments in, exit codes out | everything a room already does |
 //! | [`identity`] | who this process is to Azure: its access tokens | what they are for |
+//! | [`vault`] | keys that stay in Azure Key Vault, and its secrets | what they are for |
 //! | [`app`] | names each port and its implementation together | nothing else does |
 
 pub mod api;
@@ -41,3 +42,4 @@ pub mod mcp;
 pub mod store;
 pub mod targets;
 pub mod telemetry;
+pub mod vault;

@@ -20,12 +20,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("mcp", &["mcp", "door", "auth", "gateway", "domain"]),
     ("config", &[]),
     ("identity", &[]),
+    ("vault", &["gateway", "identity"]),
     ("telemetry", &[]),
     (
         "app",
         &[
             "api", "auth", "bus", "catalog", "config", "domain", "gateway", "identity", "mcp",
-            "store", "targets",
+            "store", "targets", "vault",
         ],
     ),
     (
@@ -66,7 +67,13 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     (".vouched(", &["api/decisions.rs"]),
     (
         "reqwest",
-        &["auth/", "cli/", "targets/http.rs", "telemetry/"],
+        &[
+            "auth/",
+            "cli/",
+            "targets/http.rs",
+            "telemetry/",
+            "vault.rs",
+        ],
     ),
     ("opentelemetry", &["telemetry/"]),
     ("Timestamp::now(", &["app.rs", "auth/", "cli/"]),

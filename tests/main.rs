@@ -18,6 +18,7 @@ mod guarded_mssql;
 mod guarded_postgres;
 mod host;
 mod http;
+mod key_vault;
 mod kill;
 mod live_catalog;
 mod masking;

@@ -10,6 +10,7 @@ mod execute;
 mod history;
 mod joining;
 mod judge;
+pub mod keyring;
 mod measured;
 mod outcome;
 pub mod ports;
@@ -226,6 +227,17 @@ pub enum GateError {
     /// The record cannot be written or read. Nothing was run or disclosed.
     #[error("the record is unavailable, so nothing was run or disclosed; try again later")]
     RecordUnavailable(#[source] BoxError),
+    /// The record takes no event of this size.
+    #[error(
+        "what would have to be on record of this has {bytes} bytes, and the record takes {most}; nothing was changed or \
+         disclosed: send a shorter statement, or less with it"
+    )]
+    TooLarge {
+        /// What there is to write.
+        bytes: usize,
+        /// What the record takes.
+        most: usize,
+    },
     /// It ran, but its outcome cannot be put on record now. It counts as unknown until it can.
     #[error(
         "request `{0}` was dispatched, and its outcome cannot be recorded now; do not repeat it, \
@@ -267,6 +279,7 @@ impl From<AppendError> for GateError {
     fn from(error: AppendError) -> Self {
         match error {
             AppendError::Conflict(session) => Self::Busy(session),
+            AppendError::TooLarge { bytes, most } => Self::TooLarge { bytes, most },
             AppendError::Unavailable(source) => Self::RecordUnavailable(source),
         }
     }

@@ -106,6 +106,31 @@ pub enum EventBody {
 }
 
 impl EventBody {
+    /// Leaves out the largest thing that this outcome can be told without, and says what; `None`: there is nothing.
+    pub fn lighten(&mut self) -> Option<&'static str> {
+        /// Enough to know what went wrong.
+        const MESSAGE: usize = 4096;
+        let notices = match self {
+            Self::ExecutionFinished(finished) => {
+                if finished.result.take().is_some() {
+                    return Some("its result");
+                }
+                &mut finished.notices
+            }
+            Self::ExecutionFailed(failed) => {
+                if failed.message.len() > MESSAGE {
+                    let end = failed.message.floor_char_boundary(MESSAGE);
+                    failed.message.truncate(end);
+                    failed.message.push('…');
+                    return Some("the end of its message");
+                }
+                &mut failed.notices
+            }
+            _ => return None,
+        };
+        (!std::mem::take(notices).is_empty()).then_some("its notices")
+    }
+
     /// Its CloudEvents type.
     pub fn kind(&self) -> &'static str {
         match self {
