@@ -36,6 +36,7 @@ use crate::{
         seal::{ExportKey, SealError, Sealer},
     },
     identity::{self, NoToken},
+    mcp::{self, BadSite, Mcp, Site},
     store::{Cosmos, CosmosAccount, OpenError, Record, Sqlite},
     targets::{BadEndpoint, LiveTargets, TargetEndpoint},
 };
@@ -124,6 +125,9 @@ pub enum StartError {
     /// The message broker's address cannot be used.
     #[error("PORTCULLIS_SERVICE_BUS: {0}")]
     Bus(#[from] BadAddress),
+    /// The address from outside cannot be one.
+    #[error("PORTCULLIS_PUBLIC_URL or PORTCULLIS_SCOPES: {0}")]
+    Site(#[from] BadSite),
     /// A target cannot be used.
     #[error(transparent)]
     Target(#[from] BadEndpoint),
@@ -201,7 +205,11 @@ pub async fn serve(config: &Config) -> Result<Running, StartError> {
     }
     let auth = Authenticator::new(issuers)?;
     let way = Way::of(config)?;
-    parts.start(front, auth, Vec::new(), &config.instance, way)
+    let site = match &config.public_url {
+        Some(address) => Site::new(address, &config.scopes)?,
+        None => front.site(&config.scopes)?,
+    };
+    parts.start(front, auth, Vec::new(), &config.instance, way, site)
 }
 
 /// How approvers are told and heard beside the API, and who says that time has passed.
@@ -252,7 +260,8 @@ pub async fn dev(listen: SocketAddr, data: &Path, policy: &Path) -> Result<Runni
         (DISCOVERY_PATH.to_owned(), issuer.discovery()),
         (JWKS_PATH.to_owned(), issuer.jwks()),
     ];
-    parts.start(front, auth, documents, "dev", Way::inside())
+    let site = front.site(&[])?;
+    parts.start(front, auth, documents, "dev", Way::inside(), site)
 }
 
 /// Asks the servers of the policy at `path` what its read credentials could do beyond reading, and whether they can be
@@ -321,6 +330,15 @@ impl Front {
             background,
         })
     }
+
+    /// Where it is found by whoever is on this machine.
+    fn site(&self, scopes: &[String]) -> Result<Site, BadSite> {
+        let mut address = self.address;
+        if !address.ip().is_loopback() {
+            address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+        }
+        Site::new(&format!("http://{address}"), scopes)
+    }
 }
 
 /// Everything but the listener and the identity.
@@ -366,6 +384,7 @@ impl Assembly {
         documents: Vec<(String, serde_json::Value)>,
         instance: &str,
         way: Way,
+        site: Site,
     ) -> Result<Running, StartError> {
         let Self {
             catalog,
@@ -405,10 +424,15 @@ impl Assembly {
         background.spawn(async move { stop.run_until_cancelled(changes).await });
         let api = Arc::new(Api {
             gateway: Arc::clone(&gateway),
-            auth,
+            auth: Arc::clone(&auth),
             documents,
         });
-        let mut router = api::router(Arc::clone(&api));
+        let mcp = Mcp {
+            gateway: Arc::clone(&gateway),
+            auth,
+            site,
+        };
+        let mut router = api::router(Arc::clone(&api)).merge(mcp::router(mcp));
         if hosted {
             router = router.merge(api::triggers(Arc::clone(&api)));
         } else {

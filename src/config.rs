@@ -26,6 +26,14 @@ pub const INSTANCE: &str = "PORTCULLIS_INSTANCE";
 /// The message broker that approvers are told by.
 pub const SERVICE_BUS: &str = "PORTCULLIS_SERVICE_BUS";
 
+/// The gateway's address from outside: an origin.
+pub const PUBLIC_URL: &str = "PORTCULLIS_PUBLIC_URL";
+/// What the Functions host says of it.
+const HOST_NAME: &str = "WEBSITE_HOSTNAME";
+
+/// The scopes that a client asks a token for the gateway with, separated by spaces.
+pub const SCOPES: &str = "PORTCULLIS_SCOPES";
+
 /// Where `serve` listens when nothing says otherwise.
 const DEFAULT_PORT: u16 = 7171;
 
@@ -46,6 +54,10 @@ pub struct Config {
     pub hosted: bool,
     /// The message broker's address, which may hold a password; `None`: approvers list what is pending.
     pub service_bus: Option<Secret>,
+    /// The gateway's address from outside; `None`: where it listens.
+    pub public_url: Option<String>,
+    /// The scopes that a token for the gateway is asked for with.
+    pub scopes: Vec<String>,
 }
 
 /// Where the record is kept.
@@ -109,6 +121,10 @@ impl Config {
         let instance = get(INSTANCE).unwrap_or_else(|| format!("pid-{}", std::process::id()));
         let hosted = get(HANDLER_PORT).is_some();
         let service_bus = get(SERVICE_BUS);
+        let host_name = || get(HOST_NAME).filter(|_| hosted);
+        let public_url =
+            get(PUBLIC_URL).or_else(|| host_name().map(|name| format!("https://{name}")));
+        let scopes = get(SCOPES).unwrap_or_default();
         let listen = match (get(HANDLER_PORT), get(LISTEN)) {
             (Some(port), _) => {
                 let port = port.parse().map_err(|_| BadConfig {
@@ -134,6 +150,8 @@ impl Config {
             instance,
             hosted,
             service_bus: service_bus.map(Secret),
+            public_url,
+            scopes: scopes.split_whitespace().map(str::to_owned).collect(),
         })
     }
 }
@@ -258,6 +276,19 @@ mod tests {
             error.contains("PORTCULLIS_DATA=/var/lib/portcullis"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn the_address_from_outside_is_what_is_set_or_what_the_functions_host_says() {
+        let base = [(POLICY, "p"), (DATA, "d"), (HOST_NAME, "gate.example.net")];
+        let address = |more: &[_]| from(&[&base, more].concat()).unwrap().public_url;
+        assert_eq!(address(&[]), None);
+        let hosted = (HANDLER_PORT, "4711");
+        let by_host = Some("https://gate.example.net".to_owned());
+        assert_eq!(address(&[hosted]), by_host);
+        let own = (PUBLIC_URL, "https://gate.example.com");
+        let set = Some("https://gate.example.com".to_owned());
+        assert_eq!(address(&[hosted, own]), set);
     }
 
     #[test]

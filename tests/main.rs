@@ -21,6 +21,7 @@ mod http;
 mod kill;
 mod live_catalog;
 mod masking;
+mod mcp;
 mod messages;
 mod policy;
 mod promises;

@@ -369,7 +369,7 @@ async fn a_message_given_back_ten_times_is_a_dead_letter_that_says_why_and_the_n
             _ => Settlement::Complete,
         };
         let stop = CancellationToken::new();
-        return receiver.run(take, stop).await;
+        return Box::pin(receiver.run(take, stop)).await;
     }
     let mut bus = ServiceBus::start();
     let mut environment = bus.environment();

@@ -23,8 +23,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::Instrument;
 
-use super::{Api, ApiState, MAX_BODY, NOTHING_HERE, Problem, traced::traced};
-use crate::{domain::trace, gateway::Ports};
+use super::{Api, ApiState, NOTHING_HERE};
+use crate::{
+    domain::trace,
+    door::{MAX_BODY, Problem, traced},
+    gateway::Ports,
+};
 
 /// The functions the host calls: each a folder of `functions/` whose binding is no `httpTrigger`.
 pub const TRIGGERS: [&str; 2] = ["approval_decided", "sweep"];

@@ -14,6 +14,10 @@ use crate::{app, config::Config};
   PORTCULLIS_SEALING_KEY
                        the folder for the keys, the same for every gateway of one record; PORTCULLIS_DATA if not set
   PORTCULLIS_LISTEN    address and port; 127.0.0.1:7171 if not set, and TLS in front of any other
+  PORTCULLIS_PUBLIC_URL
+                       the address that clients use, such as https://portcullis.example.com; without it MCP is spoken
+                       with this machine only
+  PORTCULLIS_SCOPES    the scopes that MCP clients ask a token with, separated by spaces
   PORTCULLIS_SERVICE_BUS
                        where approvers are told and heard by messages: amqps://NAMESPACE.servicebus.windows.net with
                        this process's own identity, or amqps://USER:PASSWORD@HOST for RabbitMQ

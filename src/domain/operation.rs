@@ -264,7 +264,10 @@ impl Operation {
         kind: ConnectionKind,
     ) -> Result<(), BadOperation> {
         let (takes, instead) = match kind {
-            ConnectionKind::Command => ("commands", "send `argv` to its `exec`"),
+            ConnectionKind::Command => (
+                "commands",
+                "send `argv` to its `exec`, which is `run_command` in MCP",
+            ),
             ConnectionKind::Postgres
             | ConnectionKind::Mysql
             | ConnectionKind::Sqlite

@@ -4,8 +4,10 @@
 //! It knows no protocol, no driver and no cloud: the world is behind the four traits of [`ports`].
 
 mod budget;
+mod describe;
 mod execute;
 mod history;
+mod joining;
 mod judge;
 mod measured;
 mod outcome;
@@ -42,13 +44,14 @@ use waiting::Waiting;
 
 pub(crate) use measured::measure;
 
-pub use history::{Found, SessionRequests, SessionView};
+pub use describe::{Description, Reading, RelationView};
+pub use history::{Found, SessionRequests, SessionView, Standing};
 pub use outcome::{
     AnswerView, ApprovalBrief, ApprovalView, Outcome, RequestView, ResultBody, TargetError,
 };
 pub use preview::{ExactPreview, PreviewStatus, Sample, Samples};
 pub use resume::{Answering, Delivered};
-pub use submit::Ask;
+pub use submit::{Ask, Manner};
 
 /// The implementations behind the ports of one gateway.
 pub trait Ports: Send + Sync + 'static {
@@ -153,7 +156,7 @@ impl<P: Ports> Gateway<P> {
 #[derive(Debug, thiserror::Error)]
 pub enum GateError {
     /// No such connection.
-    #[error("there is no connection `{0}`; GET /v1/connections lists those you may use")]
+    #[error("there is no connection `{0}`; list the connections for those you may use")]
     UnknownConnection(ConnectionName),
     /// No such session.
     #[error("there is no session `{0}`; leave `Portcullis-Session` out to open one")]
@@ -198,6 +201,14 @@ pub enum GateError {
     TargetUnreachable {
         /// The request, as recorded.
         request: RequestId,
+        /// Where.
+        connection: ConnectionName,
+        /// What was seen, masked.
+        why: String,
+    },
+    /// What there is at a target cannot be told now.
+    #[error("what there is on `{connection}` cannot be told now ({why}); try again later")]
+    NotDescribed {
         /// Where.
         connection: ConnectionName,
         /// What was seen, masked.

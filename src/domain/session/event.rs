@@ -97,6 +97,9 @@ pub enum EventBody {
     /// It was interrupted, and may or may not have happened.
     #[serde(rename = "execution.outcome_unknown")]
     ExecutionOutcomeUnknown(OutcomeUnknown),
+    /// What there is on a connection was told.
+    #[serde(rename = "connection.described")]
+    ConnectionDescribed(ConnectionDescribed),
     /// Nothing more will happen in the session.
     #[serde(rename = "session.closed")]
     SessionClosed(SessionClosed),
@@ -120,6 +123,7 @@ impl EventBody {
             Self::ExecutionFinished(_) => "execution.finished",
             Self::ExecutionFailed(_) => "execution.failed",
             Self::ExecutionOutcomeUnknown(_) => "execution.outcome_unknown",
+            Self::ConnectionDescribed(_) => "connection.described",
             Self::SessionClosed(_) => "session.closed",
         }
     }
@@ -127,7 +131,7 @@ impl EventBody {
     /// The request it is about; `None`: the session as a whole.
     pub fn request(&self) -> Option<&RequestId> {
         match self {
-            Self::SessionOpened(_) | Self::SessionClosed(_) => None,
+            Self::SessionOpened(_) | Self::ConnectionDescribed(_) | Self::SessionClosed(_) => None,
             Self::RequestDecided(event) => Some(&event.request_id),
             Self::ApprovalRequested(event) => Some(&event.request_id),
             Self::ApprovalPublished(event) | Self::ApprovalExpired(event) => {
@@ -151,6 +155,17 @@ impl EventBody {
 pub struct SessionOpened {
     /// Whose session it is; nobody else may use it.
     pub principal: DescribedPrincipal,
+}
+
+/// `connection.described`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConnectionDescribed {
+    /// The connection.
+    pub connection: ConnectionName,
+    /// The tables and views whose columns were told, as they were shown.
+    pub relations: Vec<String>,
+    /// How many more were named.
+    pub others: u64,
 }
 
 /// `session.closed`

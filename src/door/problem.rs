@@ -226,6 +226,9 @@ impl From<GateError> for Problem {
                 problem.request_id = Some(request.to_string());
                 problem
             }
+            GateError::NotDescribed { .. } => {
+                Self::unavailable("target-unreachable", "The target cannot be reached", detail)
+            }
             GateError::Refused(refusal) => refused(&refusal, detail),
             GateError::RecordUnavailable(source) => {
                 tracing::error!(error = %source, "record unavailable");
