@@ -19,8 +19,9 @@ use super::{
 /// How long before the lock is renewed for the first time: no lock is shorter than five seconds, and most answers are
 /// taken before that.
 const FIRST: Duration = Duration::from_secs(2);
-/// Renewals are at least this far apart.
-const LEAST: Duration = Duration::from_millis(500);
+/// Renewals are at least and at most this far apart, whatever this machine's clock makes of the broker's: the locks of
+/// `infra/modules/bus.bicep` last a minute.
+const APART: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 
 /// Keeps the lock on `session`, which `link` holds, until that fails.
 pub(super) async fn keep(
@@ -41,7 +42,7 @@ pub(super) async fn keep(
         let Renewed { until } = within("renewing a lock", client.call(renewal)).await?;
         let left = until - now_ms();
         let left = Duration::from_millis(u64::try_from(left).unwrap_or(0));
-        tokio::time::sleep((left / 2).max(LEAST)).await;
+        tokio::time::sleep((left / 2).clamp(APART.0, APART.1)).await;
     }
 }
 

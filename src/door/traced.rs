@@ -31,7 +31,8 @@ pub(crate) async fn traced(request: Request, next: Next) -> Response {
         Method::OPTIONS => "OPTIONS",
         _ => "_OTHER",
     };
-    let span = tracing::info_span!(
+    // For collectors: what follows is logged with its session and request, which say more than the path.
+    let span = tracing::debug_span!(
         "call",
         otel.name = format!("{method} {route}"),
         otel.kind = "server",
