@@ -126,6 +126,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_trace_is_read_from_a_message_however_the_host_writes_it_and_nothing_else_is() {
+        let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let of = |metadata: Value| {
+            let posted = json!({"Data": {"decision": "e30="}, "Metadata": metadata});
+            let posted: Invocation = serde_json::from_value(posted).unwrap();
+            posted.traceparent().map(str::to_owned)
+        };
+        for text in [trace.to_owned(), format!("\"{trace}\"")] {
+            let said = of(json!({"ApplicationProperties": {"traceparent": text}}));
+            assert_eq!(said.as_deref(), Some(trace));
+        }
+        for other in [
+            json!(null),
+            json!({"ApplicationProperties": {}}),
+            json!({"ApplicationProperties": {"traceparent": "hunter2"}}),
+            json!({"traceparent": trace}),
+        ] {
+            assert_eq!(of(other), None);
+        }
+        let alone = json!({"Data": {"decision": "e30="}});
+        assert!(serde_json::from_value::<Invocation>(alone).is_ok());
+    }
+
+    #[test]
     fn only_what_the_host_itself_posts_is_a_trigger() {
         let own = [
             ("user-agent", "Azure-Functions-Host/4.1041.200"),

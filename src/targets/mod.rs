@@ -36,6 +36,7 @@ mod definition;
 mod mssql;
 mod mysql;
 mod overreach;
+mod pool;
 mod postgres;
 mod sqlite;
 mod trust;
