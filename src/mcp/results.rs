@@ -82,7 +82,7 @@ pub(super) fn advice(outcome: &Outcome) -> Option<String> {
             )
         }
         RequestStatus::Executing => format!(
-            "Approved and running. Call `get_result` with request_id `{request}` for its result; do not send it again."
+            "It is running. Call `get_result` with request_id `{request}` for its result; do not send it again."
         ),
         RequestStatus::Denied => format!(
             "Denied, and nothing was run. {why} If this is needed, tell the person you work for what was denied and why."
