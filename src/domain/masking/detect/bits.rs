@@ -98,6 +98,12 @@ pub(super) const fn later(bits: u64, after: u64, count: u32) -> u64 {
     bits >> count | after << (u64::BITS - count)
 }
 
+/// The 64 bits from `place` on: those of `after`, the block after, come in.
+#[inline]
+pub(super) const fn from_place(bits: u64, after: u64, place: usize) -> u64 {
+    bits >> place | after << 1 << (u64::BITS as usize - 1 - place)
+}
+
 /// Two blocks in one.
 #[inline]
 pub(super) const fn joined(bits: u64, after: u64) -> u128 {
@@ -146,6 +152,8 @@ mod tests {
     fn neighbours_come_from_the_next_block_too() {
         assert_eq!(earlier(1 << 5, 1 << 63, 1), 1 << 6 | 1);
         assert_eq!(later(1 << 5, 1, 1), 1 << 4 | 1 << 63);
+        assert_eq!(from_place(1 << 63, 1, 0), 1 << 63);
+        assert_eq!(from_place(1 << 63, 1, 63), 0b11);
         let mut bits = joined(1 << 3 | 1 << 63, 0) as u64;
         assert_eq!(next_place(&mut bits), Some(3));
         assert_eq!(next_place(&mut bits), Some(63));

@@ -108,9 +108,9 @@ const ENDINGS: &[&[u8; 4]] = &[
     b"?pdo", b"thin", b"@tcp", b" /rp", b"g_sz", b"d by",
 ];
 
-/// One bit for each hash of an ending.
-static ENDS: [u64; 1 << (ENDING_BITS - 6)] = {
-    let mut table = [0; 1 << (ENDING_BITS - 6)];
+/// For each of two hashes a bit for each ending: a word has both by chance once in hundreds.
+static ENDS: [[u64; 1 << (ENDING_BITS - 6)]; HASHES.len()] = {
+    let mut tables = [[0; 1 << (ENDING_BITS - 6)]; HASHES.len()];
     let mut index = 0;
     while index < ENDINGS.len() {
         let ending = ENDINGS[index];
@@ -125,29 +125,45 @@ static ENDS: [u64; 1 << (ENDING_BITS - 6)] = {
             if joined {
                 bytes[1] = b"_-. "[(any / 32) as usize];
             }
-            let hash = ending_hash(u32::from_le_bytes(bytes));
-            table[hash >> 6] |= 1 << (hash & 63);
+            let mut table = 0;
+            while table < HASHES.len() {
+                let hash = ending_hash(u32::from_le_bytes(bytes), HASHES[table]);
+                tables[table][hash >> 6] |= 1 << (hash & 63);
+                table += 1;
+            }
             any += 1;
         }
         index += 1;
     }
-    table
+    tables
 };
 
 /// Small enough to stay near the processor, large enough that few words are there by chance.
 const ENDING_BITS: u32 = 15;
+/// What the hashes multiply by.
+const HASHES: [u32; 2] = [0x9e37_79b1, 0x85eb_ca6b];
 
 #[inline]
-const fn ending_hash(four: u32) -> usize {
+const fn ending_hash(four: u32, multiplier: u32) -> usize {
     // The lowest five bits are the same in both cases.
-    ((four & 0x1f1f_1f1f).wrapping_mul(0x9e37_79b1) >> (u32::BITS - ENDING_BITS)) as usize
+    ((four & 0x1f1f_1f1f).wrapping_mul(multiplier) >> (u32::BITS - ENDING_BITS)) as usize
 }
 
 /// Whether a word that ends in these four bytes may be one after which a value stands.
 #[inline]
 pub(super) fn may_end_name(four: [u8; 4]) -> bool {
-    let hash = ending_hash(u32::from_le_bytes(four));
-    ENDS[hash >> 6] >> (hash & 63) & 1 == 1
+    let four = u32::from_le_bytes(four);
+    ENDS.iter().zip(HASHES).all(|(table, multiplier)| {
+        let hash = ending_hash(four, multiplier);
+        table[hash >> 6] >> (hash & 63) & 1 == 1
+    })
+}
+
+/// Whether something that names a value, or is followed by one, may go on like this: with a number, a quote, a separator, or
+/// white space. What is in the middle of a path or ends a sentence names nothing.
+#[inline]
+pub(super) fn may_follow(byte: u8) -> bool {
+    !matches!(byte, b'/' | b'.' | b';' | b')' | b'<' | b'@' | b'#' | b'~' | b'!' | b'[' | b'{')
 }
 
 /// The last four bytes of a text, with spaces before them where there are fewer.

@@ -51,12 +51,17 @@ impl Tables {
         sink: &mut Sink<'_>,
     ) {
         let line = &text[start..end];
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let Some(&first) = line.trim_ascii_start().first() else {
+        let Some(&first) = line.iter().find(|byte| !byte.is_ascii_whitespace()) else {
             self.table = None;
             self.expanded = false;
             return;
         };
+        let sql = self.creating || matches!(first, b'C' | b'c' | b'I' | b'i' | b'(' | b')' | b',');
+        // Most lines are of no table.
+        if self.table.is_none() && !self.expanded && !sql && !named && first != b'-' {
+            return;
+        }
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
         if self.expanded && self.record(line, start, sink) {
             return;
         }
@@ -65,7 +70,7 @@ impl Tables {
             self.table = None;
             return;
         }
-        if matches!(first, b'C' | b'c' | b'I' | b'i' | b'(' | b')' | b',') || self.creating {
+        if sql {
             self.sql(line, start, sink);
         }
         if let Some(table) = &mut self.table {

@@ -214,7 +214,7 @@ pub(super) const SHORTEST: usize = 15;
 /// The shortest start of a token at the end of a line: the shortest mark and as much of a body as could go on in the next.
 pub(super) const SHORTEST_START: usize = 9;
 /// The shortest run with a signature.
-const SHORTEST_SIGNED: usize = 36;
+pub(super) const SHORTEST_SIGNED: usize = 36;
 
 /// A run with a key of 64 bytes in padded base64.
 const SHORTEST_PADDED: usize = 88;
@@ -265,49 +265,34 @@ pub(super) fn line_end(text: &[u8], start: usize, end: usize, sink: &mut Sink<'_
     }
 }
 
-/// Looks inside a whole run of token characters: for signatures in the middle of tokens, and for encodings. `classes` are
-/// those of its bytes; of what is neither letter nor digit, one stands for all of `. = ~`.
-pub(super) fn whole(
+/// Looks inside a whole run of token characters for signatures in the middle of tokens.
+pub(super) fn signed(
     text: &[u8],
     (from, to): (usize, usize),
-    classes: u8,
     seen: &mut Seen,
     sink: &mut Sink<'_>,
 ) {
-    let length = to - from;
     let run = &text[from..to];
-    let marked = classes & (DOT | TILDE | EQUALS) != 0;
-    if length >= SHORTEST_SIGNED && classes & UPPER != 0 {
-        match &*SIGNATURE_SEARCHER {
-            Some(searcher) => searcher.find_iter(run).for_each(|hit| {
-                let (_, mark) = SIGNATURES[hit.pattern().as_usize()];
-                seen.check(text, from + hit.start(), from + hit.end(), mark, sink);
-            }),
-            None => SIGNATURES.iter().for_each(|(signature, mark)| {
-                memchr::memmem::find_iter(run, signature).for_each(|start| {
-                    let start = from + start;
-                    seen.check(text, start, start + signature.len(), *mark, sink);
-                });
-            }),
-        }
-        if marked {
-            for tilde in memchr::memchr_iter(b'~', run) {
-                if tilde > 0 && run[tilde - 1] == b'Q' {
-                    seen.check(text, from + tilde - 1, from + tilde + 1, Mark::Entra, sink);
-                }
-            }
-            if length >= SHORTEST_PADDED {
-                memchr::memmem::find_iter(run, b"==")
-                    .for_each(|at| seen.check(text, from + at, from + at + 2, Mark::Padded, sink));
-            }
+    match &*SIGNATURE_SEARCHER {
+        Some(searcher) => searcher.find_iter(run).for_each(|hit| {
+            let (_, mark) = SIGNATURES[hit.pattern().as_usize()];
+            seen.check(text, from + hit.start(), from + hit.end(), mark, sink);
+        }),
+        None => SIGNATURES.iter().for_each(|(signature, mark)| {
+            memchr::memmem::find_iter(run, signature).for_each(|start| {
+                let start = from + start;
+                seen.check(text, start, start + signature.len(), *mark, sink);
+            });
+        }),
+    }
+    for tilde in memchr::memchr_iter(b'~', run) {
+        if tilde > 0 && run[tilde - 1] == b'Q' {
+            seen.check(text, from + tilde - 1, from + tilde + 1, Mark::Entra, sink);
         }
     }
-    // What encodes text has digits, or letters of both cases.
-    if length >= nested::SHORTEST
-        && (classes & DIGIT != 0 || classes & (UPPER | LOWER) == UPPER | LOWER)
-        && (marked || nested::may_encode(run))
-    {
-        nested::parts(text, from, to, sink);
+    if run.len() >= SHORTEST_PADDED {
+        memchr::memmem::find_iter(run, b"==")
+            .for_each(|at| seen.check(text, from + at, from + at + 2, Mark::Padded, sink));
     }
 }
 
@@ -696,6 +681,9 @@ pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
 /// Whether base64 begins like that of text: what is no text is hardly ever so for more than a few bytes.
 pub(super) fn decodes_to_text(base64: &[u8]) -> bool {
     const NONE: u8 = 255;
+    const NONE_BIT: u8 = 0x80;
+    /// The highest bit of each of three bytes.
+    const HIGHEST: u32 = 0x80_8080;
     const VALUES: [u8; 256] = {
         let mut table = [NONE; 256];
         let mut value = 0;
@@ -717,14 +705,17 @@ pub(super) fn decodes_to_text(base64: &[u8]) -> bool {
     };
     // How many more bytes the character at hand has.
     let mut more = 0;
-    for four in base64.chunks_exact(4) {
-        let mut bits = 0_u32;
-        for byte in four {
-            let value = VALUES[usize::from(*byte)];
-            if value == NONE {
-                return false;
-            }
-            bits = bits << 6 | u32::from(value);
+    let (fours, _) = base64.as_chunks::<4>();
+    for four in fours {
+        let [a, b, c, d] = four.map(|byte| u32::from(VALUES[usize::from(byte)]));
+        if (a | b | c | d) & u32::from(NONE_BIT) != 0 {
+            return false;
+        }
+        let bits = a << 18 | b << 12 | c << 6 | d;
+        // Three printable characters of ASCII, as most are.
+        if more == 0 && bits & HIGHEST == 0 && (bits + (HIGHEST - (HIGHEST >> 2))) & HIGHEST == HIGHEST
+        {
+            continue;
         }
         for byte in bits.to_be_bytes().into_iter().skip(1) {
             more = match (more, byte) {

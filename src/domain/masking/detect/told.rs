@@ -12,6 +12,12 @@ use super::{
     },
 };
 
+/// Whether a word that ends in this letter may have its value after a separator, and is no key: `born: …`, `:thin:…`,
+/// `auth=(…)`.
+pub(super) fn before_separator(last: u8) -> bool {
+    matches!(last.to_ascii_lowercase(), b'n' | b'h' | b'b')
+}
+
 /// Finds the value that follows the word whose last letter is before `end`: flags, sentences, calls, files of credentials.
 pub(super) fn after_word(
     line: &[u8],
@@ -21,42 +27,53 @@ pub(super) fn after_word(
     let before = &line[..end];
     let ends = |word: &[u8]| before.ends_with(word);
     let next = line.get(end).copied().unwrap_or(b'\n');
-    // What has a form of its own.
-    match before[end - 1].to_ascii_lowercase() {
-        b'r' if ends(b"earer") && next == b' ' => return tokens::scheme(line, end - 5, end + 1),
-        b'c' if ends(b"asic") && next == b' ' => return tokens::scheme(line, end - 4, end + 1),
-        b'p' if ends(b"@tcp") && next == b'(' => return mysql(line, end - 4),
-        b'p' if ends(b" /rp") && next == b' ' => return flag(line, end - 4, end + 1),
-        b'e' if ends(b"net use") => return windows_account(line, end),
-        b'r' if ends(b"net user") => return windows_account(line, end - 1),
-        b'd' if ends(b"htpasswd") && next == b' ' => return htpasswd(line, end + 1),
-        b'd' if ends(b"chpasswd") => return chpasswd(line, end - 7),
-        b'n' if ends(b":thin") && next == b':' => return oracle(line, end + 1),
-        b's' if ends(b"qlplus") && next == b' ' => return oracle(line, end + 1),
-        b'z' if ends(b"REG_SZ") => return registry(line, end - 6, end),
-        b'n' | b'h' | b'b'
+    // What has a form of its own, by the last letters of the word, as `keys` has them.
+    match keys::last_four(before).map(|byte| byte.to_ascii_lowercase()) {
+        [b'a', b'r', b'e', b'r'] if ends(b"earer") && next == b' ' => {
+            return tokens::scheme(line, end - 5, end + 1);
+        }
+        [b'a', b's', b'i', b'c'] if ends(b"asic") && next == b' ' => {
+            return tokens::scheme(line, end - 4, end + 1);
+        }
+        [b'@', b't', b'c', b'p'] if ends(b"@tcp") && next == b'(' => return mysql(line, end - 4),
+        [b' ', b'/', b'r', b'p'] if ends(b" /rp") && next == b' ' => {
+            return flag(line, end - 4, end + 1);
+        }
+        [b' ', b'u', b's', b'e'] if ends(b"net use") => return windows_account(line, end),
+        [b'u', b's', b'e', b'r'] if ends(b"net user") => return windows_account(line, end - 1),
+        [b's', b's', b'w', b'd'] if ends(b"htpasswd") && next == b' ' => {
+            return htpasswd(line, end + 1);
+        }
+        [b's', b's', b'w', b'd'] if ends(b"chpasswd") => return chpasswd(line, end - 7),
+        [b't', b'h', b'i', b'n'] if ends(b":thin") && next == b':' => return oracle(line, end + 1),
+        [b'p', b'l', b'u', b's'] if ends(b"qlplus") && next == b' ' => {
+            return oracle(line, end + 1);
+        }
+        [b'g', b'_', b's', b'z'] if ends(b"REG_SZ") => return registry(line, end - 6, end),
+        [b'b', b'o', b'r', b'n'] | [b'i', b'r', b't', b'h'] | [_, b'd', b'o', b'b']
             if [b"born".as_slice(), b"Born", b"birth", b"Birth", b"DOB"]
                 .iter()
                 .any(|word| ends(word)) =>
         {
             return birth(line, end);
         }
-        b't' if next == b'(' && ends(b"connect") && !ends(b"qli_connect") => {
+        [b'n', b'e', b'c', b't']
+            if next == b'(' && ends(b"connect") && !ends(b"qli_connect") =>
+        {
             let value = literal_argument(line, end + 1, 2)?;
             return positional(line, value);
         }
         // auth=("name", "value"), auth("name", "value")
-        b'h' if ends(b"auth") || ends(b"Auth") => {
+        [_, b'u', b't', b'h'] if ends(b"auth") || ends(b"Auth") => {
             let open = end + usize::from(next == b'=');
             if line.get(open) == Some(&b'(') {
                 return positional(line, literal_argument(line, open + 1, 1)?);
             }
         }
-        b'n' | b'i' | b't' | b'o'
-            if next == b'('
-                && [b"tConnection".as_slice(), b"qli", b"qli_connect", b"PDO"]
-                    .iter()
-                    .any(|word| ends(word)) =>
+        _ if next == b'('
+            && [b"tConnection".as_slice(), b"qli", b"qli_connect", b"PDO"]
+                .iter()
+                .any(|word| ends(word)) =>
         {
             return third_argument(line, end + 1);
         }
@@ -332,6 +349,9 @@ fn sentence(
 
 /// Whether a value named in words is one: words lie more often than configuration does.
 fn said(promise: Promise, value: &[u8], linked: bool, direct: bool) -> Option<Kind> {
+    if !linked && !direct && matches!(promise, Promise::Password | Promise::Secret | Promise::Key) {
+        return None;
+    }
     let all_digits = value.iter().all(|byte| is(*byte, DIGIT) || *byte == b'-');
     match promise {
         Promise::CardCode => {
