@@ -473,10 +473,14 @@ fn tokens_of(
     }
     // What could be an encoding has none of these marks.
     let body = |bits: &Bits| bits.solid & !bits.marks;
-    let bodies = joined(body(block), body(after));
-    let mut rest = at_least(bodies, nested::SHORTEST) as u64 & !earlier(body(block), body(before), 1);
+    let bodies = at_least(joined(body(block), body(after)), nested::SHORTEST) as u64;
+    let word = |bits: &Bits| bits.letters | bits.digits;
+    let words = at_least(joined(word(block), word(after)), nested::SHORTEST) as u64;
+    let mut rest = bodies & !earlier(body(block), body(before), 1);
     while let Some(place) = next_place(&mut rest) {
-        nested::part(pass.text, at + place, sink);
+        if nested::may_begin(pass.text, at + place, words >> place & 1 == 1) {
+            nested::part(pass.text, at + place, sink);
+        }
     }
     long
 }

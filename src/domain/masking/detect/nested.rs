@@ -15,13 +15,20 @@ const LONGEST: usize = 64 << 10;
 /// How deep encodings are opened.
 const DEPTH: u8 = 3;
 
-/// Looks into the part of a token that begins at `from`, which has at least the shortest's characters, if it may be an
-/// encoding of text: random characters hardly ever begin as one.
+/// Whether the part of a token that begins at `from`, which has at least the shortest's characters, may be an encoding of
+/// text: random characters hardly ever begin as one. `word`: those are letters and digits.
+#[inline]
+pub(super) fn may_begin(text: &[u8], from: usize, word: bool) -> bool {
+    let Some(probe) = text[from..].first_chunk::<SHORTEST>() else {
+        return false;
+    };
+    let (eights, _) = probe.as_chunks();
+    tokens::may_decode_to_text(eights[0]) || word && begins_hex(hex_digits(probe))
+}
+
+/// Looks into such a part.
+#[inline(never)]
 pub(super) fn part(text: &[u8], from: usize, sink: &mut Sink<'_>) {
-    let probe = &text[from..from + SHORTEST];
-    if !tokens::decodes_to_text(&probe[..SHORTEST - 4]) && !begins_hex(hex_digits(probe)) {
-        return;
-    }
     let end = run(text, from, ALNUM | BASE64 | JOIN);
     let end = run_within(text, end, EQUALS, 2);
     value(&text[from..end], None, from, sink);

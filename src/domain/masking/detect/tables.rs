@@ -40,6 +40,14 @@ enum Layout {
     Aligned(Vec<usize>),
 }
 
+/// How many spaces a line begins with, of eight, without a branch for each.
+fn indent(line: &[u8]) -> usize {
+    line.first_chunk::<8>().map_or(0, |eight| {
+        let others = u64::from_le_bytes(*eight) ^ u64::from_le_bytes([b' '; 8]);
+        others.trailing_zeros() as usize / 8
+    })
+}
+
 impl Tables {
     /// Looks at one line; masks what its columns promise. `named`: it has a word that ends as a promising name does,
     /// without which it is no header.
@@ -51,7 +59,8 @@ impl Tables {
         sink: &mut Sink<'_>,
     ) {
         let line = &text[start..end];
-        let Some(&first) = line.iter().find(|byte| !byte.is_ascii_whitespace()) else {
+        let Some(&first) = line[indent(line)..].iter().find(|byte| !byte.is_ascii_whitespace())
+        else {
             self.table = None;
             self.expanded = false;
             return;

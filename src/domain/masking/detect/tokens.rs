@@ -678,43 +678,70 @@ pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
+/// The six bits each character of base64 stands for, in either alphabet.
+static SEXTETS: [u8; 256] = {
+    let mut table = [NO_SEXTET; 256];
+    let mut value = 0;
+    while value < 26 {
+        table[b'A' as usize + value] = value as u8;
+        table[b'a' as usize + value] = value as u8 + 26;
+        value += 1;
+    }
+    let mut digit = 0;
+    while digit < 10 {
+        table[b'0' as usize + digit] = digit as u8 + 52;
+        digit += 1;
+    }
+    table[b'+' as usize] = 62;
+    table[b'-' as usize] = 62;
+    table[b'/' as usize] = 63;
+    table[b'_' as usize] = 63;
+    table
+};
+const NO_SEXTET: u8 = 0x80;
+
+/// The three bytes four characters of base64 stand for; where one is none of base64, the highest bit is set.
+#[inline]
+fn three([a, b, c, d]: [u8; 4]) -> u32 {
+    let sextet = |byte: u8| u32::from(SEXTETS[usize::from(byte)]);
+    let (a, b, c, d) = (sextet(a), sextet(b), sextet(c), sextet(d));
+    let none = (a | b | c | d) & u32::from(NO_SEXTET);
+    a << 18 | b << 12 | c << 6 | d | none << 24
+}
+
+/// Whether the six bytes that eight characters of base64 stand for could begin a text. All of it is asked in any case: nobody
+/// could predict the branches.
+#[inline]
+pub(super) fn may_decode_to_text(base64: [u8; 8]) -> bool {
+    const EACH: u64 = 0x0101_0101_0101;
+    const HIGHEST: u64 = EACH << 7;
+    let [a, b, c, d, e, f, g, h] = base64;
+    let (first, second) = (three([a, b, c, d]), three([e, f, g, h]));
+    let bytes = u64::from(first) << 24 | u64::from(second & 0xff_ffff);
+    // Less than a space, but for the eight codes among which are tab, line feed and carriage return.
+    let white = bytes << 4 & !(bytes << 3);
+    let control = !((bytes & !HIGHEST) + EACH * 0x60 | bytes) & !white;
+    // What goes on in another character than it began in, and what begins without going on.
+    let (high, leads) = (bytes, bytes & bytes << 1);
+    let goes_on = high & !(bytes << 1);
+    let broken = goes_on & !(high >> 8) | leads >> 8 & !goes_on;
+    (control | broken) & HIGHEST == 0 && (first | second) >> 31 == 0
+}
+
 /// Whether base64 begins like that of text: what is no text is hardly ever so for more than a few bytes.
 pub(super) fn decodes_to_text(base64: &[u8]) -> bool {
-    const NONE: u8 = 255;
-    const NONE_BIT: u8 = 0x80;
     /// The highest bit of each of three bytes.
     const HIGHEST: u32 = 0x80_8080;
-    const VALUES: [u8; 256] = {
-        let mut table = [NONE; 256];
-        let mut value = 0;
-        while value < 26 {
-            table[b'A' as usize + value] = value as u8;
-            table[b'a' as usize + value] = value as u8 + 26;
-            value += 1;
-        }
-        let mut digit = 0;
-        while digit < 10 {
-            table[b'0' as usize + digit] = digit as u8 + 52;
-            digit += 1;
-        }
-        table[b'+' as usize] = 62;
-        table[b'-' as usize] = 62;
-        table[b'/' as usize] = 63;
-        table[b'_' as usize] = 63;
-        table
-    };
     // How many more bytes the character at hand has.
     let mut more = 0;
     let (fours, _) = base64.as_chunks::<4>();
     for four in fours {
-        let [a, b, c, d] = four.map(|byte| u32::from(VALUES[usize::from(byte)]));
-        if (a | b | c | d) & u32::from(NONE_BIT) != 0 {
+        let bits = three(*four);
+        if bits >> 31 == 1 {
             return false;
         }
-        let bits = a << 18 | b << 12 | c << 6 | d;
         // Three printable characters of ASCII, as most are.
-        if more == 0 && bits & HIGHEST == 0 && (bits + (HIGHEST - (HIGHEST >> 2))) & HIGHEST == HIGHEST
-        {
+        if more == 0 && bits & HIGHEST == 0 && (bits + 0x60_6060) & HIGHEST == HIGHEST {
             continue;
         }
         for byte in bits.to_be_bytes().into_iter().skip(1) {
