@@ -442,21 +442,19 @@ fn tokens_of(
             before.letters | before.digits,
             1,
         );
-    let mut rest = words & inside;
+    // The letter of an escape is not of the word after it.
+    let starts = |long: u64, solid: u64, before: u64| long & !earlier(solid, before, 1);
+    let starts_before = starts(long_before, before.solid, 0);
+    let starts = starts(long, block.solid, before.solid);
+    let mut rest = words & inside | earlier(starts, starts_before, 1);
+    let mut marks = 0;
     while let Some(place) = next_place(&mut rest) {
+        marks |= u64::from(tokens::may_start(pass.text, at + place)) << place;
+    }
+    while let Some(place) = next_place(&mut marks) {
         tokens::word(pass.text, at + place, &mut pass.seen, sink);
     }
-    let mut rest = long & !earlier(block.solid, before.solid, 1);
-    if at == 0 {
-        rest &= !1;
-    }
-    while let Some(place) = next_place(&mut rest) {
-        // The letter of an escape is not of the word after it.
-        if pass.text[at + place - 1] == b'\\' {
-            tokens::word(pass.text, at + place + 1, &mut pass.seen, sink);
-        }
-    }
-    let mut rest = longer as u64 & !earlier(block.solid, before.solid, 1);
+    let mut rest = starts & longer as u64;
     while let Some(place) = next_place(&mut rest) {
         let from = at + place;
         let length = (solid >> place).trailing_ones() as usize;

@@ -172,17 +172,36 @@ static SIGNATURES: &[(&str, Mark)] = &[
     ),
 ];
 
-/// For each byte which bytes follow it at the start of a mark, as two words of bits.
-static SECOND_LETTERS: [[u64; 2]; 128] = {
-    let mut table = [[0; 2]; 128];
+/// For each hash of three bytes whether a mark starts with such three.
+static STARTS: [u64; 1 << (START_BITS - 6)] = {
+    let mut table = [0; 1 << (START_BITS - 6)];
     let mut index = 0;
     while index < MARKS.len() {
         let mark = MARKS[index].0.as_bytes();
-        table[mark[0] as usize][mark[1] as usize >> 6] |= 1 << (mark[1] & 63);
+        let hash = start_hash([mark[0], mark[1], mark[2], 0]);
+        table[hash >> 6] |= 1 << (hash & 63);
         index += 1;
     }
     table
 };
+
+/// Few words begin so by chance.
+const START_BITS: u32 = 13;
+
+/// Of the first three of four bytes.
+#[inline]
+const fn start_hash(four: [u8; 4]) -> usize {
+    ((u32::from_le_bytes(four) << 8).wrapping_mul(0x9e37_79b1) >> (u32::BITS - START_BITS)) as usize
+}
+
+/// Whether a mark may start here.
+#[inline]
+pub(super) fn may_start(text: &[u8], at: usize) -> bool {
+    text.get(at..).and_then(<[u8]>::first_chunk).is_some_and(|four| {
+        let hash = start_hash(*four);
+        STARTS[hash >> 6] >> (hash & 63) & 1 == 1
+    })
+}
 
 /// For each byte the first mark that starts with it, and for each mark the next that starts as it does.
 static CHAINS: ([u8; 128], [u8; MARKS.len()]) = {
@@ -318,15 +337,11 @@ fn marks(text: &[u8], from: usize, mut found: impl FnMut(usize, usize, Mark)) {
 /// Calls `found` with every mark at one place.
 #[inline]
 fn marks_at(text: &[u8], at: usize, found: &mut impl FnMut(usize, usize, Mark)) {
-    let Some(&[first, second]) = text.get(at..).and_then(|rest| rest.first_chunk::<2>()) else {
-        return;
-    };
-    let seconds = SECOND_LETTERS[usize::from(first & 127)][usize::from(second >> 6 & 1)];
-    if (seconds >> (second & 63)) & 1 == 0 {
+    if !may_start(text, at) {
         return;
     }
     let (heads, next) = &CHAINS;
-    let mut index = usize::from(heads[usize::from(first & 127)]);
+    let mut index = usize::from(heads[usize::from(text[at] & 127)]);
     while let Some((mark, how)) = MARKS.get(index) {
         if text[at..].starts_with(mark.as_bytes()) {
             found(at, at + mark.len(), *how);
