@@ -237,10 +237,13 @@ impl Context {
                 letter => {
                     let end = place_in_text + 1;
                     let next = text.get(end).copied().unwrap_or(b'\n');
-                    // No header has a separator after a name.
+                    let second = text.get(end + 1).copied().unwrap_or(b'\n');
+                    // A separator comes after it, or the name of a column goes on.
                     let paired = matches!(next, b':' | b'=')
-                        || matches!(next, b'"' | b'\'') && text.get(end + 1) == Some(&b':');
-                    pass.named |= !paired;
+                        || matches!(next, b'"' | b'\'') && second == b':';
+                    let goes_on = matches!(next, b' ' | b'_' | b'-' | b'.' | b'/')
+                        && is(second, UPPER | LOWER);
+                    pass.named |= !paired && !goes_on;
                     if letter == b'Y' && text[..end].ends_with(ARMOUR) {
                         pass.armour = true;
                     }
@@ -472,11 +475,10 @@ fn tokens_of(
     // What could be an encoding has none of these marks.
     let body = |bits: &Bits| bits.solid & !bits.marks;
     let bodies = at_least(joined(body(block), body(after)), nested::SHORTEST) as u64;
-    let word = |bits: &Bits| bits.letters | bits.digits;
-    let words = at_least(joined(word(block), word(after)), nested::SHORTEST) as u64;
     let mut rest = bodies & !earlier(body(block), body(before), 1);
     while let Some(place) = next_place(&mut rest) {
-        if nested::may_begin(pass.text, at + place, words >> place & 1 == 1) {
+        let digits = from_place(block.digits, after.digits, place);
+        if nested::may_begin(pass.text, at + place, digits) {
             nested::part(pass.text, at + place, sink);
         }
     }
@@ -497,6 +499,13 @@ const fn at_least(mut bits: u128, count: usize) -> u128 {
 
 /// Fewer digits are no number of a person's, unless letters stand before them.
 const FEWEST_DIGITS: usize = 7;
+
+/// Fewer digits alone are no number of a person's either, but for a phone's with its plus.
+const FEWEST_ALONE: usize = 11;
+
+fn after_plus(text: &[u8], at: usize) -> bool {
+    at > 0 && text[at - 1] == b'+'
+}
 
 /// Looks at the numbers that begin in a block.
 #[inline]
@@ -531,7 +540,12 @@ fn numbers_of(
         for _ in 1..FEWEST_DIGITS {
             group &= group.wrapping_sub(1);
         }
-        if group != 0 && !is_date(pass.text, at + place, digits) {
+        let single = digits.trailing_ones() as usize;
+        let goes_on = from_place(block.grouped | block.upper, after.grouped | after.upper, place);
+        let counter = single < FEWEST_ALONE && goes_on >> single & 1 == 0;
+        if group != 0 && !(counter && !after_plus(pass.text, at + place))
+            && !is_date(pass.text, at + place, digits)
+        {
             numbers |= 1 << place;
         }
     }

@@ -16,14 +16,16 @@ const LONGEST: usize = 64 << 10;
 const DEPTH: u8 = 3;
 
 /// Whether the part of a token that begins at `from`, which has at least the shortest's characters, may be an encoding of
-/// text: random characters hardly ever begin as one. `word`: those are letters and digits.
+/// text: random characters hardly ever begin as one. `digits`: which of its characters are.
 #[inline]
-pub(super) fn may_begin(text: &[u8], from: usize, word: bool) -> bool {
-    let Some(probe) = text[from..].first_chunk::<SHORTEST>() else {
+pub(super) fn may_begin(text: &[u8], from: usize, digits: u64) -> bool {
+    let Some(probe) = text[from..].first_chunk::<8>() else {
         return false;
     };
-    let (eights, _) = probe.as_chunks();
-    tokens::may_decode_to_text(eights[0]) || word && begins_hex(hex_digits(probe))
+    // The first digit of each byte is one of ten, where it is of text; before them `x`, `0x` or nothing.
+    const FIRSTS: u64 = 0b101_0101_0101;
+    let begins = |from: u32| digits >> from & FIRSTS == FIRSTS;
+    tokens::may_decode_to_text(*probe) | begins(0) | begins(1) | begins(2)
 }
 
 /// Looks into such a part.

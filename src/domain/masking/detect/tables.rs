@@ -40,12 +40,19 @@ enum Layout {
     Aligned(Vec<usize>),
 }
 
-/// How many spaces a line begins with, of eight, without a branch for each.
-fn indent(line: &[u8]) -> usize {
-    line.first_chunk::<8>().map_or(0, |eight| {
-        let others = u64::from_le_bytes(*eight) ^ u64::from_le_bytes([b' '; 8]);
-        others.trailing_zeros() as usize / 8
-    })
+/// Whether a line without a name may be of a table: most are not, and asking takes no branch.
+fn may_be_of_table(line: &[u8]) -> bool {
+    let Some(eight) = line.first_chunk::<8>() else {
+        return !line.is_empty();
+    };
+    let others = u64::from_le_bytes(*eight) ^ u64::from_le_bytes([b' '; 8]);
+    let first = line.get(others.trailing_zeros() as usize / 8).copied().unwrap_or(b'\n');
+    begins_sql(first) | (first == b'-') | matches!(first, b' ' | b'\t')
+}
+
+/// Whether a statement, a row of its values, or the end of its columns may begin so.
+fn begins_sql(first: u8) -> bool {
+    matches!(first, b'C' | b'c' | b'I' | b'i' | b'(' | b')' | b',')
 }
 
 impl Tables {
@@ -59,17 +66,16 @@ impl Tables {
         sink: &mut Sink<'_>,
     ) {
         let line = &text[start..end];
-        let Some(&first) = line[indent(line)..].iter().find(|byte| !byte.is_ascii_whitespace())
-        else {
+        let idle = self.table.is_none() && !self.expanded && !self.creating;
+        if idle && !named && !may_be_of_table(line) {
+            return;
+        }
+        let Some(&first) = line.iter().find(|byte| !byte.is_ascii_whitespace()) else {
             self.table = None;
             self.expanded = false;
             return;
         };
-        let sql = self.creating || matches!(first, b'C' | b'c' | b'I' | b'i' | b'(' | b')' | b',');
-        // Most lines are of no table.
-        if self.table.is_none() && !self.expanded && !sql && !named && first != b'-' {
-            return;
-        }
+        let sql = self.creating || begins_sql(first);
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if self.expanded && self.record(line, start, sink) {
             return;
