@@ -5,6 +5,8 @@
 
 use wide::u8x16;
 
+use super::bits::LANES;
+
 /// What a character is read as.
 enum Folded {
     Itself,
@@ -78,9 +80,6 @@ fn next_special(text: &[u8], from: usize) -> Option<usize> {
         .position(|byte| *byte == 0 || *byte >= 0x80)
         .map(|found| at + found)
 }
-
-/// How many bytes are looked at together.
-const LANES: usize = 16;
 
 /// The first character and its length; a byte that belongs to none stands for itself.
 fn character(text: &[u8]) -> (usize, char) {

@@ -25,6 +25,9 @@ pub(in crate::domain::masking) struct Context {
     tables: tables::Tables,
 }
 
+/// How many blocks are searched together.
+const BLOCKS: usize = 16;
+
 /// An access key id and its secret are at most this many lines apart.
 const AWS_LINES: u8 = 6;
 
@@ -141,64 +144,54 @@ impl Context {
             percent: line_with(text, 0, b'%'),
         };
         pass.next_line(0);
-        let mut before = Bits::default();
+        // Each search runs over some blocks before the next does: they know nothing of each other, and the processor learns
+        // one at a time. The first is the one before those looked at, the last the one after.
+        let mut bits = [Bits::default(); BLOCKS + 2];
+        bits[1] = Bits::at(text, 0);
         let mut long_before = 0;
-        let mut block = Bits::at(text, 0);
         let mut at = 0;
         while at < text.len() {
-            let after = if at + BLOCK < text.len() {
-                Bits::at(text, at + BLOCK)
-            } else {
-                Bits::default()
+            let count = (text.len() - at).div_ceil(BLOCK).min(BLOCKS);
+            Bits::of_each(text, at + BLOCK, &mut bits[2..count + 2]);
+            let blocks = || {
+                let around = bits[..count + 2].array_windows();
+                around.enumerate().map(move |(index, around)| (around, at + index * BLOCK))
             };
-            long_before = tokens_of(&before, &block, &after, long_before, at, &mut pass, sink);
-            if sink.sets.personal {
-                numbers_of(&before, &block, &after, at, &mut pass, sink);
+            for (around, at) in blocks() {
+                long_before = tokens_of(around, long_before, at, &mut pass, sink);
             }
-            self.words_of(&before, &block, &after, at, &mut pass, sink);
-            before = block;
-            block = after;
-            at += BLOCK;
+            if sink.sets.personal {
+                for (around, at) in blocks() {
+                    numbers_of(around, at, &mut pass, sink);
+                }
+            }
+            let mut names = [0; BLOCKS];
+            for (names, (around, at)) in names.iter_mut().zip(blocks()) {
+                *names = names_of(around, text, at);
+            }
+            for (names, (around, at)) in names.into_iter().zip(blocks()) {
+                self.words_of(names, around, at, &mut pass, sink);
+            }
+            bits[0] = bits[count];
+            bits[1] = bits[count + 1];
+            at += count * BLOCK;
         }
         if pass.start < text.len() {
             self.line(&pass, text.len(), true, sink);
         }
     }
 
-    /// Looks at what follows the words of a block, and at each line that ends in it.
+    /// Looks at what follows the words of a block, of which `names` may name it, and at each line that ends in it.
     #[inline]
     fn words_of(
         &mut self,
-        before: &Bits,
-        block: &Bits,
-        after: &Bits,
+        names: u64,
+        [before, block, after]: &[Bits; 3],
         at: usize,
         pass: &mut Pass<'_>,
         sink: &mut Sink<'_>,
     ) {
         let text = pass.text;
-        let ends = block.letters & !later(block.letters, after.letters, 1);
-        let mut names = 0;
-        // The block with what is before it, where there is that.
-        match at
-            .checked_sub(3)
-            .and_then(|from| text.get(from..)?.first_chunk::<{ BLOCK + 3 }>())
-        {
-            Some(window) => {
-                let mut rest = ends;
-                while let Some(place) = next_place(&mut rest) {
-                    let four = [0, 1, 2, 3].map(|index| window[(place & (BLOCK - 1)) + index]);
-                    names |= u64::from(keys::may_end_name(four)) << place;
-                }
-            }
-            None => {
-                let mut rest = ends;
-                while let Some(place) = next_place(&mut rest) {
-                    let four = keys::last_four(&text[..=at + place]);
-                    names |= u64::from(keys::may_end_name(four)) << place;
-                }
-            }
-        }
         let colons = self::colons(block, after);
         // A dash, or a slash, before a letter and after what is of no token.
         let dashes = block.solid
@@ -399,6 +392,32 @@ impl Context {
     }
 }
 
+/// Which words of a block, by their last letters, may name something.
+#[inline]
+fn names_of([_, block, after]: &[Bits; 3], text: &[u8], at: usize) -> u64 {
+    let mut ends = block.letters & !later(block.letters, after.letters, 1);
+    let mut names = 0;
+    // The block with what is before it, where there is that.
+    let window = at
+        .checked_sub(3)
+        .and_then(|from| text.get(from..)?.first_chunk::<{ BLOCK + 3 }>());
+    match window {
+        Some(window) => {
+            while let Some(place) = next_place(&mut ends) {
+                let four = [0, 1, 2, 3].map(|index| window[(place & (BLOCK - 1)) + index]);
+                names |= u64::from(keys::may_end_name(four)) << place;
+            }
+        }
+        None => {
+            while let Some(place) = next_place(&mut ends) {
+                let four = keys::last_four(&text[..=at + place]);
+                names |= u64::from(keys::may_end_name(four)) << place;
+            }
+        }
+    }
+    names
+}
+
 /// Colons after which a host or a port's digits stand.
 #[inline]
 fn colons(block: &Bits, after: &Bits) -> u64 {
@@ -416,9 +435,7 @@ fn colons(block: &Bits, after: &Bits) -> u64 {
 /// block before, long runs went on. Says the same of this one.
 #[inline]
 fn tokens_of(
-    before: &Bits,
-    block: &Bits,
-    after: &Bits,
+    [before, block, after]: &[Bits; 3],
     long_before: u64,
     at: usize,
     pass: &mut Pass<'_>,
@@ -510,9 +527,7 @@ fn after_plus(text: &[u8], at: usize) -> bool {
 /// Looks at the numbers that begin in a block.
 #[inline]
 fn numbers_of(
-    before: &Bits,
-    block: &Bits,
-    after: &Bits,
+    [before, block, after]: &[Bits; 3],
     at: usize,
     pass: &mut Pass<'_>,
     sink: &mut Sink<'_>,
