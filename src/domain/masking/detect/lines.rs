@@ -8,7 +8,7 @@ use super::{
     bits::{BLOCK, Bits, earlier, from_place, joined, later, next_place},
     fold, keyed, keys,
     kinds::Kind,
-    nested, personal, tables,
+    national, nested, personal, tables,
     tokens::{self, Seen},
     told,
     values::{ALNUM, ANY, BASE64, EQUALS, LOWER, UPPER, is, run},
@@ -518,7 +518,7 @@ const fn at_least(mut bits: u128, count: usize) -> u128 {
 const FEWEST_DIGITS: usize = 7;
 
 /// Fewer digits alone are no number of a person's either, but for a phone's with its plus.
-const FEWEST_ALONE: usize = 11;
+const FEWEST_ALONE: u32 = 11;
 
 fn after_plus(text: &[u8], at: usize) -> bool {
     at > 0 && text[at - 1] == b'+'
@@ -555,9 +555,13 @@ fn numbers_of(
         for _ in 1..FEWEST_DIGITS {
             group &= group.wrapping_sub(1);
         }
-        let single = digits.trailing_ones() as usize;
+        // A counter, or a fraction: digits alone, or a full stop among them.
         let goes_on = from_place(block.grouped | block.upper, after.grouped | after.upper, place);
-        let counter = single < FEWEST_ALONE && goes_on >> single & 1 == 0;
+        let marks = from_place(block.marks, after.marks, place);
+        let single = digits.trailing_ones();
+        let fraction = (digits | marks & 1_u64.checked_shl(single).unwrap_or(0)).trailing_ones();
+        let ends = |length: u32| goes_on.checked_shr(length).unwrap_or(0) & 1 == 0;
+        let counter = single < FEWEST_ALONE && ends(single) || fraction > single && ends(fraction);
         if group != 0 && !(counter && !after_plus(pass.text, at + place))
             && !is_date(pass.text, at + place, digits)
         {
@@ -570,15 +574,20 @@ fn numbers_of(
         let goes_on = |bits: &Bits| bits.letters | bits.grouped;
         let third = later(goes_on(block), goes_on(after), 2);
         let seven = at_least(joined(block.digits, after.digits), 7) as u64;
+        let pairs = lettered & (word(2) | word(3)) & second & third;
         // Alone in their word, or after the letter of an escape.
-        let pairs = (word(2) | word(3)) & second & third;
         let alone = upper(1) & (word(1) | word(2)) & seven;
         let capitals = upper(1) & upper(2) & upper(3) & upper(4) & second;
-        numbers |= lettered & (pairs | alone | capitals);
+        numbers = numbers & !pairs | lettered & (alone | capitals);
+        let mut rest = pairs;
+        while let Some(place) = next_place(&mut rest) {
+            numbers |= u64::from(national::may_follow_pair(pass.text, at + place)) << place;
+        }
     }
     let spaced = starts & earlier(block.grouped, before.grouped, 1) & upper(2) & upper(3);
-    if spaced != 0 {
-        numbers |= spaced & (word(3) | word(4)) & second;
+    let mut rest = spaced & (word(3) | word(4)) & second;
+    while let Some(place) = next_place(&mut rest) {
+        numbers |= u64::from(pass.text[at + place - 1] == b' ') << place;
     }
     let mut rest = numbers;
     while let Some(place) = next_place(&mut rest) {
