@@ -46,6 +46,11 @@ impl Pair {
         }
     }
 
+    /// Whether a line's end changes anything, whatever is in the line.
+    pub(super) fn waits(&self) -> bool {
+        self.promise.is_some() | (self.vault > 0)
+    }
+
     /// Takes the promise an earlier line made of all of this one.
     pub(super) fn take_block(&mut self) -> Option<Promise> {
         self.block.take()

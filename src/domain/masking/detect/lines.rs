@@ -43,6 +43,8 @@ struct Pass<'a> {
     start: usize,
     /// Where it ends, once that was asked.
     end: Option<usize>,
+    /// The block at hand and where lines end in it.
+    newlines: (usize, u64),
     /// It has a word that ends as a promising name does.
     named: bool,
     /// It has the mark of a private key.
@@ -58,6 +60,8 @@ struct Pass<'a> {
     seen: Seen,
     /// Where the first line with a percent sign starts that does not start before the line at hand.
     percent: usize,
+    /// The same of one with a tag.
+    tag: usize,
 }
 
 impl<'a> Pass<'a> {
@@ -65,6 +69,11 @@ impl<'a> Pass<'a> {
     fn line(&mut self, at: usize) -> &'a [u8] {
         let text = self.text;
         let end = *self.end.get_or_insert_with(|| {
+            let (from, newlines) = self.newlines;
+            let near = newlines.checked_shr((at - from) as u32).unwrap_or(0);
+            if near != 0 {
+                return at + near.trailing_zeros() as usize;
+            }
             memchr::memchr(b'\n', &text[at..]).map_or(text.len(), |found| at + found)
         });
         &text[..end]
@@ -77,6 +86,9 @@ impl<'a> Pass<'a> {
         self.armour = false;
         if start > self.percent {
             self.percent = line_with(self.text, start, b'%');
+        }
+        if start > self.tag {
+            self.tag = line_with(self.text, start, b'<');
         }
         self.encoded = start == self.percent;
     }
@@ -134,6 +146,7 @@ impl Context {
             text,
             start: 0,
             end: None,
+            newlines: (0, 0),
             named: false,
             armour: false,
             encoded: false,
@@ -142,6 +155,7 @@ impl Context {
             numbers: 0,
             seen: Seen::default(),
             percent: line_with(text, 0, b'%'),
+            tag: line_with(text, 0, b'<'),
         };
         pass.next_line(0);
         // Each search runs over some blocks before the next does: they know nothing of each other, and the processor learns
@@ -192,6 +206,7 @@ impl Context {
         sink: &mut Sink<'_>,
     ) {
         let text = pass.text;
+        pass.newlines = (at, block.newlines);
         let colons = self::colons(block, after);
         // A dash, or a slash, before a letter and after what is of no token.
         let dashes = block.solid
@@ -253,7 +268,10 @@ impl Context {
                     {
                         sink.push(from, to, kind);
                     }
+                    // In a sentence the next word follows; in a tag an attribute may.
+                    let sentence = next == b' ' && goes_on && pass.start != pass.tag;
                     if place_in_text >= pass.keyed
+                        && !sentence
                         && !pass.encoded
                         && let Some(next) =
                             keyed::after_name(line, pass.start, end, &mut self.pair, sink)
@@ -266,7 +284,20 @@ impl Context {
     }
 
     /// Looks at a whole line. `open`: it may end in the start of a token.
+    #[inline(always)]
     fn line(&mut self, pass: &Pass<'_>, end: usize, open: bool, sink: &mut Sink<'_>) {
+        let line = &pass.text[pass.start..end];
+        // Most lines are like this; asking takes few branches.
+        let own = pass.named | pass.armour | pass.encoded | pass.block.is_some();
+        let left = self.armour.is_some() | (self.aws > 0) | self.tables.follows() | self.pair.waits();
+        let begins = tables::may_begin(line) | matches!(line.first(), Some(b'*' | b'v'));
+        if own | left | begins | open | (pass.seen.aws > pass.start) {
+            self.marked_line(pass, end, open, sink);
+        }
+    }
+
+    #[inline(never)]
+    fn marked_line(&mut self, pass: &Pass<'_>, end: usize, open: bool, sink: &mut Sink<'_>) {
         let (text, start) = (pass.text, pass.start);
         if let Some(promise) = pass.block {
             keyed::enclosed(promise, &text[start..end], start, sink);
@@ -274,11 +305,11 @@ impl Context {
         if pass.armour || self.armour.is_some() {
             self.private_key(text, start, end, sink);
         }
-        if pass.seen.aws || self.aws > 0 {
+        if pass.seen.aws > start || self.aws > 0 {
             self.aws_secret(&text[..end], start, sink);
         }
         // A line of `.pgpass` for any host.
-        if text[start] == b'*' && text[start..end].starts_with(b"*:") {
+        if text[start..end].starts_with(b"*:") {
             keyed::after_colon(&text[..end], start, start + 1, sink);
         }
         if open {

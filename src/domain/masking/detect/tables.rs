@@ -40,8 +40,9 @@ enum Layout {
     Aligned(Vec<usize>),
 }
 
-/// Whether a line without a name may be of a table: most are not, and asking takes no branch.
-fn may_be_of_table(line: &[u8]) -> bool {
+/// Whether a line without a name may begin something: most do not, and asking takes few branches.
+#[inline]
+pub(super) fn may_begin(line: &[u8]) -> bool {
     let Some(eight) = line.first_chunk::<8>() else {
         return !line.is_empty();
     };
@@ -56,6 +57,11 @@ fn begins_sql(first: u8) -> bool {
 }
 
 impl Tables {
+    /// Whether the next line may be of a table, whatever is in it.
+    pub(super) fn follows(&self) -> bool {
+        self.table.is_some() | self.expanded | self.creating
+    }
+
     /// Looks at one line; masks what its columns promise. `named`: it has a word that ends as a promising name does,
     /// without which it is no header.
     pub(super) fn line(
@@ -66,10 +72,6 @@ impl Tables {
         sink: &mut Sink<'_>,
     ) {
         let line = &text[start..end];
-        let idle = self.table.is_none() && !self.expanded && !self.creating;
-        if idle && !named && !may_be_of_table(line) {
-            return;
-        }
         let Some(&first) = line.iter().find(|byte| !byte.is_ascii_whitespace()) else {
             self.table = None;
             self.expanded = false;

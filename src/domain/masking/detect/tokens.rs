@@ -241,14 +241,16 @@ const SHORTEST_PADDED: usize = 88;
 /// What a scan for tokens saw.
 #[derive(Default)]
 pub(super) struct Seen {
-    /// An AWS access key id: its secret is near.
-    pub(super) aws: bool,
+    /// Where the last AWS access key id ends: its secret is near.
+    pub(super) aws: usize,
 }
 
 impl Seen {
     fn check(&mut self, text: &[u8], start: usize, end: usize, mark: Mark, sink: &mut Sink<'_>) {
         if let Some((from, to, kind)) = verify(text, start, end, mark) {
-            self.aws |= kind == Kind::AwsAccessKey;
+            if kind == Kind::AwsAccessKey {
+                self.aws = to;
+            }
             sink.push(from, to, kind);
         }
     }
