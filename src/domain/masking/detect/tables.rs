@@ -43,16 +43,26 @@ enum Layout {
 /// Whether a line without a name may begin something: most do not, and asking takes few branches.
 #[inline]
 pub(super) fn may_begin(line: &[u8]) -> bool {
+    const BEGIN: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < table.len() {
+            // After as much white space the rest is asked.
+            table[byte] = begins_sql(byte as u8) || matches!(byte as u8, b'-' | b' ' | b'\t');
+            byte += 1;
+        }
+        table
+    };
     let Some(eight) = line.first_chunk::<8>() else {
         return !line.is_empty();
     };
     let others = u64::from_le_bytes(*eight) ^ u64::from_le_bytes([b' '; 8]);
-    let first = line.get(others.trailing_zeros() as usize / 8).copied().unwrap_or(b'\n');
-    begins_sql(first) | (first == b'-') | matches!(first, b' ' | b'\t')
+    let first = line.get(others.trailing_zeros() as usize / 8);
+    first.is_some_and(|first| BEGIN[usize::from(*first)])
 }
 
 /// Whether a statement, a row of its values, or the end of its columns may begin so.
-fn begins_sql(first: u8) -> bool {
+const fn begins_sql(first: u8) -> bool {
     matches!(first, b'C' | b'c' | b'I' | b'i' | b'(' | b')' | b',')
 }
 
