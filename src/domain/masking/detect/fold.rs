@@ -53,7 +53,11 @@ pub(super) fn text(line: &[u8]) -> Option<FoldedText> {
         own.text.extend_from_slice(&line[copied..found]);
         own.text.extend(std::iter::repeat_n(byte, count));
         copied = at;
-        if own.places.last().is_some_and(|(place, _)| *place == own.text.len()) {
+        if own
+            .places
+            .last()
+            .is_some_and(|(place, _)| *place == own.text.len())
+        {
             own.places.pop();
         }
         own.places.push((own.text.len(), copied));

@@ -163,8 +163,9 @@ pub(super) fn after_colon(
         return uri(line, start, colon, sink).or(Some(colon + 3));
     }
     // A host is the first of the fields.
-    let first = memchr::memchr_iter(b':', &line[start..colon])
-        .all(|before| !is(line[start + before + 1], ANY) || line[start + before..].starts_with(b"://"));
+    let first = memchr::memchr_iter(b':', &line[start..colon]).all(|before| {
+        !is(line[start + before + 1], ANY) || line[start + before..].starts_with(b"://")
+    });
     if !first {
         return None;
     }

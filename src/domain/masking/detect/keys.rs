@@ -196,7 +196,10 @@ pub(super) fn may_have_own_form(four: [u8; 4]) -> bool {
 /// white space. What is in the middle of a path or ends a sentence names nothing.
 #[inline]
 pub(super) fn may_follow(byte: u8) -> bool {
-    !matches!(byte, b'/' | b'.' | b';' | b')' | b'<' | b'@' | b'#' | b'~' | b'!' | b'[' | b'{')
+    !matches!(
+        byte,
+        b'/' | b'.' | b';' | b')' | b'<' | b'@' | b'#' | b'~' | b'!' | b'[' | b'{'
+    )
 }
 
 /// The last four bytes of a text, with spaces before them where there are fewer.
@@ -251,7 +254,9 @@ impl Names {
         let Some(key) = words_of(name) else {
             return promise(name);
         };
-        let seen = self.seen.get_or_insert_with(|| Box::new([Seen::default(); 256]));
+        let seen = self
+            .seen
+            .get_or_insert_with(|| Box::new([Seen::default(); 256]));
         let hash = (key[0] ^ key[1].rotate_left(23) ^ key[2].rotate_left(41))
             .wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let seen = &mut seen[(hash >> 56) as usize];

@@ -169,7 +169,9 @@ impl Context {
             Bits::of_each(text, at + BLOCK, &mut bits[2..count + 2]);
             let blocks = || {
                 let around = bits[..count + 2].array_windows();
-                around.enumerate().map(move |(index, around)| (around, at + index * BLOCK))
+                around
+                    .enumerate()
+                    .map(move |(index, around)| (around, at + index * BLOCK))
             };
             for (around, at) in blocks() {
                 long_before = tokens_of(around, long_before, at, &mut pass, sink);
@@ -289,7 +291,8 @@ impl Context {
         let line = &pass.text[pass.start..end];
         // Most lines are like this; asking takes few branches.
         let own = pass.named | pass.armour | pass.encoded | pass.block.is_some();
-        let left = self.armour.is_some() | (self.aws > 0) | self.tables.follows() | self.pair.waits();
+        let left =
+            self.armour.is_some() | (self.aws > 0) | self.tables.follows() | self.pair.waits();
         let begins = tables::may_begin(line) | matches!(line.first(), Some(b'*' | b'v'));
         if own | left | begins | open | (pass.seen.aws > pass.start) {
             self.marked_line(pass, end, open, sink);
@@ -538,7 +541,11 @@ fn tokens_of(
 const fn at_least(mut bits: u128, count: usize) -> u128 {
     let mut have = 1;
     while have < count {
-        let more = if have <= count - have { have } else { count - have };
+        let more = if have <= count - have {
+            have
+        } else {
+            count - have
+        };
         bits &= bits >> more;
         have += more;
     }
@@ -587,13 +594,19 @@ fn numbers_of(
             group &= group.wrapping_sub(1);
         }
         // A counter, or a fraction: digits alone, or a full stop among them.
-        let goes_on = from_place(block.grouped | block.upper, after.grouped | after.upper, place);
+        let goes_on = from_place(
+            block.grouped | block.upper,
+            after.grouped | after.upper,
+            place,
+        );
         let marks = from_place(block.marks, after.marks, place);
         let single = digits.trailing_ones();
         let fraction = (digits | marks & 1_u64.checked_shl(single).unwrap_or(0)).trailing_ones();
         let ends = |length: u32| goes_on.checked_shr(length).unwrap_or(0) & 1 == 0;
-        let counter = single < FEWEST_ALONE && ends(single) || fraction > single && ends(fraction);
-        if group != 0 && !(counter && !after_plus(pass.text, at + place))
+        let counter =
+            single < FEWEST_ALONE && ends(single) || fraction > single + 1 && ends(fraction);
+        if group != 0
+            && !(counter && !after_plus(pass.text, at + place))
             && !is_date(pass.text, at + place, digits)
         {
             numbers |= 1 << place;
@@ -634,6 +647,9 @@ fn numbers_of(
 fn is_date(text: &[u8], at: usize, digits: u64) -> bool {
     const DIGITS: u64 = 0b11_0110_1111;
     digits & DIGITS == DIGITS
-        && matches!(text.get(at + 4..at + 11), Some([b'-', _, _, b'-', _, _, b'T' | b' ' | b'"']))
+        && matches!(
+            text.get(at + 4..at + 11),
+            Some([b'-', _, _, b'-', _, _, b'T' | b' ' | b'"'])
+        )
         && !(at > 0 && (is(text[at - 1], UPPER | LOWER) || matches!(text[at - 1], b'_' | b'+')))
 }

@@ -197,10 +197,12 @@ const fn start_hash(four: [u8; 4]) -> usize {
 /// Whether a mark may start here.
 #[inline]
 pub(super) fn may_start(text: &[u8], at: usize) -> bool {
-    text.get(at..).and_then(<[u8]>::first_chunk).is_some_and(|four| {
-        let hash = start_hash(*four);
-        STARTS[hash >> 6] >> (hash & 63) & 1 == 1
-    })
+    text.get(at..)
+        .and_then(<[u8]>::first_chunk)
+        .is_some_and(|four| {
+            let hash = start_hash(*four);
+            STARTS[hash >> 6] >> (hash & 63) & 1 == 1
+        })
 }
 
 /// For each byte the first mark that starts with it, and for each mark the next that starts as it does.

@@ -101,45 +101,47 @@ fn own_form(line: &[u8], end: usize) -> Option<Option<(usize, usize, Kind)>> {
     let before = &line[..end];
     let ends = |word: &[u8]| before.ends_with(word);
     let next = line.get(end).copied().unwrap_or(b'\n');
-    Some(match &keys::last_four(before).map(|byte| byte.to_ascii_lowercase()) {
-        b"arer" if ends(b"earer") && next == b' ' => tokens::scheme(line, end - 5, end + 1),
-        b"asic" if ends(b"asic") && next == b' ' => tokens::scheme(line, end - 4, end + 1),
-        b"@tcp" if ends(b"@tcp") && next == b'(' => mysql(line, end - 4),
-        b" /rp" if ends(b" /rp") && next == b' ' => flag(line, end - 4, end + 1),
-        b" use" if ends(b"net use") => windows_account(line, end),
-        b"user" if ends(b"net user") => windows_account(line, end - 1),
-        b"sswd" if ends(b"htpasswd") && next == b' ' => htpasswd(line, end + 1),
-        b"sswd" if ends(b"chpasswd") => chpasswd(line, end - 7),
-        b"thin" if ends(b":thin") && next == b':' => oracle(line, end + 1),
-        b"plus" if ends(b"qlplus") && next == b' ' => oracle(line, end + 1),
-        b"g_sz" if ends(b"REG_SZ") => registry(line, end - 6, end),
-        b"born" | b"irth" | [_, b'd', b'o', b'b']
-            if [b"born".as_slice(), b"Born", b"birth", b"Birth", b"DOB"]
-                .iter()
-                .any(|word| ends(word)) =>
-        {
-            birth(line, end)
-        }
-        b"nect" if next == b'(' && ends(b"connect") && !ends(b"qli_connect") => {
-            literal_argument(line, end + 1, 2).and_then(|value| positional(line, value))
-        }
-        // auth=("name", "value"), auth("name", "value")
-        b"auth" if ends(b"auth") || ends(b"Auth") => {
-            let open = end + usize::from(next == b'=');
-            if line.get(open) != Some(&b'(') {
-                return None;
+    Some(
+        match &keys::last_four(before).map(|byte| byte.to_ascii_lowercase()) {
+            b"arer" if ends(b"earer") && next == b' ' => tokens::scheme(line, end - 5, end + 1),
+            b"asic" if ends(b"asic") && next == b' ' => tokens::scheme(line, end - 4, end + 1),
+            b"@tcp" if ends(b"@tcp") && next == b'(' => mysql(line, end - 4),
+            b" /rp" if ends(b" /rp") && next == b' ' => flag(line, end - 4, end + 1),
+            b" use" if ends(b"net use") => windows_account(line, end),
+            b"user" if ends(b"net user") => windows_account(line, end - 1),
+            b"sswd" if ends(b"htpasswd") && next == b' ' => htpasswd(line, end + 1),
+            b"sswd" if ends(b"chpasswd") => chpasswd(line, end - 7),
+            b"thin" if ends(b":thin") && next == b':' => oracle(line, end + 1),
+            b"plus" if ends(b"qlplus") && next == b' ' => oracle(line, end + 1),
+            b"g_sz" if ends(b"REG_SZ") => registry(line, end - 6, end),
+            b"born" | b"irth" | [_, b'd', b'o', b'b']
+                if [b"born".as_slice(), b"Born", b"birth", b"Birth", b"DOB"]
+                    .iter()
+                    .any(|word| ends(word)) =>
+            {
+                birth(line, end)
             }
-            literal_argument(line, open + 1, 1).and_then(|value| positional(line, value))
-        }
-        _ if next == b'('
-            && [b"tConnection".as_slice(), b"qli", b"qli_connect", b"PDO"]
-                .iter()
-                .any(|word| ends(word)) =>
-        {
-            third_argument(line, end + 1)
-        }
-        _ => return None,
-    })
+            b"nect" if next == b'(' && ends(b"connect") && !ends(b"qli_connect") => {
+                literal_argument(line, end + 1, 2).and_then(|value| positional(line, value))
+            }
+            // auth=("name", "value"), auth("name", "value")
+            b"auth" if ends(b"auth") || ends(b"Auth") => {
+                let open = end + usize::from(next == b'=');
+                if line.get(open) != Some(&b'(') {
+                    return None;
+                }
+                literal_argument(line, open + 1, 1).and_then(|value| positional(line, value))
+            }
+            _ if next == b'('
+                && [b"tConnection".as_slice(), b"qli", b"qli_connect", b"PDO"]
+                    .iter()
+                    .any(|word| ends(word)) =>
+            {
+                third_argument(line, end + 1)
+            }
+            _ => return None,
+        },
+    )
 }
 
 /// Finds the password after a flag of one letter; `dash` is where it starts.

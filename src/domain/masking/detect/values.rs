@@ -128,7 +128,8 @@ pub(super) fn mix(value: &[u8]) -> Mix {
         mix.lower += usize::from(class & LOWER) / usize::from(LOWER);
         mix.spaces += usize::from(byte.is_ascii_whitespace());
         // A capital begins a word.
-        let turn = class != 0 && before != 0 && class != before && before | class << 4 != WORD_START;
+        let turn =
+            class != 0 && before != 0 && class != before && before | class << 4 != WORD_START;
         mix.turns += usize::from(turn);
         before = class;
         seen |= 1 << (byte & 127);
