@@ -775,3 +775,29 @@ async fn a_handler_that_cannot_start_ends_as_the_host_counts_it() {
         assert!(![0, 200].contains(&code), "{code}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_mcp_client_comes_in_through_the_host_and_is_told_its_name() {
+    let mut deployed = Deployed::new().await;
+    let name = ("WEBSITE_HOSTNAME", "gate.example.net".to_owned());
+    deployed.settings.push(name);
+    let handler = deployed.start();
+    let path = "/.well-known/oauth-protected-resource/mcp";
+    let document = deployed.call(&handler, "GET", path, &Value::Null);
+    let resource = &document.expect(200)["resource"];
+    assert_eq!(resource, "https://gate.example.net/mcp");
+    let bearer = format!("Bearer {}", deployed.agent);
+    let headers = [
+        ("Authorization", bearer.as_str()),
+        ("Content-Type", "application/json"),
+        ("Accept", "application/json, text/event-stream"),
+    ];
+    let call =
+        json!({"name": "query", "arguments": {"connection": "crm", "sql": "SELECT 1 AS one"}});
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": call});
+    let call = call.to_string().into_bytes();
+    let reply = (deployed.app).http(&handler, "POST", "/mcp", &headers, &call);
+    let answer = reply.unwrap().expect(200);
+    let rows = &answer["result"]["structuredContent"]["result"]["rows"];
+    assert_eq!(rows, &json!([[1]]), "{answer}");
+}
