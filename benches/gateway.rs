@@ -53,6 +53,7 @@ use portcullis::{
         dev::{DISCOVERY_PATH, DevIssuer, JWKS_PATH, LoopbackOnly},
     },
     catalog::{Catalog, Source},
+    domain::policy::Endpoint,
     domain::{
         classify::sql,
         connection::{Access, ConnectionKind},
@@ -67,10 +68,10 @@ use portcullis::{
     gateway::{
         Outcome,
         ports::{Batch, Ending, EventStore, Execution, ResultSink, Targets},
-        seal::{Purpose, Sealer},
+        seal::{MasterKey, Purpose},
     },
     store::Sqlite,
-    targets::{LiveTargets, SecretUrl, TargetEndpoint},
+    targets::{LiveTargets, TargetEndpoint},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -399,7 +400,7 @@ impl Driver {
             name: "crm".parse().unwrap(),
             kind: ConnectionKind::Postgres,
             access: Access::Read,
-            url: SecretUrl::new(database.read_url()),
+            endpoint: Endpoint::url(database.read_url()),
         };
         targets.configure(vec![endpoint]).unwrap();
         Self {
@@ -670,7 +671,7 @@ async fn timed_async<T, F: Future<Output = T>>(times: usize, mut run: impl FnMut
 async fn stages(place: &Place, issuer: &Issuer, database: &postgres::Database) {
     println!("{:<44}{:>10}", "one read, stage by stage, in process", "");
     let mut total = 0.0;
-    let sealer = Sealer::from_key(&[7; 32]).unwrap();
+    let master = MasterKey::from_key(&[7; 32]).unwrap();
     let policy = load(place);
     let connection = policy.connections.values().next().unwrap();
 
@@ -681,7 +682,7 @@ async fn stages(place: &Place, issuer: &Issuer, database: &postgres::Database) {
     stage("verify a token seen before", &mut total, micros);
 
     let text = statement();
-    let dialect = ConnectionKind::Postgres.dialect();
+    let dialect = ConnectionKind::Postgres.dialect().expect("it takes SQL");
     let micros = timed(|| sql::classify(dialect, &text));
     println!(
         "{:<44}{micros:>7.1} us",
@@ -713,7 +714,7 @@ async fn stages(place: &Place, issuer: &Issuer, database: &postgres::Database) {
         name: connection.name.clone(),
         kind: ConnectionKind::Postgres,
         access: Access::Read,
-        url: SecretUrl::new(database.read_url()),
+        endpoint: Endpoint::url(database.read_url()),
     };
     targets.configure(vec![endpoint]).unwrap();
     let session = SessionId::new([3; 16]);
@@ -765,12 +766,12 @@ async fn stages(place: &Place, issuer: &Issuer, database: &postgres::Database) {
         )
     };
     let micros = timed(|| {
-        sealer
+        master
             .new_session_key(&session, [[1; 16], [2; 16]])
             .unwrap()
     });
     stage("a session's key, made and wrapped", &mut total, micros);
-    let (key, wrapped) = sealer
+    let (key, wrapped) = master
         .new_session_key(&session, [[1; 16], [2; 16]])
         .unwrap();
     let exact = serde_json::to_vec(&Operation::Sql(operation())).unwrap();
@@ -779,7 +780,7 @@ async fn stages(place: &Place, issuer: &Issuer, database: &postgres::Database) {
             .seal(request, Purpose::Operation, [1; 12], &exact)
             .unwrap();
         let rows = key
-            .seal(request, Purpose::Rows, [2; 12], rows.rows.as_bytes())
+            .seal(request, Purpose::Result, [2; 12], rows.rows.as_bytes())
             .unwrap();
         (operation, rows)
     };
@@ -824,7 +825,9 @@ async fn stages(place: &Place, issuer: &Issuer, database: &postgres::Database) {
                 masked: counts.clone(),
                 columns: rows.columns.clone(),
                 notices: vec![],
-                rows: Some(rows_sealed),
+                exit_code: None,
+                answer: None,
+                result: Some(rows_sealed),
                 took_us: 1234,
             })),
         ]
@@ -902,7 +905,7 @@ fn load(place: &Place) -> Arc<Policy> {
     };
     let source = Source::new(&place.policy)
         .with_finish(Box::new(finish))
-        .with_secrets(Box::new(move |_| Some(url.clone())));
+        .with_secrets(Box::new(move |_| Ok(Some(url.clone()))));
     let catalog = Catalog::load_from(source).unwrap();
     catalog.snapshot().policy.clone()
 }

@@ -75,6 +75,9 @@ param alwaysReady int = 1
 @maxValue(1000)
 param maximumInstances int = 40
 
+@description('A collector of OpenTelemetry that traces and metrics are sent to, such as https://collector.internal:4318, and that logs in to Application Insights for the gateway; it has to be within allowedEgress. Empty: logs alone.')
+param collector string = ''
+
 @description('How long logs are kept.')
 @minValue(30)
 @maxValue(730)
@@ -239,7 +242,10 @@ module app 'modules/app.bicep' = {
     zoneRedundant: zoneRedundant
     callers: callers
     deployers: deployers
-    settings: union(vault.outputs.settings, {
+    settings: union(vault.outputs.settings, empty(collector) ? {} : {
+      OTEL_EXPORTER_OTLP_ENDPOINT: collector
+      OTEL_SERVICE_NAME: prefix
+    }, {
       PORTCULLIS_POLICY: 'policy.yaml'
       PORTCULLIS_COSMOS: record.outputs.endpoint
       PORTCULLIS_COSMOS_DATABASE: record.outputs.database

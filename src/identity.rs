@@ -2,7 +2,7 @@
 //!
 //! INVARIANT: no token is printed.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use azure_core::{
     credentials::{AccessToken, TokenCredential},
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(8);
 
 /// The tokens for one service, one after another.
 pub struct Tokens {
-    scope: &'static str,
+    scope: Cow<'static, str>,
     state: Mutex<State>,
 }
 
@@ -47,9 +47,9 @@ impl fmt::Debug for Tokens {
 
 impl Tokens {
     /// For the service of `scope`, such as `https://vault.azure.net/.default`.
-    pub fn of(scope: &'static str) -> Self {
+    pub fn of(scope: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            scope,
+            scope: scope.into(),
             state: Mutex::default(),
         }
     }
@@ -63,12 +63,13 @@ impl Tokens {
                 Some(credential) => credential.clone(),
                 None => state.credential.insert(credential()?).clone(),
             };
-            let scopes = [self.scope];
+            let scope = &*self.scope;
+            let scopes = [scope];
             let renewed = tokio::time::timeout(PATIENCE / 2, credential.get_token(&scopes, None));
             match renewed.await {
                 Ok(Ok(token)) => state.last = Some(token),
-                Ok(Err(error)) => tracing::warn!(%error, scope = self.scope, "no access token"),
-                Err(_elapsed) => tracing::warn!(scope = self.scope, "no access token in time"),
+                Ok(Err(error)) => tracing::warn!(%error, scope, "no access token"),
+                Err(_elapsed) => tracing::warn!(scope, "no access token in time"),
             }
             let now = OffsetDateTime::now_utc();
             state.last.take_if(|token| token.expires_on <= now);
@@ -80,7 +81,7 @@ impl Tokens {
 
 /// Who this process is, by the environment that Azure gives it: a pod's workload identity, the tools a developer is signed
 /// in with where `AZURE_TOKEN_CREDENTIALS` is `dev`, and otherwise the managed identity of the app or machine.
-fn credential() -> Result<Arc<dyn TokenCredential>, NoToken> {
+pub fn credential() -> Result<Arc<dyn TokenCredential>, NoToken> {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let made: azure_core::Result<Arc<dyn TokenCredential>> =
         if set("AZURE_FEDERATED_TOKEN_FILE").is_some() {

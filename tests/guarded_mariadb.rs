@@ -4,6 +4,7 @@
 use std::{fs, time::Duration};
 
 use portcullis::{
+    domain::policy::Endpoint,
     domain::{
         connection::{Access, Budget, ConnectionKind, ConnectionName},
         id::{RequestId, SessionId},
@@ -11,7 +12,7 @@ use portcullis::{
         operation::{Operation, SqlOperation},
     },
     gateway::ports::{Ending, Execution, ResultSink, RunError, Targets},
-    targets::{LiveTargets, SecretUrl, TargetEndpoint},
+    targets::{LiveTargets, TargetEndpoint},
 };
 use reqwest::StatusCode;
 use tempfile::TempDir;
@@ -297,7 +298,7 @@ async fn reads_of_mariadb_cannot_write_even_if_they_were_judged_wrongly() {
             name: name.clone(),
             kind: ConnectionKind::Mysql,
             access: Access::Read,
-            url: SecretUrl::new(url),
+            endpoint: Endpoint::url(url),
         };
         targets.configure(vec![endpoint]).unwrap();
         for sql in [

@@ -1,10 +1,12 @@
 //! The product from outside: the built binary, spoken to over HTTP. Every answer is held against `/openapi.json`.
 
 mod approvals;
+mod commands;
 mod document;
 mod identity;
 mod lifecycle;
 mod outcomes;
+mod proxy;
 mod refusals;
 mod rewriting;
 mod sessions;

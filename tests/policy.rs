@@ -12,7 +12,7 @@ use std::{
 };
 
 use portcullis::domain::policy::{
-    ApproverGroupName, ApproverKind, Consequence, Policy, RecordedResults, schema,
+    ApproverGroupName, ApproverKind, Consequence, Endpoint, Policy, RecordedResults, schema,
 };
 use proptest::prelude::*;
 use serde_json::Value;
@@ -44,8 +44,9 @@ fn the_example_of_the_contract_means_what_it_says() {
     let release = &policy.approvers[&ApproverGroupName("release".into())];
     assert_eq!(release.kind, ApproverKind::Pipeline);
     let crm = &policy.connections[&"crm".parse().unwrap()];
-    assert_eq!(crm.read.url, "${secret:CRM_READ_URL}");
-    assert_eq!(crm.write.as_ref().unwrap().url, "${secret:CRM_WRITE_URL}");
+    assert_eq!(crm.read, Endpoint::url("${secret:CRM_READ_URL}"));
+    let write = Endpoint::url("${secret:CRM_WRITE_URL}");
+    assert_eq!(crm.write.as_ref(), Some(&write));
     assert_eq!((crm.budget.rows, crm.budget.bytes), (10_000, 8 << 20));
     assert_eq!(crm.budget.requests_per_minute, 120);
     let names: Vec<&str> = policy
@@ -271,6 +272,14 @@ connections:
   CRM: { kind: postgres, read: { url: "postgres://h/d" }, allow: { groups: [a] } }
   kind: { kind: postgre, read: { url: "postgres://h/d" }, allow: { groups: [a] } }
   command: { kind: command, read: { url: "sh://h/d" }, allow: { groups: [a] } }
+  nothing: { kind: command, read: {}, allow: { groups: [a] } }
+  elsewhere: { kind: postgres, read: { env: { A: b } }, programs: { az: /usr/bin/az }, allow: { groups: [a] } }
+  unsaid: { kind: postgres, read: {}, allow: { groups: [a] } }
+  programs:
+    kind: command
+    programs: { kubectl: bin/kubectl, ls: /bin/rm, "a b": /bin/a, up: /bin/../up }
+    read: { env: { PATH: /tmp, 1A: x, API_TOKEN: abc123, OK: "${secret:OK}" }, files: { "../up": x, /etc/x: y, ok: "password=hunter2" } }
+    allow: { groups: [a] }
   http: { kind: http, read: { url: "https://h/" }, allow: { groups: [a] } }
   missing: { kind: postgres }
   nobody: { kind: sqlite, read: { url: "sqlite:a.db" }, allow: {} }
@@ -536,7 +545,7 @@ fn the_schema_takes_the_example_and_no_unknown_key() {
         |value: &mut Value| value["rules"][0]["when"]["efect"] = "read".into(),
         |value: &mut Value| value["rules"][0]["when"]["effect"] = "reed".into(),
         |value: &mut Value| value["rules"][0]["then"] = "alow".into(),
-        |value: &mut Value| value["connections"]["crm"]["kind"] = "command".into(),
+        |value: &mut Value| value["connections"]["crm"]["kind"] = "kommand".into(),
         |value: &mut Value| value["connections"]["crm"]["allow"] = Value::Null,
         |value: &mut Value| value["approvers"]["dba"]["count"] = 0.into(),
         |value: &mut Value| value["masking"]["columns"][0]["as"] = "hide".into(),

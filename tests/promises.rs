@@ -18,6 +18,7 @@ use portcullis::{
     app::SystemClock,
     bus::InProcess,
     catalog::Catalog,
+    domain::policy::Endpoint,
     domain::{
         classify::{Effect, sql::JudgedCatalog},
         connection::{Access, Budget, ConnectionKind, ConnectionName},
@@ -36,7 +37,7 @@ use portcullis::{
         seal::{ExportKey, Sealer},
     },
     store::Sqlite,
-    targets::{LiveTargets, SecretUrl, TargetEndpoint},
+    targets::{LiveTargets, TargetEndpoint},
 };
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -282,7 +283,7 @@ fn raw_values_have_one_way_out_which_is_masking() {
             .ask("bot", "UPDATE customers SET name = 'x' WHERE id = 1")
             .await
             .unwrap();
-        assert_eq!(read.result.as_ref().unwrap().row_count, 1);
+        assert_eq!(read.result.as_ref().unwrap().table().unwrap().row_count, 1);
         assert_eq!(refused.status, RequestStatus::Failed);
         let mut seen = vec![json(&read), json(&refused)];
         for session in [&read.session_id, &refused.session_id] {
@@ -358,7 +359,7 @@ fn the_agent_never_holds_a_credential_and_a_read_gets_one_that_cannot_write() {
             name: crm(),
             kind: ConnectionKind::Postgres,
             access,
-            url: SecretUrl::new("postgres://reader:s3cret-credential@127.0.0.1:1/crm"),
+            endpoint: Endpoint::url("postgres://reader:s3cret-credential@127.0.0.1:1/crm"),
         };
         let nowhere = vec![password(Access::Read), password(Access::Write)];
         house.targets.live.configure(nowhere).unwrap();
@@ -614,7 +615,7 @@ impl House {
             name: crm(),
             kind: ConnectionKind::Sqlite,
             access,
-            url: SecretUrl::new(self.path(file).to_str().unwrap()),
+            endpoint: Endpoint::url(self.path(file).to_str().unwrap()),
         };
         vec![endpoint(Access::Read), endpoint(Access::Write)]
     }
@@ -679,6 +680,7 @@ impl House {
             session: session.cloned(),
             idempotency_key: key.map(Into::into),
             traceparent: None,
+            responder: None,
         };
         self.gateway.submit(ask).await
     }

@@ -166,7 +166,9 @@ pub(crate) mod story {
                 masked: Some("column".into()),
             }],
             notices: vec![],
-            rows: None,
+            exit_code: None,
+            answer: None,
+            result: None,
             took_us: 1234,
         }))
     }
@@ -179,6 +181,7 @@ pub(crate) mod story {
             message: "relation … does not exist".into(),
             notices: vec!["a notice".into()],
             masked: MaskedCounts::default(),
+            answer: None,
         }))
     }
 

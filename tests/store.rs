@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod cosmos;
 mod file;
 
 use std::{
@@ -28,13 +29,21 @@ use portcullis::{
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use crate::record::story::*;
+use crate::{record::story::*, support::cosmos::Emulator};
 
 /// Runs each question of the contract against each store.
 macro_rules! every_store {
     ($($question:ident),* $(,)?) => {
         mod memory {
             $(#[test] fn $question() { super::run(super::$question(super::Memory::new())); })*
+        }
+        mod cosmos_db {
+            $(#[test] fn $question() {
+                super::run(async {
+                    let account = super::Emulator::shared().database().await;
+                    super::$question(account.store()).await;
+                });
+            })*
         }
         mod sqlite {
             $(#[test] fn $question() {

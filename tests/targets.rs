@@ -4,6 +4,7 @@
 use std::{ops::ControlFlow, time::Duration};
 
 use portcullis::{
+    domain::policy::Endpoint,
     domain::{
         connection::{Access, Budget, ConnectionKind, ConnectionName},
         id::{RequestId, SessionId},
@@ -11,7 +12,7 @@ use portcullis::{
         operation::{Operation, Param, SqlOperation},
     },
     gateway::ports::{Completion, Ending, Execution, ResultSink, RunError, Targets},
-    targets::{LiveTargets, SecretUrl, TargetEndpoint},
+    targets::{LiveTargets, TargetEndpoint},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -121,7 +122,7 @@ impl Target {
             name: name(),
             kind,
             access,
-            url: SecretUrl::new(url),
+            endpoint: Endpoint::url(url),
         };
         targets
             .configure(vec![

@@ -17,6 +17,7 @@ var items = 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/items
 // The data plane writes scopes in its own way.
 var eventsScope = '${account.id}/dbs/${databaseName}/colls/events'
 var keysScope = '${account.id}/dbs/${databaseName}/colls/keys'
+var requestsScope = '${account.id}/dbs/${databaseName}/colls/requests'
 
 resource account 'Microsoft.DocumentDB/databaseAccounts@2025-04-15' = {
   name: name
@@ -63,15 +64,16 @@ resource events 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers@2
       indexingPolicy: {
         indexingMode: 'consistent'
         automatic: true
-        includedPaths: [{ path: '/*' }]
-        // Ciphertext and long text cost most of an append and are never searched by value.
-        excludedPaths: [{ path: '/data/sealed/*' }, { path: '/data/result/*' }, { path: '/"_etag"/?' }]
+        // What the gateway asks by, and nothing else: an index of every path would cost more than the event.
+        includedPaths: [{ path: '/subject/?' }, { path: '/seq/?' }, { path: '/data/request_id/?' }]
+        excludedPaths: [{ path: '/*' }]
       }
     }
   }
 }
 
-// The wrapped key of each session, beside the chain: erasing it erases the sealed text, and the chain still verifies.
+// The wrapped key of each session, beside the chain: erasing it erases the sealed text, and the chain still verifies. In a
+// partition of their own, the gateways' own keys, wrapped by the vault's.
 resource keys 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers@2025-04-15' = {
   parent: database
   name: 'keys'
@@ -80,6 +82,32 @@ resource keys 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers@202
       id: 'keys'
       partitionKey: { paths: ['/session'], kind: 'Hash', version: 2 }
       indexingPolicy: { indexingMode: 'none', automatic: false }
+    }
+  }
+}
+
+// What searches see: folded from the events, and never more than they say. Whoever spoils it hides nothing that `verify` misses.
+resource requests 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers@2025-04-15' = {
+  parent: database
+  name: 'requests'
+  properties: {
+    resource: {
+      id: 'requests'
+      partitionKey: { paths: ['/session'], kind: 'Hash', version: 2 }
+      indexingPolicy: {
+        indexingMode: 'consistent'
+        automatic: true
+        includedPaths: [
+          { path: '/place/?' }
+          { path: '/due/?' }
+          { path: '/status/?' }
+          { path: '/decided/principal/id/?' }
+          { path: '/decided/connection/?' }
+          { path: '/decided/effect/?' }
+          { path: '/decided/decision/action/?' }
+        ]
+        excludedPaths: [{ path: '/*' }]
+      }
     }
   }
 }
@@ -133,6 +161,34 @@ resource handlerAppends 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignment
     properties: { roleDefinitionId: appender.id, principalId: handlerPrincipalId, scope: scope }
   }
 ]
+
+resource projector 'Microsoft.DocumentDB/databaseAccounts/sqlRoleDefinitions@2025-04-15' = {
+  parent: account
+  name: guid(account.id, 'projector')
+  properties: {
+    roleName: 'Projector'
+    type: 'CustomRole'
+    assignableScopes: [requestsScope]
+    permissions: [
+      {
+        dataActions: [
+          '${items}/create'
+          '${items}/read'
+          '${items}/replace'
+          '${items}/upsert'
+          'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers/executeQuery'
+        ]
+      }
+    ]
+  }
+  dependsOn: [requests]
+}
+
+resource handlerProjects 'Microsoft.DocumentDB/databaseAccounts/sqlRoleAssignments@2025-04-15' = {
+  parent: account
+  name: guid(requestsScope, handlerPrincipalId, 'projector')
+  properties: { roleDefinitionId: projector.id, principalId: handlerPrincipalId, scope: requestsScope }
+}
 
 resource reader 'Microsoft.DocumentDB/databaseAccounts/sqlRoleDefinitions@2025-04-15' = {
   parent: account

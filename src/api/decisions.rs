@@ -17,7 +17,7 @@ use crate::{
         session::{Answer, Refusal},
     },
     gateway::{
-        Answering, Delivered, GateError, Ports,
+        Answering, Delivered, GateError, Ports, measure,
         ports::{BoxError, RefusedAnswer},
     },
 };
@@ -95,10 +95,14 @@ impl<P: Ports> Api<P> {
         let mut waits = WAITS.iter();
         loop {
             let error = match self.try_decision(message).await {
-                Ok(done) => return Ok(done),
+                Ok(done) => {
+                    measure!("portcullis.answers", 1_u64, became = done);
+                    return Ok(done);
+                }
                 Err(error) => error,
             };
             let Some(wait) = waits.next() else {
+                measure!("portcullis.answers", 1_u64, became = "given back");
                 tracing::error!(%error, "an answer could not be taken now and is given back");
                 return Err(error);
             };
@@ -185,6 +189,7 @@ impl<P: Ports> Api<P> {
                 Ok("taken")
             }
             Delivered::Repeated => {
+                measure!("portcullis.redeliveries", 1_u64);
                 tracing::info!(%approval, "an answer was delivered again");
                 Ok("taken before")
             }

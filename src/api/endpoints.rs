@@ -2,14 +2,20 @@
 
 use std::sync::Arc;
 
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, any, get, post};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::{Api, query, record};
-use crate::gateway::{ApprovalView, ExactPreview, Found, Outcome, Ports, SessionView};
+use super::{Api, proxy, query, record};
+use crate::{
+    door::Connections,
+    gateway::{ApprovalView, ExactPreview, Found, Outcome, Ports, SessionView},
+};
 
 /// Makes the schema of one type.
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
+
+/// Every method.
+pub(super) const ANY: &str = "any";
 
 /// One endpoint: how it is reached, what it does, and what handles it.
 pub struct Endpoint<P: Ports> {
@@ -55,6 +61,22 @@ const OUTCOME: &[(u16, &str)] = &[
 ];
 const OK: &[(u16, &str)] = &[(200, "As asked.")];
 
+/// A connection's HTTP API, by every method.
+fn proxied<P: Ports>(path: &'static str) -> Endpoint<P> {
+    Endpoint {
+        method: ANY,
+        path,
+        summary: "Call the connection's HTTP API: what it answers is passed on, masked, while it comes; what is not passed on \
+                  is refused in the API's own words. With `Prefer: respond-async` the answer is an outcome",
+        parameters: None,
+        body: None,
+        answers: OUTCOME,
+        answer: schema::<Outcome>,
+        media_type: "application/json",
+        handler: any(proxy::proxy::<P>),
+    }
+}
+
 /// All of them.
 pub(super) fn all<P: Ports>() -> Vec<Endpoint<P>> {
     vec![
@@ -69,6 +91,20 @@ pub(super) fn all<P: Ports>() -> Vec<Endpoint<P>> {
             media_type: "application/json",
             handler: post(query::query::<P>),
         },
+        Endpoint {
+            method: "post",
+            path: "/v1/connections/{name}/exec",
+            summary: "Run one command, without a shell",
+            parameters: None,
+            body: Some(schema::<query::CommandRequest>),
+            answers: OUTCOME,
+            answer: schema::<Outcome>,
+            media_type: "application/json",
+            handler: post(query::exec::<P>),
+        },
+        proxied("/v1/connections/{name}/http"),
+        proxied("/v1/connections/{name}/http/"),
+        proxied("/v1/connections/{name}/http/{*path}"),
         Endpoint {
             method: "get",
             path: "/v1/requests/{id}",
@@ -87,7 +123,7 @@ pub(super) fn all<P: Ports>() -> Vec<Endpoint<P>> {
             parameters: None,
             body: None,
             answers: OK,
-            answer: schema::<query::Connections>,
+            answer: schema::<Connections>,
             media_type: "application/json",
             handler: get(query::connections::<P>),
         },

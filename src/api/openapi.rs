@@ -4,8 +4,8 @@
 use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use super::{Problem, endpoints::Endpoint};
-use crate::gateway::Ports;
+use super::endpoints::{ANY, Endpoint};
+use crate::{door::Problem, gateway::Ports};
 
 /// What answers without a token.
 const OPEN: &[(&str, &str)] = &[
@@ -62,8 +62,17 @@ pub fn document<P: Ports>(endpoints: &[Endpoint<P>]) -> Value {
                 "content": {"application/json": {"schema": body(&mut asked)}},
             });
         }
-        let path = paths.entry(endpoint.path).or_insert_with(|| json!({}));
-        path[endpoint.method] = operation;
+        let path = endpoint.path.replace("{*", "{");
+        let path = paths.entry(path).or_insert_with(|| json!({}));
+        if endpoint.method == ANY {
+            // What the API answers is the API's own.
+            operation["responses"]["default"]["content"]["*/*"] = json!({});
+            for method in ["get", "put", "post", "delete", "options", "head", "patch"] {
+                path[method] = operation.clone();
+            }
+        } else {
+            path[endpoint.method] = operation;
+        }
     }
     for (path, summary) in OPEN {
         paths.insert((*path).into(), open(summary));
@@ -99,6 +108,7 @@ fn parameters<P: Ports>(
         .path
         .split('/')
         .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+        .map(|name| name.trim_start_matches('*'))
         .map(|name| {
             json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}})
         })
@@ -120,7 +130,7 @@ fn parameters<P: Ports>(
             }));
         }
     }
-    if endpoint.method == "post" && endpoint.path.starts_with("/v1/connections/") {
+    if matches!(endpoint.method, "post" | ANY) && endpoint.path.starts_with("/v1/connections/") {
         for (name, description) in [
             (
                 "Portcullis-Session",

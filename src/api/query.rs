@@ -1,4 +1,4 @@
-//! `POST /v1/connections/{name}/query` and what becomes of it.
+//! `POST /v1/connections/{name}/query` and `…/exec`, and what becomes of them.
 
 use std::time::Duration;
 
@@ -8,32 +8,22 @@ use axum::{
         Path, Query, State,
         rejection::{PathRejection, QueryRejection},
     },
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    ApiState, Caller, Problem,
+    ApiState, Caller,
     body::{self, Body},
-    the_header,
 };
 use crate::{
-    domain::{
-        connection::{ConnectionKind, ConnectionName},
-        id::{RequestId, SessionId},
-        operation::{Operation, Param, SqlOperation},
-        session::RequestStatus,
-    },
-    gateway::{Ask, GateError, Outcome, Ports},
+    domain::{connection::ConnectionName, id::RequestId, session::RequestStatus},
+    door::{self, Connections, Problem, SESSION},
+    gateway::{Outcome, Ports},
 };
-
-/// Names a session, in both directions.
-static SESSION: HeaderName = HeaderName::from_static("portcullis-session");
-const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
-const LONGEST_KEY: usize = 200;
 
 /// One SQL request.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -62,36 +52,40 @@ pub(super) async fn query<P: Ports>(
     Body(request): Body<SqlRequest>,
 ) -> Result<Response, Problem> {
     let connection: ConnectionName = parse_name(&body::path(path)?)?;
-    let params: Result<Vec<_>, _> = request
-        .params
-        .iter()
-        .map(|param| Param::from_json(param))
-        .collect();
-    let params =
-        params.map_err(|error| Problem::unprocessable(format!("In `params`: {error}.")))?;
-    let operation = SqlOperation::new(request.sql, params, request.max_rows)
-        .map_err(|bad| Problem::from(GateError::BadOperation(bad)))?;
-    let idempotency_key = the_header(&headers, IDEMPOTENCY_KEY)?.map(str::to_owned);
-    if idempotency_key
-        .as_ref()
-        .is_some_and(|key| key.is_empty() || key.len() > LONGEST_KEY)
-    {
-        let detail = format!("`Idempotency-Key` must have 1 to {LONGEST_KEY} characters.");
-        return Err(Problem::unprocessable(detail));
-    }
-    let ask = Ask {
-        principal,
-        connection,
-        operation: Operation::Sql(operation),
-        reason: request.reason,
-        session: session_of(&headers)?,
-        idempotency_key,
-        traceparent: traceparent(&headers),
-    };
+    let operation = door::sql(request.sql, &request.params, request.max_rows)?;
+    let ask = door::asked(principal, connection, operation, request.reason, &headers)?;
     Ok(respond(api.gateway.submit(ask).await?))
 }
 
-fn parse_name(text: &str) -> Result<ConnectionName, Problem> {
+/// One command.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct CommandRequest {
+    /// The program and its arguments, each as one string. There is no shell: nothing in them is expanded.
+    argv: Vec<String>,
+    /// What the program can read.
+    #[serde(default)]
+    stdin: Option<String>,
+    /// Why, in a sentence; approvers see it.
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+/// One command.
+pub(super) async fn exec<P: Ports>(
+    State(api): ApiState<P>,
+    Caller(principal): Caller,
+    path: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+    Body(request): Body<CommandRequest>,
+) -> Result<Response, Problem> {
+    let connection: ConnectionName = parse_name(&body::path(path)?)?;
+    let operation = door::command(request.argv, request.stdin)?;
+    let ask = door::asked(principal, connection, operation, request.reason, &headers)?;
+    Ok(respond(api.gateway.submit(ask).await?))
+}
+
+pub(super) fn parse_name(text: &str) -> Result<ConnectionName, Problem> {
     // Nothing that cannot name a connection is one.
     text.parse()
         .map_err(|bad: crate::domain::connection::BadConnectionName| {
@@ -99,35 +93,8 @@ fn parse_name(text: &str) -> Result<ConnectionName, Problem> {
         })
 }
 
-fn session_of(headers: &HeaderMap) -> Result<Option<SessionId>, Problem> {
-    let Some(text) = the_header(headers, "Portcullis-Session")? else {
-        return Ok(None);
-    };
-    text.parse()
-        .map(Some)
-        .map_err(|bad: crate::domain::id::BadId| {
-            Problem::unprocessable(format!("In `Portcullis-Session`: {bad}."))
-        })
-}
-
-/// W3C trace context, if it is well formed: it goes on record, so it is no place for anything else.
-fn traceparent(headers: &HeaderMap) -> Option<String> {
-    let text = headers.get("traceparent")?.to_str().ok()?;
-    let shape = [2, 32, 16, 2];
-    let mut parts = text.split('-');
-    let fits = shape.iter().all(|length| {
-        parts.next().is_some_and(|part| {
-            part.len() == *length
-                && part
-                    .bytes()
-                    .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-        })
-    });
-    (fits && parts.next().is_none()).then(|| text.to_owned())
-}
-
 /// The outcome with the status CONTRACTS gives it.
-fn respond(outcome: Outcome) -> Response {
+pub(super) fn respond(outcome: Outcome) -> Response {
     let status = match outcome.status {
         RequestStatus::Succeeded | RequestStatus::Failed => StatusCode::OK,
         RequestStatus::PendingApproval | RequestStatus::Executing => StatusCode::ACCEPTED,
@@ -176,51 +143,10 @@ pub(super) async fn request<P: Ports>(
     Ok(respond(outcome))
 }
 
-/// One connection a caller may use.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct ConnectionView {
-    name: ConnectionName,
-    kind: ConnectionKind,
-    /// Whether it has a write credential at all.
-    writable: bool,
-    budget: BudgetView,
-}
-
-/// How much may be taken.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct BudgetView {
-    rows: u64,
-    bytes: u64,
-    requests_per_minute: u32,
-    timeout_seconds: u64,
-}
-
-/// Connections.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Connections {
-    connections: Vec<ConnectionView>,
-}
-
 /// The connections a caller may use.
 pub(super) async fn connections<P: Ports>(
     State(api): ApiState<P>,
     Caller(principal): Caller,
 ) -> Json<Connections> {
-    let policy = api.gateway.policy();
-    let connections = policy.connections.values();
-    let connections = connections
-        .filter(|connection| connection.allow.includes(&principal))
-        .map(|connection| ConnectionView {
-            name: connection.name.clone(),
-            kind: connection.kind,
-            writable: connection.write.is_some(),
-            budget: BudgetView {
-                rows: connection.budget.rows,
-                bytes: connection.budget.bytes,
-                requests_per_minute: connection.budget.requests_per_minute,
-                timeout_seconds: connection.budget.timeout.as_secs(),
-            },
-        })
-        .collect();
-    Json(Connections { connections })
+    Json(Connections::of(&api.gateway.policy(), &principal))
 }

@@ -21,9 +21,14 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tracing::Instrument;
 
-use super::{Api, ApiState, MAX_BODY, NOTHING_HERE, Problem};
-use crate::gateway::Ports;
+use super::{Api, ApiState, NOTHING_HERE};
+use crate::{
+    domain::trace,
+    door::{MAX_BODY, Problem, traced},
+    gateway::Ports,
+};
 
 /// The functions the host calls: each a folder of `functions/` whose binding is no `httpTrigger`.
 pub const TRIGGERS: [&str; 2] = ["approval_decided", "sweep"];
@@ -36,6 +41,7 @@ pub fn triggers<P: Ports>(api: Arc<Api<P>>) -> Router {
         .route(&sweep, post(self::sweep::<P>))
         .route_layer(middleware::from_fn(only_the_host))
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn(traced))
         .with_state(api)
 }
 
@@ -61,11 +67,22 @@ fn is_the_host(headers: &HeaderMap) -> bool {
     agent && headers.contains_key("x-azure-functions-invocationid") && !forwarded
 }
 
-/// What the host posts. Its `Metadata` is not looked at: in some configurations a sender can write into it.
+/// What the host posts. Nothing is decided by its `Metadata`: in some configurations a sender can write into it.
 #[derive(Deserialize)]
 struct Invocation {
     #[serde(rename = "Data")]
     data: Data,
+    #[serde(rename = "Metadata", default)]
+    metadata: Value,
+}
+
+impl Invocation {
+    /// Whose trace the message says it is part of: a matter of telemetry, and of nothing else.
+    fn traceparent(&self) -> Option<&str> {
+        let said = &self.metadata["ApplicationProperties"]["traceparent"];
+        // The host puts quotes around texts, or does not.
+        trace::traceparent(said.as_str()?.trim_matches('"'))
+    }
 }
 
 #[derive(Deserialize)]
@@ -80,9 +97,12 @@ async fn approval_decided<P: Ports>(
     body: Bytes,
 ) -> Result<Json<Value>, Problem> {
     let invocation = serde_json::from_slice::<Invocation>(&body).ok();
+    let traceparent = invocation.as_ref().and_then(Invocation::traceparent);
+    let span = tracing::info_span!("answer", traceparent);
     let message = invocation.and_then(|posted| BASE64.decode(posted.data.decision).ok());
     // What is no binary message is as good as an empty one: no answer.
-    let done = api.take_decision(&message.unwrap_or_default()).await;
+    let message = message.unwrap_or_default();
+    let done = api.take_decision(&message).instrument(span).await;
     done.map(answered).map_err(|_| {
         Problem::later("The answer cannot be taken now; it is taken when it is delivered again.")
     })
@@ -104,6 +124,30 @@ mod tests {
     use axum::http::{HeaderName, HeaderValue};
 
     use super::*;
+
+    #[test]
+    fn a_trace_is_read_from_a_message_however_the_host_writes_it_and_nothing_else_is() {
+        let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let of = |metadata: Value| {
+            let posted = json!({"Data": {"decision": "e30="}, "Metadata": metadata});
+            let posted: Invocation = serde_json::from_value(posted).unwrap();
+            posted.traceparent().map(str::to_owned)
+        };
+        for text in [trace.to_owned(), format!("\"{trace}\"")] {
+            let said = of(json!({"ApplicationProperties": {"traceparent": text}}));
+            assert_eq!(said.as_deref(), Some(trace));
+        }
+        for other in [
+            json!(null),
+            json!({"ApplicationProperties": {}}),
+            json!({"ApplicationProperties": {"traceparent": "hunter2"}}),
+            json!({"traceparent": trace}),
+        ] {
+            assert_eq!(of(other), None);
+        }
+        let alone = json!({"Data": {"decision": "e30="}});
+        assert!(serde_json::from_value::<Invocation>(alone).is_ok());
+    }
 
     #[test]
     fn only_what_the_host_itself_posts_is_a_trigger() {

@@ -6,34 +6,9 @@ use std::{collections::BTreeMap, fmt};
 
 use super::Secrets;
 use crate::domain::{
-    connection::{Access, ConnectionKind, ConnectionName, Token},
+    connection::{Access, ConnectionKind, ConnectionName},
     policy::{Endpoint, Policy},
 };
-
-/// An address that can be connected to. It holds credentials.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ResolvedEndpoint {
-    url: String,
-    token: Option<Token>,
-}
-
-impl ResolvedEndpoint {
-    /// The address, credentials included: for targets only.
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
-    /// What is used in place of a password.
-    pub fn token(&self) -> Option<Token> {
-        self.token
-    }
-}
-
-impl fmt::Debug for ResolvedEndpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ResolvedEndpoint(..)")
-    }
-}
 
 /// Where every connection leads.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -41,8 +16,8 @@ pub struct Endpoints(BTreeMap<ConnectionName, Resolved>);
 
 #[derive(Clone, PartialEq, Eq)]
 struct Resolved {
-    read: ResolvedEndpoint,
-    write: Option<ResolvedEndpoint>,
+    read: Endpoint,
+    write: Option<Endpoint>,
 }
 
 impl fmt::Debug for Endpoints {
@@ -53,7 +28,7 @@ impl fmt::Debug for Endpoints {
 
 impl Endpoints {
     /// Where `connection` leads with this credential; `None`: it has none of the kind.
-    pub fn get(&self, connection: &ConnectionName, access: Access) -> Option<&ResolvedEndpoint> {
+    pub fn get(&self, connection: &ConnectionName, access: Access) -> Option<&Endpoint> {
         let resolved = self.0.get(connection)?;
         match access {
             Access::Read => Some(&resolved.read),
@@ -67,16 +42,17 @@ impl Endpoints {
         let mut endpoints = BTreeMap::new();
         for (name, rules) in &policy.connections {
             let mut fill = |setting: &str, endpoint: &Endpoint| {
-                filled(&endpoint.url, secrets)
-                    .and_then(|url| fits(rules.kind, url))
-                    .map_err(|why| {
-                        missing.push(format!("`connections.{name}.{setting}.url`: {why}"));
+                let filled = endpoint.try_map(|part, text| {
+                    let filled = match part {
+                        "url" => filled(text, percent_encoded, secrets)
+                            .and_then(|url| fits(rules.kind, url)),
+                        _ => filled(text, str::to_owned, secrets),
+                    };
+                    filled.map_err(|why| {
+                        missing.push(format!("`connections.{name}.{setting}.{part}`: {why}"));
                     })
-                    .ok()
-                    .map(|url| ResolvedEndpoint {
-                        url,
-                        token: endpoint.token,
-                    })
+                });
+                filled.ok()
             };
             let read = fill("read", &rules.read);
             let write = rules.write.as_ref().and_then(|write| fill("write", write));
@@ -97,9 +73,12 @@ impl Endpoints {
 #[error("{}", .0.join("\n"))]
 pub struct MissingSecrets(Vec<String>);
 
-/// The address with every `${secret:NAME}` replaced. A secret that is only a part of an address is percent-encoded, so
-/// that no character in a password can move the address elsewhere.
-fn filled(template: &str, secrets: &Secrets) -> Result<String, String> {
+/// The text with every `${secret:NAME}` replaced. A secret that is only a part of it goes through `part` first.
+fn filled(
+    template: &str,
+    part: impl Fn(&str) -> String,
+    secrets: &Secrets,
+) -> Result<String, String> {
     const OPENING: &str = "${secret:";
     let mut address = String::with_capacity(template.len());
     let mut rest = template;
@@ -112,7 +91,7 @@ fn filled(template: &str, secrets: &Secrets) -> Result<String, String> {
         if address.is_empty() && rest.is_empty() {
             return Ok(secret);
         }
-        percent_encode(&secret, &mut address);
+        address.push_str(&part(&secret));
     }
     address.push_str(rest);
     Ok(address)
@@ -120,7 +99,7 @@ fn filled(template: &str, secrets: &Secrets) -> Result<String, String> {
 
 fn secret(name: &str, secrets: &Secrets) -> Result<String, String> {
     const KEY_VAULT: &str = "@Microsoft.KeyVault(";
-    match secrets(name) {
+    match secrets(name)? {
         Some(value) if value.starts_with(KEY_VAULT) => Err(format!(
             "the setting {name} is a Key Vault reference that was not resolved; check that the app's identity may read \
              the secret and that it exists"
@@ -131,7 +110,8 @@ fn secret(name: &str, secrets: &Secrets) -> Result<String, String> {
         )),
         None => Err(format!(
             "there is no secret {name}; set the environment variable {name}, on Azure Functions as an application \
-             setting or a Key Vault reference"
+             setting or a Key Vault reference, or set PORTCULLIS_KEY_VAULT to a vault that has the secret {}",
+            name.replace('_', "-")
         )),
     }
 }
@@ -143,6 +123,9 @@ fn fits(kind: ConnectionKind, url: String) -> Result<String, String> {
         ConnectionKind::Mysql => (&["mysql://", "mariadb://"], "mysql://…"),
         ConnectionKind::Sqlite => (&["sqlite:"], "sqlite:PATH"),
         ConnectionKind::Mssql => (&["mssql://", "sqlserver://"], "mssql://…"),
+        ConnectionKind::Http => (&["https://", "http://"], "https://…"),
+        // It has no address: the policy was checked for that.
+        ConnectionKind::Command => (&[], "none"),
     };
     if schemes.iter().any(|scheme| url.starts_with(scheme)) {
         Ok(url)
@@ -153,8 +136,10 @@ fn fits(kind: ConnectionKind, url: String) -> Result<String, String> {
     }
 }
 
-fn percent_encode(text: &str, out: &mut String) {
+/// Text as a part of an address, so that no character in a password can move the address elsewhere.
+fn percent_encoded(text: &str) -> String {
     use fmt::Write;
+    let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             out.push(char::from(byte));
@@ -162,6 +147,7 @@ fn percent_encode(text: &str, out: &mut String) {
             let _ = write!(out, "%{byte:02X}");
         }
     }
+    out
 }
 
 #[cfg(test)]
@@ -169,8 +155,8 @@ mod tests {
     use super::*;
 
     fn filled_with(template: &str, value: &'static str) -> Result<String, String> {
-        let secrets: Secrets = Box::new(move |name| (name == "P").then(|| value.into()));
-        filled(template, &secrets)
+        let secrets: Secrets = Box::new(move |name| Ok((name == "P").then(|| value.into())));
+        filled(template, percent_encoded, &secrets)
     }
 
     #[test]
@@ -205,13 +191,7 @@ mod tests {
         assert!(missing.contains("no secret Q"), "{missing}");
         let wrong = fits(ConnectionKind::Postgres, "hunter2".into()).unwrap_err();
         assert!(!wrong.contains("hunter2"), "{wrong}");
-        let shown = format!(
-            "{:?}",
-            ResolvedEndpoint {
-                url: "hunter2".into(),
-                token: None
-            }
-        );
+        let shown = format!("{:?}", Endpoint::url("hunter2"));
         assert!(!shown.contains("hunter2"), "{shown}");
     }
 }

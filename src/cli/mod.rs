@@ -17,6 +17,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::telemetry::{self, LogFormat, Telemetry};
+
 pub use output::{Exit, Failure, Format};
 
 const AFTER_HELP: &str = "\
@@ -64,6 +66,16 @@ enum Command {
     Policy(policy::Args),
     /// Verify an exported record, offline
     Verify(verify::Args),
+}
+
+/// Starts what a gateway says of itself. A service's log is read by programs; a person can ask for text.
+fn start_telemetry(format: Format) -> Result<Telemetry, Failure> {
+    let format = match format {
+        Format::Json => LogFormat::Json,
+        Format::Text => LogFormat::Plain,
+    };
+    telemetry::start(format, |name| std::env::var(name).ok())
+        .map_err(|error| Failure::Usage(error.to_string()))
 }
 
 /// Runs the command line of this process.

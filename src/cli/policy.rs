@@ -405,7 +405,6 @@ fn becomes(
     let Decision::Rewrite { rule, into } = decision else {
         return None;
     };
-    let dialect = question.connection.kind.dialect();
     let operation = SqlOperation::new(statement.to_owned(), Vec::new(), None).ok()?;
     let operation = Operation::Sql(operation);
     let refused = |why: String| Becomes {
@@ -416,12 +415,18 @@ fn becomes(
         },
     };
     Some(
-        match rewrite(*into, dialect, &operation, question.facts, None) {
+        match rewrite(
+            *into,
+            question.connection.kind,
+            &operation,
+            question.facts,
+            None,
+        ) {
             Err(why) => refused(why),
             Ok(rewritten) => {
                 let becomes = rewritten.unwrap_or(operation);
-                let Operation::Sql(sql) = &becomes;
-                let facts = question.connection.facts_by_text(&sql.statement);
+                let statement = becomes.shown().into_owned();
+                let facts = question.connection.facts_by_text(&statement);
                 if is_no_worse(*into, &facts, question.facts) {
                     let facts = &facts;
                     Becomes {
@@ -431,7 +436,7 @@ fn becomes(
                             &becomes,
                             rule,
                         ),
-                        statement: sql.statement.clone(),
+                        statement,
                     }
                 } else {
                     refused("it is not certain that it would do no more then".into())

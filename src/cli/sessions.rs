@@ -298,6 +298,25 @@ pub(super) fn print_event(
         )),
         "execution.started" => line(format!("with the {} credential", text(&data["access"]))),
         "execution.finished" => {
+            if let Some(code) = data["exit_code"].as_i64() {
+                let masked = &data["masked"]["cells"];
+                line(format!(
+                    "ended with exit code {code}, {masked} values masked"
+                ))?;
+                let printed = ["stdout", "stderr"].map(|name| result.map(|result| &result[name]));
+                return printed.into_iter().flatten().try_for_each(|printed| {
+                    let printed = printed.as_str().unwrap_or_default();
+                    let mut lines = printed.lines();
+                    lines
+                        .by_ref()
+                        .take(5)
+                        .try_for_each(|text| line(visible(text)))?;
+                    match lines.count() {
+                        0 => Ok(()),
+                        more => line(format!("… {more} more lines")),
+                    }
+                });
+            }
             let affected = data["affected"].as_u64();
             let affected = affected.map_or(String::new(), |rows| format!(", {rows} rows changed"));
             let masked = &data["masked"]["cells"];

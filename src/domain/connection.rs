@@ -86,16 +86,21 @@ pub enum ConnectionKind {
     Sqlite,
     /// SQL Server or Azure SQL, over TDS.
     Mssql,
+    /// Programs, run beside the gateway.
+    Command,
+    /// An HTTP API.
+    Http,
 }
 
 impl ConnectionKind {
-    /// The SQL dialect its statements are judged in.
-    pub fn dialect(self) -> super::classify::Dialect {
+    /// The SQL dialect its statements are judged in; `None`: it takes no SQL.
+    pub fn dialect(self) -> Option<super::classify::Dialect> {
         match self {
-            Self::Postgres => super::classify::Dialect::Postgres,
-            Self::Mysql => super::classify::Dialect::Mysql,
-            Self::Sqlite => super::classify::Dialect::Sqlite,
-            Self::Mssql => super::classify::Dialect::Mssql,
+            Self::Postgres => Some(super::classify::Dialect::Postgres),
+            Self::Mysql => Some(super::classify::Dialect::Mysql),
+            Self::Sqlite => Some(super::classify::Dialect::Sqlite),
+            Self::Mssql => Some(super::classify::Dialect::Mssql),
+            Self::Command | Self::Http => None,
         }
     }
 }

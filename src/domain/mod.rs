@@ -15,3 +15,4 @@ pub mod principal;
 pub mod record;
 pub mod rewrite;
 pub mod session;
+pub mod trace;

@@ -9,7 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    classify::{Dialect, Facts, server::ServerCatalog, sql},
+    classify::{Facts, server::ServerCatalog, sql},
+    connection::ConnectionKind,
     operation::{Operation, SqlOperation},
 };
 
@@ -49,12 +50,14 @@ impl fmt::Display for Rewrite {
 /// `operation` rewritten; `None`: it is so already. `Err`: why it cannot be done surely.
 pub fn rewrite(
     into: Rewrite,
-    dialect: Dialect,
+    kind: ConnectionKind,
     operation: &Operation,
     facts: &Facts,
     catalog: Option<&ServerCatalog>,
 ) -> Result<Option<Operation>, String> {
-    let Operation::Sql(asked) = operation;
+    let (Some(dialect), Some(asked)) = (kind.dialect(), operation.sql()) else {
+        return Err("it is no SQL, which is all that can be rewritten".into());
+    };
     let changed = match into {
         Rewrite::Limit(rows) => SqlOperation {
             statement: sql::limited(dialect, &asked.statement, facts, rows)?,

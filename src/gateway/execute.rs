@@ -2,26 +2,32 @@
 
 use std::{borrow::Cow, ops::ControlFlow, sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    GateError, Gateway, Ports,
+    GateError, Gateway, Ports, Responder,
+    answer::{Coming, Stop},
     judge::Assessed,
-    ports::{AppendError, Clock, Completion, EventStore, Execution, ResultSink, RunError, Targets},
+    outcome::Printed,
+    ports::{
+        AnswerHead, AppendError, Clock, Completion, EventStore, Execution, Output, ResultSink,
+        RunError, Targets,
+    },
     seal::{Purpose, SealError, SessionKey},
 };
 use crate::domain::{
     classify::{Effect, Facts},
     connection::{Access, ConnectionName, Ending},
     id::RequestId,
-    masking::{Cell, MaskedColumn, MaskedCounts, Masking, RowMasker, ServerColumn},
+    masking::{Cell, MaskedColumn, MaskedCounts, MaskedText, Masking, RowMasker, ServerColumn},
     operation::Operation,
-    policy::{Policy, RecordedResults},
+    policy::{Endpoint, OnFinding, Policy, RecordedResults},
     record::Head,
     session::{
-        EventBody, ExecutionFailed, ExecutionFinished, Failure, LEASE_GRACE, OutcomeUnknown,
-        Permit, Request, RequestStatus, Sealed, Spent, ask_again,
+        AnswerRecord, EventBody, ExecutionFailed, ExecutionFinished, Failure, LEASE_GRACE,
+        OutcomeUnknown, Permit, Request, RequestStatus, Sealed, Spent, ask_again,
     },
 };
 
@@ -32,13 +38,22 @@ const CONFIRM: Duration = Duration::from_secs(8);
 const SECOND_WALL: &str = "The second wall held: what was judged a read wants more than the read credential may do, \
     so nothing was changed. The target says: ";
 
+/// Whoever waits for an execution; the default: nobody.
+#[derive(Debug, Default)]
+pub(super) struct Caller {
+    /// Fires when they leave.
+    pub(super) left: CancellationToken,
+    /// Takes an HTTP answer while it comes.
+    pub(super) responder: Option<Responder>,
+}
+
 /// How an execution went: withheld from everyone until `event` is on record.
 #[derive(Debug)]
 pub(super) struct Ran {
     /// What goes on record.
     pub(super) event: EventBody,
-    /// The masked rows.
-    pub(super) rows: Option<Box<RawValue>>,
+    /// The masked result: a table's rows, or a command's output.
+    pub(super) result: Option<Box<RawValue>>,
     /// Why nothing was sent, if nothing was.
     pub(super) unreachable: Option<String>,
     /// How many rows it changed before it was rolled back, and how many were agreed to, if that is why.
@@ -46,26 +61,53 @@ pub(super) struct Ran {
 }
 
 impl<P: Ports> Gateway<P> {
-    /// Runs what `permit` allows, once.
+    /// Runs what `permit` allows, once. A caller who leaves ends a read; a change goes on.
     pub(super) async fn execute(
         &self,
         permit: Permit,
         assessed: &Assessed,
         policy: &Policy,
         key: &SessionKey,
-        left: &CancellationToken,
+        caller: Caller,
     ) -> Ran {
         let spent = permit.spend();
         let (request, budget) = (spent.request.clone(), spent.budget);
+        let left = match spent.access {
+            Access::Read => caller.left,
+            Access::Write => CancellationToken::new(),
+        };
+        let on_finding = match policy
+            .connections
+            .get(&spent.connection)
+            .map(|rules| &rules.read)
+        {
+            Some(Endpoint::Http(upstream)) => upstream.api.on_finding,
+            _ => OnFinding::Mask,
+        };
         let is_undone = spent.access == Access::Read || spent.ending == Ending::RollBack;
-        let Operation::Sql(sql) = &spent.operation;
-        let max_rows = sql
-            .max_rows
+        let max_rows = (spent.operation.sql())
+            .and_then(|sql| sql.max_rows)
             .map_or(budget.rows, |asked| asked.min(budget.rows));
-        let mut sink = Sink::new(&policy.masking, &assessed.facts, max_rows, budget.bytes);
+        let mut sink = Sink::new(
+            &request,
+            &policy.masking,
+            &assessed.facts,
+            max_rows,
+            budget.bytes,
+        );
+        sink.on_finding = on_finding;
+        // What may have to be kept from its caller is seen whole first.
+        sink.responder = (caller.responder).filter(|_| on_finding == OnFinding::Mask);
         let (result, took_us) = self
-            .dispatch(spent, assessed, policy, &mut sink, left)
+            .dispatch(spent, assessed, policy, &mut sink, &left)
             .await;
+        if result.is_ok() {
+            tokio::select! {
+                biased;
+                () = sink.end() => {}
+                () = self.parts.clock.sleep(CONFIRM) => sink.cut("its caller takes it too slowly"),
+            }
+        }
         match result {
             Ok(completion) => self.finished(request, policy, key, sink, completion, took_us),
             Err(error) => failed(request, is_undone, sink, error, budget.timeout),
@@ -74,6 +116,7 @@ impl<P: Ports> Gateway<P> {
 
     /// Runs what was permitted into `sink`, with values in place of its pseudonyms, and says how long it took, in
     /// microseconds.
+    #[tracing::instrument(level = "debug", name = "execute", skip_all)]
     pub(super) async fn dispatch(
         &self,
         spent: Spent,
@@ -82,6 +125,7 @@ impl<P: Ports> Gateway<P> {
         sink: &mut Sink<'_>,
         left: &CancellationToken,
     ) -> (Result<Completion, RunError>, u64) {
+        let sink = &mut super::measured::Timed::new(sink);
         let (access, budget, connection) = (spent.access, spent.budget, spent.connection.clone());
         let exact = with_values(&connection, &spent.operation, &assessed.facts, policy);
         let began = self.parts.clock.now();
@@ -138,18 +182,26 @@ impl<P: Ports> Gateway<P> {
         completion: Completion,
         took_us: u64,
     ) -> Ran {
+        let mut sink = sink;
+        if let Some(why) = &completion.cut {
+            sink.cut(why);
+        }
         let Taken {
             columns,
-            rows,
+            result,
             row_count,
             truncated,
             notices,
             masked,
+            answer,
         } = sink.finish();
-        let keep = policy.record.results == RecordedResults::Masked
-            && rows.len() as u64 <= policy.record.max_result;
+        let kept = result.as_ref().filter(|result| {
+            policy.record.results == RecordedResults::Masked
+                && result.len() as u64 <= policy.record.max_result
+        });
         // A result that cannot be sealed is not kept; it is no reason to forget that the operation ran.
-        let sealed = keep.then(|| self.seal(key, &request, Purpose::Rows, rows.as_bytes()));
+        let sealed =
+            kept.map(|result| self.seal(key, &request, Purpose::Result, result.as_bytes()));
         let sealed = sealed.and_then(|sealed| {
             sealed
                 .inspect_err(|error| tracing::error!(%request, %error, "result not kept"))
@@ -163,29 +215,29 @@ impl<P: Ports> Gateway<P> {
             masked,
             columns,
             notices,
-            rows: sealed,
+            exit_code: completion.exit_code,
+            answer,
+            result: sealed,
             took_us,
         }));
         Ran {
             event,
-            rows: RawValue::from_string(rows).ok(),
+            result: result.and_then(|result| RawValue::from_string(result).ok()),
             unreachable: None,
             exceeded: None,
         }
     }
 
-    /// Runs what `permit` allows, whoever may have left, and puts its outcome on record.
+    /// Runs what `permit` allows, and puts its outcome on record.
     pub(super) async fn run_and_record(
         &self,
         permit: Permit,
         assessed: &Assessed,
         policy: &Arc<Policy>,
         key: &SessionKey,
+        caller: Caller,
     ) -> Result<Ran, GateError> {
-        let nobody_leaves = CancellationToken::new();
-        let ran = self
-            .execute(permit, assessed, policy, key, &nobody_leaves)
-            .await;
+        let ran = self.execute(permit, assessed, policy, key, caller).await;
         let Some(request) = ran.event.request().cloned() else {
             return Err(GateError::Internal);
         };
@@ -308,9 +360,7 @@ fn with_values<'o>(
     let Some(rules) = policy.connections.get(connection) else {
         return Err("the connection is gone from the policy".into());
     };
-    let revealed = policy
-        .masking
-        .reveal(rules.kind.dialect(), facts, operation);
+    let revealed = policy.masking.reveal(rules.kind, facts, operation);
     revealed.map_err(|refused| refused.to_string())
 }
 
@@ -357,7 +407,7 @@ fn failed(
         };
         return Ran {
             event: EventBody::ExecutionOutcomeUnknown(event),
-            rows: None,
+            result: None,
             unreachable: None,
             exceeded,
         };
@@ -368,6 +418,7 @@ fn failed(
         message,
         notices,
         masked,
+        answer,
     } = sink.unfinished(error, limit);
     Ran {
         unreachable: unreachable.then(|| message.clone()),
@@ -378,8 +429,9 @@ fn failed(
             message,
             notices,
             masked,
+            answer,
         })),
-        rows: None,
+        result: None,
         exceeded,
     }
 }
@@ -391,13 +443,18 @@ pub(super) struct Unfinished {
     pub(super) message: String,
     notices: Vec<String>,
     pub(super) masked: MaskedCounts,
+    answer: Option<AnswerRecord>,
 }
 
 /// Masks what streams in, within the budget.
 pub(super) struct Sink<'a> {
+    request: RequestId,
     masking: &'a Masking,
     facts: &'a Facts,
-    masker: Option<RowMasker<'a>>,
+    /// Where an HTTP answer goes while it comes; `None`: it is kept until it is there.
+    responder: Option<Responder>,
+    on_finding: OnFinding,
+    result: Incoming<'a>,
     rows: u64,
     bytes: u64,
     max_rows: u64,
@@ -407,30 +464,54 @@ pub(super) struct Sink<'a> {
     masked: MaskedCounts,
 }
 
+/// What comes back, as far as it has.
+enum Incoming<'a> {
+    /// Nothing has.
+    Nothing,
+    /// Rows.
+    Table(Box<RowMasker<'a>>),
+    /// A command's two outputs.
+    Printed {
+        stdout: Box<MaskedText<'a>>,
+        stderr: Box<MaskedText<'a>>,
+    },
+    /// An HTTP answer; `refused`: it cannot be handed on.
+    Answer {
+        coming: Box<Coming<'a>>,
+        refused: bool,
+    },
+}
+
 /// The most notices kept of one statement.
 const MAX_NOTICES: usize = 50;
 
 /// What has come, masked.
 pub(super) struct Taken {
     pub(super) columns: Vec<MaskedColumn>,
-    pub(super) rows: String,
+    /// `None`: its caller has had it, or is not to have it.
+    pub(super) result: Option<String>,
     row_count: u64,
     truncated: bool,
     notices: Vec<String>,
     pub(super) masked: MaskedCounts,
+    answer: Option<AnswerRecord>,
 }
 
 impl<'a> Sink<'a> {
     pub(super) fn new(
+        request: &RequestId,
         masking: &'a Masking,
         facts: &'a Facts,
         max_rows: u64,
         max_bytes: u64,
     ) -> Self {
         Self {
+            request: request.clone(),
             masking,
             facts,
-            masker: None,
+            responder: None,
+            on_finding: OnFinding::Mask,
+            result: Incoming::Nothing,
             rows: 0,
             bytes: 0,
             max_rows,
@@ -443,30 +524,70 @@ impl<'a> Sink<'a> {
 
     pub(super) fn finish(self) -> Taken {
         let Self {
-            masker,
+            result,
             rows: row_count,
             truncated,
             notices,
             mut masked,
+            on_finding,
             ..
         } = self;
-        let (columns, rows) = match masker {
-            Some(masker) => {
+        let mut answer = None;
+        let (columns, result) = match result {
+            Incoming::Table(masker) => {
                 let (rows, counts) = masker.finish();
                 masked.add(&counts);
                 let rows = rows.into_inner();
-                (rows.columns, rows.rows)
+                (rows.columns, Some(rows.rows))
             }
-            None => (Vec::new(), "[]".into()),
+            Incoming::Printed { stdout, stderr } => {
+                let printed = Printed {
+                    stdout: stdout.finish(&mut masked).into_inner(),
+                    stderr: stderr.finish(&mut masked).into_inner(),
+                };
+                (Vec::new(), Some(printed.to_json()))
+            }
+            Incoming::Answer { coming, refused } => {
+                let found = on_finding == OnFinding::Deny && masked.cells > 0;
+                let withheld = refused || found;
+                answer = Some(coming.record(withheld));
+                let kept = coming.kept().filter(|_| !withheld);
+                (
+                    Vec::new(),
+                    kept.and_then(|kept| serde_json::to_string(&kept).ok()),
+                )
+            }
+            Incoming::Nothing => (Vec::new(), Some("[]".into())),
         };
         Taken {
             columns,
-            rows,
+            result,
             row_count,
             truncated,
             notices,
             masked,
+            answer,
         }
+    }
+
+    /// No more comes of an HTTP answer.
+    pub(super) async fn end(&mut self) {
+        let Incoming::Answer {
+            coming,
+            refused: false,
+        } = &mut self.result
+        else {
+            return;
+        };
+        if let Err(stop) = coming.end(self.responder.as_ref(), &mut self.masked).await {
+            self.cut(&stop.to_string());
+        }
+    }
+
+    /// What came is not whole, for this reason.
+    pub(super) fn cut(&mut self, why: &str) {
+        self.truncated = true;
+        self.notice(&format!("the answer breaks off: {why}"));
     }
 }
 
@@ -477,6 +598,7 @@ impl Sink<'_> {
         let Taken {
             notices,
             mut masked,
+            answer,
             ..
         } = self.finish();
         let (failure, code, message) = match error {
@@ -537,17 +659,87 @@ impl Sink<'_> {
             message,
             notices,
             masked,
+            answer,
         }
     }
 }
 
 impl ResultSink for Sink<'_> {
     fn columns(&mut self, columns: &[ServerColumn]) {
-        self.masker = Some(self.masking.rows(self.facts, columns));
+        self.result = Incoming::Table(Box::new(self.masking.rows(self.facts, columns)));
+    }
+
+    fn output(&mut self, from: Output, bytes: &[u8]) -> ControlFlow<()> {
+        if let Incoming::Nothing = self.result {
+            self.result = Incoming::Printed {
+                stdout: Box::new(self.masking.incoming()),
+                stderr: Box::new(self.masking.incoming()),
+            };
+        }
+        let Incoming::Printed { stdout, stderr } = &mut self.result else {
+            return ControlFlow::Break(());
+        };
+        let room = self.max_bytes.saturating_sub(self.bytes);
+        let fits = usize::try_from(room).map_or(bytes.len(), |room| room.min(bytes.len()));
+        match from {
+            Output::Stdout => stdout.push(&bytes[..fits]),
+            Output::Stderr => stderr.push(&bytes[..fits]),
+        }
+        self.bytes += fits as u64;
+        if fits < bytes.len() {
+            self.truncated = true;
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn head(&mut self, head: AnswerHead) -> BoxFuture<'_, ControlFlow<()>> {
+        Box::pin(async move {
+            let refused = head.refused.clone();
+            let to = self.responder.as_ref().filter(|_| refused.is_none());
+            let (coming, handed) = Coming::begin(
+                self.masking,
+                &self.request,
+                head,
+                self.max_bytes,
+                to,
+                &mut self.masked,
+            )
+            .await;
+            self.result = Incoming::Answer {
+                coming: Box::new(coming),
+                refused: refused.is_some(),
+            };
+            let stop = match (&refused, handed) {
+                (None, Ok(())) => return ControlFlow::Continue(()),
+                (None, Err(gone)) => Stop::from(gone).to_string(),
+                (Some(why), _) => why.clone(),
+            };
+            self.cut(&stop);
+            ControlFlow::Break(())
+        })
+    }
+
+    fn body<'s>(&'s mut self, bytes: &'s [u8]) -> BoxFuture<'s, ControlFlow<()>> {
+        Box::pin(async move {
+            let Incoming::Answer { coming, .. } = &mut self.result else {
+                return ControlFlow::Break(());
+            };
+            match coming
+                .take(bytes, self.responder.as_ref(), &mut self.masked)
+                .await
+            {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(stop) => {
+                    self.cut(&stop.to_string());
+                    ControlFlow::Break(())
+                }
+            }
+        })
     }
 
     fn row(&mut self, cells: &[Cell<'_>]) -> ControlFlow<()> {
-        let Some(masker) = &mut self.masker else {
+        let Incoming::Table(masker) = &mut self.result else {
             return ControlFlow::Break(());
         };
         if self.rows >= self.max_rows || self.bytes > self.max_bytes {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -61,6 +62,17 @@ pub struct SessionView {
     pub requests: Vec<RequestView>,
 }
 
+/// Where a request stands, and since when.
+#[derive(Debug)]
+pub struct Standing {
+    /// Its outcome so far.
+    pub outcome: Outcome,
+    /// When it was asked.
+    pub asked_at: Timestamp,
+    /// When something last happened to it.
+    pub moved_at: Timestamp,
+}
+
 impl<P: Ports> Gateway<P> {
     /// A request's outcome as it stands, once it is final or `wait` is over, whichever is first.
     pub async fn request(
@@ -69,6 +81,17 @@ impl<P: Ports> Gateway<P> {
         id: &RequestId,
         wait: Duration,
     ) -> Result<Outcome, GateError> {
+        let standing = self.standing(principal, id, wait).await?;
+        Ok(standing.outcome)
+    }
+
+    /// The same, with its times.
+    pub async fn standing(
+        &self,
+        principal: &Principal,
+        id: &RequestId,
+        wait: Duration,
+    ) -> Result<Standing, GateError> {
         let clock = &self.parts.clock;
         let until = clock.now() + wait.min(LONGEST_WAIT);
         let place = self.waiting.join(id);
@@ -85,8 +108,12 @@ impl<P: Ports> Gateway<P> {
             }
             let left = Duration::try_from(until - clock.now()).unwrap_or_default();
             if request.status().is_final() || left.is_zero() {
-                let rows = self.rows_of(&request).await?;
-                return Ok(Outcome::of(&request, rows));
+                let result = self.result_of(&request).await?;
+                return Ok(Standing {
+                    outcome: Outcome::of(&request, result),
+                    asked_at: request.asked_at,
+                    moved_at: events.last().map_or(request.asked_at, |event| event.time),
+                });
             }
             tokio::select! {
                 () = moved => {}
@@ -95,15 +122,15 @@ impl<P: Ports> Gateway<P> {
         }
     }
 
-    /// The masked rows kept of a request, unsealed.
-    pub(super) async fn rows_of(
+    /// The masked result kept of a request, unsealed.
+    pub(super) async fn result_of(
         &self,
         request: &Request,
     ) -> Result<Option<Box<RawValue>>, GateError> {
         let Stage::Succeeded(finished) = &request.stage else {
             return Ok(None);
         };
-        let Some(sealed) = &finished.rows else {
+        let Some(sealed) = &finished.result else {
             return Ok(None);
         };
         let id = &request.decided.request_id;
@@ -111,8 +138,8 @@ impl<P: Ports> Gateway<P> {
         let Some(key) = self.session_key(&id.session()).await? else {
             return Ok(None);
         };
-        let rows = key.open(id, Purpose::Rows, sealed)?;
-        serde_json::from_slice(&rows)
+        let result = key.open(id, Purpose::Result, sealed)?;
+        serde_json::from_slice(&result)
             .map(Some)
             .map_err(|error| GateError::Damaged(error.to_string()))
     }

@@ -15,13 +15,13 @@ use super::{
 };
 use crate::domain::{
     classify::{
-        Dialect, Facts,
+        Dialect, Facts, command,
         server::{ServerCatalog, Surroundings},
         sql::{self, JudgedCatalog},
     },
     connection::ConnectionName,
     operation::Operation,
-    policy::ConnectionRules,
+    policy::{ConnectionRules, Endpoint},
 };
 
 /// How many statements of one connection are remembered before all are forgotten.
@@ -71,8 +71,7 @@ impl Place {
             catalog: self.catalog.as_deref(),
             harmless: Some(&self.harmless),
         };
-        let judged = AssertUnwindSafe(|| sql::classify_in(self.dialect, statement, surroundings));
-        catch_unwind(judged).unwrap_or_else(|_| failed())
+        judged(|| sql::classify_in(self.dialect, statement, surroundings))
     }
 }
 
@@ -90,11 +89,19 @@ pub(super) struct Judge {
 
 impl<P: Ports> Gateway<P> {
     /// What `operation` would do on `connection`, as it is there now.
+    #[tracing::instrument(level = "debug", name = "judge", skip_all)]
     pub(super) async fn assess(
         &self,
         connection: &ConnectionRules,
         operation: &Operation,
     ) -> Assessed {
+        let Some(dialect) = connection.kind.dialect() else {
+            return Assessed {
+                facts: Arc::new(by_itself(connection, operation).await),
+                unreachable: None,
+                judged_in: None,
+            };
+        };
         let (catalog, unreachable) = match self.parts.targets.catalog(&connection.name).await {
             Ok(catalog) => (catalog, None),
             Err(CatalogError::Unreachable(why)) => (None, Some(why)),
@@ -112,7 +119,7 @@ impl<P: Ports> Gateway<P> {
             }
         };
         let place = Place {
-            dialect: connection.kind.dialect(),
+            dialect,
             catalog: catalog.clone(),
             harmless: Arc::clone(&connection.functions),
         };
@@ -131,7 +138,9 @@ impl Judge {
         place: Place,
         operation: &Operation,
     ) -> Arc<Facts> {
-        let Operation::Sql(sql) = operation;
+        let Some(sql) = operation.sql() else {
+            return Arc::new(Facts::unknown("the connection takes SQL, and this is none"));
+        };
         let statement = sql.statement.as_str();
         if statement.len() > LONGEST_INLINE {
             let statement = statement.to_owned();
@@ -170,6 +179,26 @@ impl Judge {
     }
 }
 
+/// What an operation would do that means the same whatever is on its server.
+async fn by_itself(connection: &ConnectionRules, operation: &Operation) -> Facts {
+    match (operation, &connection.read) {
+        (Operation::Command(command), _) => judged(|| command::classify(&command.argv)),
+        (Operation::Http(call), Endpoint::Http(upstream)) if call.body.len() > LONGEST_INLINE => {
+            let (call, upstream) = (call.clone(), upstream.clone());
+            let facts = tokio::task::spawn_blocking(move || judged(|| upstream.facts(&call)));
+            facts.await.unwrap_or_else(|_| failed())
+        }
+        (Operation::Http(call), Endpoint::Http(upstream)) => judged(|| upstream.facts(call)),
+        (Operation::Sql(_) | Operation::Http(_), _) => {
+            Facts::unknown("the connection takes something else")
+        }
+    }
+}
+
+fn judged(judge: impl FnOnce() -> Facts) -> Facts {
+    catch_unwind(AssertUnwindSafe(judge)).unwrap_or_else(|_| failed())
+}
+
 fn failed() -> Facts {
-    Facts::unknown("the statement could not be judged: the classifier failed on it")
+    Facts::unknown("it could not be judged: the classifier failed on it")
 }

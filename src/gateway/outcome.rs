@@ -1,8 +1,9 @@
 //! What a caller gets: the same body from every door.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::preview::ExactPreview;
@@ -17,8 +18,8 @@ use crate::domain::{
     record::Hash,
     rewrite::Rewrite,
     session::{
-        Answer, Approval, DecisionRecord, ExecutionFailed, Failure, Preview, Request,
-        RequestStatus, Stage,
+        Answer, AnswerRecord, Approval, DecisionRecord, ExecutionFailed, ExecutionFinished,
+        Failure, Preview, Request, RequestStatus, Stage,
     },
 };
 
@@ -93,7 +94,101 @@ impl RewrittenBrief {
 
 /// What came back.
 #[derive(Debug, Serialize, JsonSchema)]
-pub struct ResultBody {
+#[serde(untagged)]
+pub enum ResultBody {
+    /// Of a statement.
+    Table(TableBody),
+    /// Of a command.
+    Command(CommandBody),
+    /// Of an HTTP call.
+    Answer(AnswerBody),
+}
+
+/// What a command printed, masked.
+#[derive(Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Printed {
+    /// To its standard output.
+    pub stdout: String,
+    /// To its standard error.
+    pub stderr: String,
+}
+
+impl Printed {
+    pub(super) fn to_json(&self) -> String {
+        serde_json::json!({"stdout": self.stdout, "stderr": self.stderr}).to_string()
+    }
+}
+
+/// How a command ended, and what it printed.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct CommandBody {
+    /// What it ended with: 0 where all went well by its own account, 128 and more where a signal ended it.
+    pub exit_code: i32,
+    /// Absent when the record does not keep results.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub printed: Option<Printed>,
+    /// Whether a budget ended the output early.
+    pub truncated: bool,
+}
+
+/// What an HTTP API answered, masked.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct AnswerBody {
+    /// What left of it, or was kept.
+    #[serde(flatten)]
+    pub record: AnswerRecord,
+    /// Absent when the record does not keep results, or its caller had it as it came.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<KeptAnswer>,
+    /// Whether it breaks off: a budget ended it, or the API did.
+    pub truncated: bool,
+}
+
+/// An answer that is wholly there, masked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KeptAnswer {
+    /// Its header fields. `location` is a path below the connection's own.
+    pub headers: Vec<HeaderField>,
+    /// Its body, if that is text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// Its body in base64, if it is no text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body_base64: Option<String>,
+}
+
+/// A header field, masked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HeaderField {
+    /// Its name in lower case.
+    pub name: String,
+    /// Its value.
+    pub value: String,
+}
+
+impl KeptAnswer {
+    pub(super) fn new(headers: Vec<HeaderField>, body: Vec<u8>) -> Self {
+        let (body, body_base64) = match String::from_utf8(body) {
+            Ok(text) => (Some(text), None),
+            Err(bytes) => (None, Some(STANDARD.encode(bytes.as_bytes()))),
+        };
+        Self {
+            headers,
+            body,
+            body_base64,
+        }
+    }
+
+    /// The body's bytes.
+    pub fn into_bytes(self) -> Vec<u8> {
+        let encoded = self.body_base64.and_then(|text| STANDARD.decode(text).ok());
+        encoded.unwrap_or_else(|| self.body.unwrap_or_default().into_bytes())
+    }
+}
+
+/// Rows.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct TableBody {
     /// Its columns.
     pub columns: Vec<MaskedColumn>,
     /// Its rows, each an array with one value per column; absent when the record does not keep results.
@@ -151,8 +246,8 @@ impl ApprovalBrief {
 }
 
 impl Outcome {
-    /// The outcome of `request` as it stands; `rows` are its masked rows, where it has some.
-    pub fn of(request: &Request, rows: Option<Box<RawValue>>) -> Self {
+    /// The outcome of `request` as it stands; `result` is its masked result, where there is one.
+    pub fn of(request: &Request, result: Option<Box<RawValue>>) -> Self {
         let decided = &request.decided;
         let mut outcome = Self {
             request_id: decided.request_id.clone(),
@@ -172,13 +267,7 @@ impl Outcome {
             Stage::Succeeded(finished) => {
                 outcome.masked = finished.masked.clone();
                 outcome.notices.clone_from(&finished.notices);
-                outcome.result = Some(ResultBody {
-                    columns: finished.columns.clone(),
-                    rows,
-                    row_count: finished.row_count,
-                    affected: finished.affected,
-                    truncated: finished.truncated,
-                });
+                outcome.result = Some(ResultBody::of(finished, result));
             }
             Stage::Failed(failed) => {
                 outcome.masked = failed.masked.clone();
@@ -207,6 +296,43 @@ impl Outcome {
                 .map(|approval| ApprovalBrief::of(request, approval));
         }
         outcome
+    }
+}
+
+impl ResultBody {
+    /// The rows, if it is of a statement.
+    pub fn table(&self) -> Option<&TableBody> {
+        match self {
+            Self::Table(table) => Some(table),
+            Self::Command(_) | Self::Answer(_) => None,
+        }
+    }
+
+    fn of(finished: &ExecutionFinished, result: Option<Box<RawValue>>) -> Self {
+        if let Some(answer) = &finished.answer {
+            return Self::Answer(AnswerBody {
+                record: answer.clone(),
+                kept: result.and_then(|result| serde_json::from_str(result.get()).ok()),
+                truncated: finished.truncated,
+            });
+        }
+        match finished.exit_code {
+            Some(exit_code) => Self::Command(CommandBody {
+                exit_code,
+                printed: result.map(|result| {
+                    // A command that printed nothing has an empty list of rows.
+                    serde_json::from_str(result.get()).unwrap_or_default()
+                }),
+                truncated: finished.truncated,
+            }),
+            None => Self::Table(TableBody {
+                columns: finished.columns.clone(),
+                rows: result,
+                row_count: finished.row_count,
+                affected: finished.affected,
+                truncated: finished.truncated,
+            }),
+        }
     }
 }
 

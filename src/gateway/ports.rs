@@ -1,7 +1,13 @@
 //! What the pipeline needs from the world: four ports, each method with the promise its callers lean on.
 
-use std::{future::Future, ops::ControlFlow, sync::Arc, time::Duration};
+use std::{
+    future::{Future, ready},
+    ops::ControlFlow,
+    sync::Arc,
+    time::Duration,
+};
 
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
@@ -10,7 +16,7 @@ use crate::domain::{
     classify::{Effect, sql::JudgedCatalog},
     connection::{Access, Budget, ConnectionName},
     id::{ApprovalId, Entropy, RequestId, SessionId},
-    masking::{Cell, ServerColumn},
+    masking::{Cell, Encoding, ServerColumn},
     operation::Operation,
     principal::PrincipalId,
     record::{Hash, Head},
@@ -74,6 +80,14 @@ pub enum AppendError {
     /// Someone else appended first: nothing was written; read the head again and decide again.
     #[error("session `{0}` has moved on since it was read")]
     Conflict(SessionId),
+    /// More than the store takes at once, whoever asks and however often. Nothing was written.
+    #[error("{bytes} bytes are too many for the record, which takes {most} at once")]
+    TooLarge {
+        /// What there is to write.
+        bytes: usize,
+        /// What it takes.
+        most: usize,
+    },
     /// The store did not take it in time, is locked, is full or cannot be reached. It may or may not be durable.
     #[error("the record cannot be written")]
     Unavailable(#[source] BoxError),
@@ -95,6 +109,11 @@ pub trait EventStore: Send + Sync + 'static {
     /// Appends all of `batch` after `batch.after`, or none of it. Of two appends after the same head one wins, the
     /// other gets `Conflict`. Returning `Ok` means durable.
     fn append(&self, batch: Batch) -> impl Future<Output = Result<Appended, AppendError>> + Send;
+
+    /// How many bytes the events of one batch may have, as JSON; `None`: as many as there are.
+    fn most_bytes(&self) -> Option<usize> {
+        None
+    }
 
     /// Where the session's chain stands; `None`: no such session.
     fn head(
@@ -302,18 +321,65 @@ pub trait ResultSink: Send {
     fn columns(&mut self, columns: &[ServerColumn]);
     /// One row. `Break`: the budget is spent, stop fetching, the statement still counts as done.
     fn row(&mut self, cells: &[Cell<'_>]) -> ControlFlow<()>;
+    /// Bytes that a command printed, raw, as they come. `Break`: the budget is spent, no more are taken. Whoever asks for
+    /// rows alone takes none.
+    fn output(&mut self, _from: Output, _bytes: &[u8]) -> ControlFlow<()> {
+        ControlFlow::Break(())
+    }
+    /// What an HTTP API answers before its body, raw, once. Returns when there is room for more.
+    fn head(&mut self, _head: AnswerHead) -> BoxFuture<'_, ControlFlow<()>> {
+        Box::pin(ready(ControlFlow::Break(())))
+    }
+    /// Bytes of the body that follows, raw, as they come. `Break`: no more are taken. Returns when there is room for more.
+    fn body<'s>(&'s mut self, _bytes: &'s [u8]) -> BoxFuture<'s, ControlFlow<()>> {
+        Box::pin(ready(ControlFlow::Break(())))
+    }
     /// A notice or warning, raw.
     fn notice(&mut self, message: &str);
 }
 
+/// What an HTTP API answers before its body.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AnswerHead {
+    /// The status, 200 to 599.
+    pub status: u16,
+    /// Its header fields by name in lower case, without those about the connection or the body's form. A `location` is a path
+    /// below the connection's own.
+    pub headers: Vec<(String, String)>,
+    /// How the body is compressed.
+    pub encoding: Encoding,
+    /// Why it is not to be handed on; `None`: it may be.
+    pub refused: Option<String>,
+}
+
+/// Raw: nothing of it is printed.
+impl std::fmt::Debug for AnswerHead {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "AnswerHead({})", self.status)
+    }
+}
+
+/// Where a command prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Its result.
+    Stdout,
+    /// What it says beside it.
+    Stderr,
+}
+
 /// What a target says when it is done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Completion {
     /// Rows changed by the statement itself, as the target counts them; `None`: not said, or a read.
     pub affected: Option<u64>,
     /// Rows changed by the whole transaction: what a `WITH`, a trigger or a foreign key's action changed counts as well.
     /// Said where its [`Ending`] [counts](Ending::counts); `None`: not known.
     pub changed: Option<u64>,
+    /// What a command ended with; for one that a signal ended 128 and its number. `None`: it was no command.
+    pub exit_code: Option<i32>,
+    /// Why what came back breaks off, raw; `None`: it is whole, as far as it was taken.
+    pub cut: Option<String>,
 }
 
 /// Why an execution has no completion.

@@ -24,7 +24,7 @@ use crate::domain::{
     classify::sql::{self, Returned},
     id::{ApprovalId, RequestId},
     masking::{MaskedColumn, MaskedCounts},
-    operation::{Operation, SqlOperation},
+    operation::{Operation, Param, SqlOperation},
     policy::{ConnectionRules, Policy, RecordedResults},
     principal::{Principal, PrincipalId},
     record::Head,
@@ -163,13 +163,14 @@ impl<P: Ports> Gateway<P> {
             let connection = policy.connections.get(&request.decided.connection);
             let connection = connection
                 .ok_or_else(|| GateError::UnknownConnection(request.decided.connection.clone()))?;
-            let Operation::Sql(statement) = &operation;
-            let rehearsal = sql::rehearse(
-                connection.kind.dialect(),
-                &statement.statement,
-                &assessed.facts,
-                assessed.catalog(),
-            );
+            let (rehearsal, params) = match (connection.kind.dialect(), &operation) {
+                (Some(dialect), Operation::Sql(sql)) => {
+                    let (facts, catalog) = (&assessed.facts, assessed.catalog());
+                    let rehearsal = sql::rehearse(dialect, &sql.statement, facts, catalog);
+                    (rehearsal, &*sql.params)
+                }
+                _ => (Err("only SQL can be run and rolled back".into()), &[][..]),
+            };
             let returned = rehearsal
                 .as_ref()
                 .map_or(Returned::After, |one| one.returned);
@@ -178,7 +179,7 @@ impl<P: Ports> Gateway<P> {
                 operation: &operation,
                 facts: &assessed.facts,
                 before_rewriting: asked.as_ref(),
-                rehearsal: rehearsal.and_then(|rehearsal| rehearsed(rehearsal, statement)),
+                rehearsal: rehearsal.and_then(|rehearsal| rehearsed(rehearsal, params)),
                 policy: &policy,
                 approver,
                 instance: &self.parts.instance,
@@ -311,7 +312,8 @@ impl<P: Ports> Gateway<P> {
         let assessed = self.assess(connection, &spent.operation).await;
         let (rows, bytes) = PREVIEW_SAMPLE;
         let limit = spent.budget.timeout;
-        let mut sink = Sink::new(&policy.masking, &assessed.facts, rows, bytes);
+        let request = spent.request.clone();
+        let mut sink = Sink::new(&request, &policy.masking, &assessed.facts, rows, bytes);
         let nobody_leaves = CancellationToken::new();
         let (result, took_us) = self
             .dispatch(spent, &assessed, policy, &mut sink, &nobody_leaves)
@@ -321,7 +323,9 @@ impl<P: Ports> Gateway<P> {
             Err(error) => return Err(sink.unfinished(error, limit)),
         };
         let taken = sink.finish();
-        let rows = RawValue::from_string(taken.rows).ok();
+        let rows = taken
+            .result
+            .and_then(|rows| RawValue::from_string(rows).ok());
         Ok(Watched {
             changed: completion.changed,
             sample: rows
@@ -404,22 +408,19 @@ fn failed(request: &RequestId, number: u32, unfinished: Unfinished) -> Seen {
 }
 
 /// The operations of a rehearsal, with the change's own parameters.
-fn rehearsed(rehearsal: sql::Rehearsal, asked: &SqlOperation) -> Result<Rehearsed, String> {
+fn rehearsed(rehearsal: sql::Rehearsal, asked: &[Param]) -> Result<Rehearsed, String> {
     let operation = |statement, params| {
         SqlOperation::new(statement, params, None)
             .map(Operation::Sql)
             .map_err(|error| error.to_string())
     };
     let before = rehearsal.before.and_then(|sample| {
-        let params = sample
-            .params
-            .iter()
-            .map(|index| asked.params.get(*index).cloned());
+        let params = sample.params.iter().map(|index| asked.get(*index).cloned());
         let params: Option<Vec<_>> = params.collect();
         Some(operation(sample.statement, params?))
     });
     Ok(Rehearsed {
         before: before.transpose()?,
-        change: operation(rehearsal.change, asked.params.clone())?,
+        change: operation(rehearsal.change, asked.to_vec())?,
     })
 }

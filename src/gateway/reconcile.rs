@@ -22,6 +22,7 @@ const PAGES: usize = 10;
 impl<P: Ports> Gateway<P> {
     /// One round. Returns how many requests something was done for; failures are logged and tried again next time.
     pub async fn reconcile(&self) -> Result<usize, GateError> {
+        self.measure_pending().await;
         let mut done = 0;
         let mut failed: HashSet<RequestId> = HashSet::new();
         for _ in 0..PAGES {

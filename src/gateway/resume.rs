@@ -3,10 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use super::{
     ApprovalView, GateError, Gateway, Ports,
+    execute::Caller,
     judge::Assessed,
+    measured,
     ports::{AppendError, Clock, EventStore},
     seal::{Purpose, SessionKey},
 };
@@ -158,7 +161,7 @@ impl<P: Ports> Gateway<P> {
         }
         let gateway = Arc::clone(self);
         let work = async move { Box::pin(gateway.take(answering)).await };
-        Ok(self.running.spawn(work))
+        Ok(self.running.spawn(work.in_current_span()))
     }
 
     async fn take(self: &Arc<Self>, answering: Answering) -> Result<(), GateError> {
@@ -213,8 +216,9 @@ impl<P: Ports> Gateway<P> {
             match self.append(&session, head, bodies, None).await {
                 Ok(on_record) => {
                     if let Some(permit) = permit {
-                        let permit = on_record.release(permit)?;
-                        self.run_and_record(permit, &assessed, &policy, &key)
+                        let permit = on_record.release(*permit)?;
+                        self.run_and_record(permit, &assessed, &policy, &key, Caller::default())
+                            .instrument(measured::resumed(&request.decided))
                             .await?;
                     }
                     return Ok(());
@@ -270,7 +274,7 @@ impl<P: Ports> Gateway<P> {
                 let before = self.assess(connection, &asked).await;
                 let becomes = rewrite(
                     rewritten.into,
-                    connection.kind.dialect(),
+                    connection.kind,
                     &asked,
                     &before.facts,
                     before.catalog(),

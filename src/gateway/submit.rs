@@ -3,11 +3,13 @@
 use std::{borrow::Cow, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{
-    GateError, Gateway, Outcome, Ports,
-    execute::Ran,
+    GateError, Gateway, Outcome, Ports, Responder,
+    execute::{Caller, Ran},
     judge::Assessed,
+    measured,
     ports::{ApprovalBus, ApprovalNotice, Clock, EventStore, Targets},
     seal::Purpose,
     sessions::{Place, Placed},
@@ -17,8 +19,8 @@ use crate::domain::{
     connection::ConnectionName,
     id::SessionId,
     masking::MaskedCounts,
-    operation::{BadOperation, MAX_REASON, Operation},
-    policy::{ApproverGroupName, ConnectionRules, Decision, Policy, Question, RuleName},
+    operation::{BadOperation, HttpOperation, MAX_REASON, Operation},
+    policy::{ApproverGroupName, ConnectionRules, Decision, Endpoint, Policy, Question, RuleName},
     principal::Principal,
     record::Hash,
     rewrite::{Rewrite, is_no_worse, rewrite},
@@ -48,30 +50,59 @@ pub struct Ask {
     pub idempotency_key: Option<String>,
     /// W3C trace context.
     pub traceparent: Option<String>,
+    /// Takes an HTTP answer while it comes; `None`: it is part of the outcome.
+    pub responder: Option<Responder>,
+}
+
+/// How a door wants a request taken. The default: as policy says, and nothing else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Manner {
+    /// What is not proven to only read is denied, on record, whatever policy says; these words say what to do instead.
+    pub only_reads: Option<&'static str>,
+    /// What would be held joins the caller's same operation that is held already, rather than asking approvers again.
+    pub joins: bool,
 }
 
 impl<P: Ports> Gateway<P> {
     /// Judges, records and, where policy lets it, runs one operation. If the caller goes away, a read is cancelled at
     /// the target; an effect runs to its end and is recorded.
     pub async fn submit(self: &Arc<Self>, ask: Ask) -> Result<Outcome, GateError> {
+        self.submit_as(ask, Manner::default()).await
+    }
+
+    /// The same, taken in a manner of the door's.
+    pub async fn submit_as(
+        self: &Arc<Self>,
+        ask: Ask,
+        manner: Manner,
+    ) -> Result<Outcome, GateError> {
         if self.running.is_closed() {
             return Err(GateError::Stopping);
         }
         let left = CancellationToken::new();
         let _leaves_when_dropped = left.clone().drop_guard();
         let gateway = Arc::clone(self);
-        let work = self
-            .running
-            .spawn(async move { Box::pin(gateway.admit(ask, &left)).await });
+        let work = self.running.spawn(
+            async move { Box::pin(gateway.admit(ask, manner, left)).await }.in_current_span(),
+        );
         work.await.unwrap_or(Err(GateError::Internal))
     }
 
+    #[tracing::instrument(name = "submit", skip_all, fields(session, request, connection))]
     async fn admit(
         self: &Arc<Self>,
-        ask: Ask,
-        left: &CancellationToken,
+        mut ask: Ask,
+        manner: Manner,
+        left: CancellationToken,
     ) -> Result<Outcome, GateError> {
         let policy = self.policy();
+        let caller = Caller {
+            left,
+            responder: ask.responder.take(),
+        };
+        if let Some(masked) = outgoing(&policy, &ask) {
+            ask.operation = masked;
+        }
         let Ask {
             principal,
             connection: name,
@@ -86,6 +117,7 @@ impl<P: Ports> Gateway<P> {
             .connections
             .get(name)
             .ok_or_else(|| GateError::UnknownConnection(name.clone()))?;
+        operation.suits(name, connection.kind)?;
         let limit = connection.budget.requests_per_minute;
         self.rates
             .take(principal.id(), name, limit, self.parts.clock.now())
@@ -96,6 +128,7 @@ impl<P: Ports> Gateway<P> {
             })?;
         let (session, key) = (ask.session.as_ref(), ask.idempotency_key.as_deref());
         let place = self.place(principal, name, session, key).await?;
+        measured::placed(&place.request, name);
         let digest = operation.digest(name, principal.id());
         if place.repeatable
             && let Some(outcome) = self.repeated(&place, digest).await?
@@ -108,8 +141,18 @@ impl<P: Ports> Gateway<P> {
             assessed,
             judged,
             rewritten,
-        } = self.shape(principal, connection, operation, &policy).await;
+        } = self
+            .shape(principal, connection, operation, &policy)
+            .await
+            .within(manner, policy.version);
         let facts = &*assessed.facts;
+        if manner.joins
+            && !place.repeatable
+            && judged.record.action == Action::RequireApproval
+            && let Some(outcome) = self.held_alike(principal, name, digest).await?
+        {
+            return Ok(outcome);
+        }
         let preview = match judged.record.action {
             Action::RequireApproval if facts.class.changes_something() => Some(
                 self.preview_of(connection, &operation, facts, &policy)
@@ -127,6 +170,7 @@ impl<P: Ports> Gateway<P> {
             policy: &policy,
             from: &judged.from,
             preview,
+            streams: caller.responder.is_some(),
             instance: &self.parts.instance,
             now: self.parts.clock.now(),
         });
@@ -138,7 +182,7 @@ impl<P: Ports> Gateway<P> {
             effect_next,
             &assessed,
             policy,
-            left,
+            caller,
         )
         .await
     }
@@ -152,8 +196,7 @@ impl<P: Ports> Gateway<P> {
         policy: &Policy,
     ) -> Preview {
         let masking = &policy.masking;
-        let dialect = connection.kind.dialect();
-        let exact = match masking.reveal(dialect, facts, operation) {
+        let exact = match masking.reveal(connection.kind, facts, operation) {
             Ok(exact) => exact,
             Err(refused) => {
                 return Preview {
@@ -195,7 +238,7 @@ impl<P: Ports> Gateway<P> {
         next: Next,
         assessed: &Assessed,
         policy: &Arc<Policy>,
-        left: &CancellationToken,
+        caller: Caller,
     ) -> Result<Outcome, GateError> {
         match next {
             Next::Refuse(events) => match self.record_new(place, events.clone()).await? {
@@ -205,7 +248,7 @@ impl<P: Ports> Gateway<P> {
             // INVARIANT: nothing is disclosed before its record is durable: `ran` is withheld until the append.
             Next::Read(mut events, permit) => {
                 let ran = self
-                    .execute(permit, assessed, policy, &place.key, left)
+                    .execute(permit, assessed, policy, &place.key, caller)
                     .await;
                 events.push(ran.event.clone());
                 match self.record_new(place, events.clone()).await? {
@@ -220,7 +263,7 @@ impl<P: Ports> Gateway<P> {
                 };
                 let permit = on_record.release(permit)?;
                 let ran = self
-                    .run_and_record(permit, assessed, policy, &place.key)
+                    .run_and_record(permit, assessed, policy, &place.key, caller)
                     .await?;
                 events.push(ran.event.clone());
                 self.disclose(decided, &events, ran)
@@ -239,7 +282,7 @@ impl<P: Ports> Gateway<P> {
                     if let Err(error) = gateway.publish(&decided, &requested).await {
                         tracing::warn!(request = %decided.request_id, %error, "approvers not told yet");
                     }
-                });
+                }.in_current_span());
                 Ok(outcome)
             }
         }
@@ -283,8 +326,8 @@ impl<P: Ports> Gateway<P> {
                 rewritten: None,
             }
         };
-        let dialect = connection.kind.dialect();
-        let becomes = rewrite(into, dialect, asked, &before.facts, before.catalog());
+        let kind = connection.kind;
+        let becomes = rewrite(into, kind, asked, &before.facts, before.catalog());
         let (operation, after, rewritten) = match becomes {
             Err(why) => return refused(why),
             Ok(None) => (asked.clone(), before.clone(), None),
@@ -320,7 +363,6 @@ impl<P: Ports> Gateway<P> {
         policy: &Policy,
         decision: DecisionRecord,
     ) -> Result<RequestDecided, GateError> {
-        let Operation::Sql(sql) = operation;
         // Counted for results only: what the caller sent is no disclosure.
         let mut counts = MaskedCounts::default();
         let mut shown = |text: &str| policy.masking.text(text, &mut counts).into_inner();
@@ -331,26 +373,22 @@ impl<P: Ports> Gateway<P> {
             Ok::<_, GateError>(self.seal(&place.key, &place.request, purpose, &exact)?)
         };
         let rewritten = match rewritten {
-            Some((rule, into)) => {
-                let Operation::Sql(before) = &asked.operation;
-                Some(Rewritten {
-                    rule,
-                    into,
-                    asked: shown(&before.statement),
-                    sealed: sealed(&asked.operation, Purpose::Asked)?,
-                    digest: digest(&asked.operation),
-                })
-            }
+            Some((rule, into)) => Some(Rewritten {
+                rule,
+                into,
+                asked: shown(&asked.operation.shown()),
+                sealed: sealed(&asked.operation, Purpose::Asked)?,
+                digest: digest(&asked.operation),
+            }),
             None => None,
         };
         Ok(RequestDecided {
             request_id: place.request.clone(),
             principal: asked.principal.described(),
             connection: asked.connection.clone(),
-            statement: shown(&sql.statement),
-            params: sql
-                .params
-                .iter()
+            statement: shown(&operation.shown()),
+            params: (operation.sql().into_iter())
+                .flat_map(|sql| &sql.params)
                 .map(|param| param.as_text().map(&mut shown))
                 .collect(),
             sealed: sealed(operation, Purpose::Operation)?,
@@ -379,18 +417,18 @@ impl<P: Ports> Gateway<P> {
                 why,
             });
         }
-        self.outcome_now(events, ran.rows)
+        self.outcome_now(events, ran.result)
     }
 
     fn outcome_now(
         &self,
         events: &[EventBody],
-        rows: Option<Box<serde_json::value::RawValue>>,
+        result: Option<Box<serde_json::value::RawValue>>,
     ) -> Result<Outcome, GateError> {
         let now = self.parts.clock.now();
         let request = Request::fold_bodies(events.iter().map(|body| (now, body)))?;
         let request = request.ok_or(GateError::Internal)?;
-        Ok(Outcome::of(&request, rows))
+        Ok(Outcome::of(&request, result))
     }
 
     /// The outcome of the same call made before; `None`: it was not.
@@ -402,8 +440,8 @@ impl<P: Ports> Gateway<P> {
         if request.decided.asked_digest() != digest {
             return Err(GateError::KeyReused(place.request.clone()));
         }
-        let rows = self.rows_of(&request).await?;
-        Ok(Some(Outcome::of(&request, rows)))
+        let result = self.result_of(&request).await?;
+        Ok(Some(Outcome::of(&request, result)))
     }
 
     async fn repeated_surely(&self, place: &Place, digest: Hash) -> Result<Outcome, GateError> {
@@ -413,6 +451,7 @@ impl<P: Ports> Gateway<P> {
     }
 
     /// Tells the approvers, and puts on record that they were told.
+    #[tracing::instrument(level = "debug", name = "publish", skip_all)]
     pub(super) async fn publish(
         &self,
         decided: &RequestDecided,
@@ -444,6 +483,23 @@ impl<P: Ports> Gateway<P> {
     }
 }
 
+/// The operation with what it would send out masked, where policy wants that. It is what is judged, approved, run and put on
+/// record: what the caller wrote instead is nowhere.
+fn outgoing(policy: &Policy, ask: &Ask) -> Option<Operation> {
+    let rules = policy.connections.get(&ask.connection)?;
+    match (&ask.operation, &rules.read) {
+        (Operation::Http(call), Endpoint::Http(upstream)) if upstream.api.mask_requests => {
+            let counts = &mut MaskedCounts::default();
+            let body = policy.masking.bytes(&call.body, counts).into_inner();
+            Some(Operation::Http(HttpOperation {
+                body: body.into(),
+                ..call.clone()
+            }))
+        }
+        _ => None,
+    }
+}
+
 /// What policy makes of what is asked.
 struct Shaped {
     /// As it is to run.
@@ -454,6 +510,24 @@ struct Shaped {
     judged: Judged,
     /// By which rule, and how, it is another than what was asked.
     rewritten: Option<(RuleName, Rewrite)>,
+}
+
+impl Shaped {
+    /// What a way in that only reads leaves of it. On the same facts as the rest, so that what it lets through is what runs.
+    fn within(mut self, manner: Manner, policy: Hash) -> Self {
+        let class = self.assessed.facts.class;
+        if let Some(instead) = manner.only_reads
+            && class.changes_something()
+            && self.judged.record.action != Action::Deny
+        {
+            let deny = Decision::Deny {
+                rule: None,
+                message: format!("It was asked for as a read and is judged `{class}`: {instead}."),
+            };
+            self.judged = Judged::new(deny, policy);
+        }
+        self
+    }
 }
 
 /// A decision, as it goes on record, and whom it asks.

@@ -1,11 +1,15 @@
 //! Where the record is kept. Every store holds the same promises (`tests/store.rs` asks all of them the same questions):
 //! append after a head or not at all, durable when it says so, read what was written, never change or delete an event.
 
+mod cosmos;
 mod memory;
+mod place;
 pub mod projection;
 mod sqlite;
 
+pub use cosmos::{Cosmos, CosmosAccount};
 pub use memory::Memory;
+pub use place::Record;
 pub use sqlite::{OpenError, Sqlite, Trouble};
 
 use crate::gateway::ports::{AppendError, Batch};

@@ -17,8 +17,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     domain::{
         classify::{server::ServerCatalog, sql::JudgedCatalog},
-        connection::{Access, ConnectionKind, ConnectionName, Token},
+        connection::{Access, ConnectionKind, ConnectionName},
         operation::Operation,
+        policy,
         session::Preview,
     },
     gateway::ports::{CatalogError, Completion, Execution, ResultSink, RunError, Targets},
@@ -29,42 +30,17 @@ use catalog::CatalogCache;
 pub use overreach::Overreach;
 
 mod catalog;
+mod command;
 mod credential;
 mod definition;
+mod http;
 mod mssql;
 mod mysql;
 mod overreach;
+mod pool;
 mod postgres;
 mod sqlite;
 mod trust;
-
-/// A URL with a credential in it. It can be used here and printed nowhere.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SecretUrl {
-    url: Box<str>,
-    token: Option<Token>,
-}
-
-impl SecretUrl {
-    /// Takes the text.
-    pub fn new(url: impl Into<Box<str>>) -> Self {
-        Self {
-            url: url.into(),
-            token: None,
-        }
-    }
-
-    /// The same, with a token in place of a password.
-    pub fn with_token(self, token: Option<Token>) -> Self {
-        Self { token, ..self }
-    }
-}
-
-impl fmt::Debug for SecretUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SecretUrl(…)")
-    }
-}
 
 /// Where one connection leads with one of its credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,9 +51,9 @@ pub struct TargetEndpoint {
     pub kind: ConnectionKind,
     /// Which of its credentials this is.
     pub access: Access,
-    /// The address, credential included: `postgres://user:password@host/database`, `mysql://…` and `mssql://…` alike, or
-    /// for SQLite a path, with or without `sqlite:` before it.
-    pub url: SecretUrl,
+    /// The address or whatever else it is, credential included: `postgres://user:password@host/database`, `mysql://…` and
+    /// `mssql://…` alike, or for SQLite a path, with or without `sqlite:` before it.
+    pub endpoint: policy::Endpoint,
 }
 
 /// An endpoint that cannot be used. The message never repeats the url.
@@ -99,7 +75,7 @@ pub struct LiveTargets {
 }
 
 struct Endpoint {
-    url: SecretUrl,
+    from: policy::Endpoint,
     target: Target,
     /// As its credential sees it. Only that of a read credential is ever asked for.
     catalog: CatalogCache,
@@ -107,6 +83,8 @@ struct Endpoint {
 
 #[derive(Clone)]
 enum Target {
+    Command(Arc<command::Commands>),
+    Http(Arc<http::Http>),
     Mssql(Arc<mssql::Mssql>),
     Mysql(Arc<mysql::Mysql>),
     Postgres(Arc<postgres::Postgres>),
@@ -142,7 +120,7 @@ impl LiveTargets {
             let key = (endpoint.name.clone(), endpoint.access);
             let kept = current
                 .get(&key)
-                .filter(|known| known.url == endpoint.url && known.kind() == endpoint.kind);
+                .filter(|known| known.from == endpoint.endpoint && known.kind() == endpoint.kind);
             let endpoint = match kept {
                 Some(known) => known.clone(),
                 None => Arc::new(Endpoint::open(&endpoint).map_err(|problem| BadEndpoint {
@@ -178,7 +156,7 @@ impl LiveTargets {
         // Two credentials that are one: whatever is allowed once is allowed to every read. A file has no credentials.
         let write = self.endpoint(connection, Access::Write);
         let has_credentials = read.kind() != ConnectionKind::Sqlite;
-        if has_credentials && write.is_some_and(|write| write.url == read.url) {
+        if has_credentials && write.is_some_and(|write| write.from == read.from) {
             found.push(Overreach::new(
                 "reads and writes have the same credential",
                 format!(
@@ -206,13 +184,14 @@ impl Target {
             Self::Mysql(mysql) => {
                 let writer = writer.and_then(|writer| match writer {
                     Self::Mysql(writer) => Some(writer),
-                    Self::Mssql(_) | Self::Postgres(_) | Self::Sqlite(_) => None,
+                    _ => None,
                 });
                 mysql.catalog(writer).await
             }
             Self::Postgres(postgres) => postgres.catalog().await,
             Self::Sqlite(sqlite) => sqlite.catalog().await,
             Self::Mssql(mssql) => mssql.catalog().await,
+            Self::Command(_) | Self::Http(_) => Ok(ServerCatalog::default()),
         }
     }
 
@@ -222,32 +201,46 @@ impl Target {
             Self::Postgres(postgres) => postgres.overreach().await,
             Self::Sqlite(sqlite) => sqlite.overreach().await,
             Self::Mssql(mssql) => mssql.overreach().await,
+            // What such a credential may do is known to whoever is called with it.
+            Self::Command(_) | Self::Http(_) => Ok(Vec::new()),
         }
     }
 }
 
 impl Endpoint {
     fn open(endpoint: &TargetEndpoint) -> Result<Self, String> {
-        let SecretUrl { url, token } = &endpoint.url;
+        use policy::Endpoint::{Database, Http, Programs};
+        let (name, access) = (&endpoint.name, endpoint.access);
+        let target = match (endpoint.kind, &endpoint.endpoint) {
+            (ConnectionKind::Command, Programs(programs)) => {
+                Target::Command(Arc::new(command::Commands::new(programs.clone())))
+            }
+            (ConnectionKind::Http, Http(upstream)) => {
+                Target::Http(Arc::new(http::Http::open(upstream)?))
+            }
+            (ConnectionKind::Mssql, Database { url, token }) => {
+                Target::Mssql(mssql::Mssql::open(url, *token, access)?)
+            }
+            (ConnectionKind::Postgres, Database { url, token }) => {
+                Target::Postgres(postgres::Postgres::open(url, *token, access)?)
+            }
+            (ConnectionKind::Mysql, Database { url, token }) => {
+                Target::Mysql(mysql::Mysql::open(url, *token, access)?)
+            }
+            (ConnectionKind::Sqlite, Database { token: Some(_), .. }) => {
+                return Err("a SQLite file takes no token: remove it".into());
+            }
+            (ConnectionKind::Sqlite, Database { url, .. }) => {
+                Target::Sqlite(sqlite::Sqlite::open(url, access)?)
+            }
+            (ConnectionKind::Command | ConnectionKind::Http, Database { .. })
+            | (_, Programs(_) | Http(_)) => {
+                return Err(format!("`{name}` is of another kind than what it leads to"));
+            }
+        };
         Ok(Self {
-            url: endpoint.url.clone(),
-            target: match endpoint.kind {
-                ConnectionKind::Mssql => {
-                    Target::Mssql(mssql::Mssql::open(url, *token, endpoint.access)?)
-                }
-                ConnectionKind::Postgres => {
-                    Target::Postgres(postgres::Postgres::open(url, *token, endpoint.access)?)
-                }
-                ConnectionKind::Sqlite if token.is_some() => {
-                    return Err("a SQLite file takes no token: remove it".into());
-                }
-                ConnectionKind::Mysql => {
-                    Target::Mysql(mysql::Mysql::open(url, *token, endpoint.access)?)
-                }
-                ConnectionKind::Sqlite => {
-                    Target::Sqlite(sqlite::Sqlite::open(url, endpoint.access)?)
-                }
-            },
+            from: endpoint.endpoint.clone(),
+            target,
             catalog: CatalogCache::default(),
         })
     }
@@ -258,6 +251,8 @@ impl Endpoint {
             Target::Postgres(_) => ConnectionKind::Postgres,
             Target::Mysql(_) => ConnectionKind::Mysql,
             Target::Sqlite(_) => ConnectionKind::Sqlite,
+            Target::Command(_) => ConnectionKind::Command,
+            Target::Http(_) => ConnectionKind::Http,
         }
     }
 
@@ -267,6 +262,8 @@ impl Endpoint {
             Target::Postgres(postgres) => postgres.close(),
             Target::Mysql(mysql) => mysql.close(),
             Target::Sqlite(sqlite) => sqlite.close(),
+            // Nothing stays open between two commands; what is open to an API closes with the last call.
+            Target::Command(_) | Target::Http(_) => {}
         }
     }
 }
@@ -281,23 +278,31 @@ impl Targets for LiveTargets {
         let Some(endpoint) = self.endpoint(&execution.connection, execution.access) else {
             return Err(no_credential(&execution.connection, execution.access));
         };
-        let Operation::Sql(operation) = &execution.operation;
-        match &endpoint.target {
-            Target::Mssql(target) => {
-                let (budget, ending) = (&execution.budget, execution.ending);
+        let (budget, ending) = (&execution.budget, execution.ending);
+        match (&endpoint.target, &execution.operation) {
+            (Target::Mssql(target), Operation::Sql(operation)) => {
                 target.run(operation, budget, ending, sink, cancel).await
             }
-            Target::Postgres(target) => {
-                let (budget, ending) = (&execution.budget, execution.ending);
+            (Target::Postgres(target), Operation::Sql(operation)) => {
                 target.run(operation, budget, ending, sink, cancel).await
             }
-            Target::Mysql(target) => {
-                let (budget, ending) = (&execution.budget, execution.ending);
+            (Target::Mysql(target), Operation::Sql(operation)) => {
                 target.run(operation, budget, ending, sink, cancel).await
             }
-            Target::Sqlite(target) => {
-                let (budget, ending) = (&execution.budget, execution.ending);
+            (Target::Sqlite(target), Operation::Sql(operation)) => {
                 target.run(operation, budget, ending, sink, cancel).await
+            }
+            (Target::Command(target), Operation::Command(operation)) => {
+                let access = execution.access;
+                target.run(operation, access, budget, sink, cancel).await
+            }
+            (Target::Http(target), Operation::Http(operation)) => {
+                let access = execution.access;
+                target.run(operation, access, budget, sink, cancel).await
+            }
+            (Target::Command(_) | Target::Http(_), Operation::Sql(_))
+            | (_, Operation::Command(_) | Operation::Http(_)) => {
+                Err(other_kind(&execution.connection))
             }
         }
     }
@@ -309,7 +314,10 @@ impl Targets for LiveTargets {
         let Some(endpoint) = self.endpoint(connection, Access::Read) else {
             return Err(no_credential(connection, Access::Read).into());
         };
-        let (dialect, now) = (endpoint.kind().dialect(), Instant::now());
+        let Some(dialect) = endpoint.kind().dialect() else {
+            return Ok(None);
+        };
+        let now = Instant::now();
         let writer = self.endpoint(connection, Access::Write);
         let load = || {
             let writer = writer.map(|writer| writer.target.clone());
@@ -335,27 +343,33 @@ impl Targets for LiveTargets {
         operation: &Operation,
         limit: Duration,
     ) -> Preview {
-        let Operation::Sql(operation) = operation;
-        match self.endpoint(connection, Access::Read).as_deref() {
-            Some(Endpoint {
-                target: Target::Mssql(_),
-                ..
-            }) => mssql::Mssql::preview(),
-            Some(Endpoint {
-                target: Target::Postgres(target),
-                ..
-            }) => target.preview(operation, limit).await,
-            Some(Endpoint {
-                target: Target::Mysql(target),
-                ..
-            }) => target.preview(operation, limit).await,
-            Some(Endpoint {
-                target: Target::Sqlite(_),
-                ..
-            }) => unknown_reach("SQLite's planner does not estimate rows"),
-            None => unknown_reach("the connection has no read credential to estimate with"),
+        let Some(endpoint) = self.endpoint(connection, Access::Read) else {
+            return unknown_reach("the connection has no read credential to estimate with");
+        };
+        match (&endpoint.target, operation) {
+            (Target::Mssql(_), _) => mssql::Mssql::preview(),
+            (Target::Postgres(target), Operation::Sql(operation)) => {
+                target.preview(operation, limit).await
+            }
+            (Target::Mysql(target), Operation::Sql(operation)) => {
+                target.preview(operation, limit).await
+            }
+            (Target::Sqlite(_), _) => unknown_reach("SQLite's planner does not estimate rows"),
+            (Target::Command(_), _) | (_, Operation::Command(_)) => {
+                unknown_reach("what a command reaches is not known before it runs")
+            }
+            (Target::Http(_), _) | (_, Operation::Http(_)) => {
+                unknown_reach("what a call reaches, its API alone knows")
+            }
         }
     }
+}
+
+/// The policy has changed since this was judged.
+fn other_kind(connection: &ConnectionName) -> RunError {
+    RunError::Unreachable(format!(
+        "connection `{connection}` has become one of another kind since this was asked"
+    ))
 }
 
 fn no_credential(connection: &ConnectionName, access: Access) -> RunError {

@@ -463,6 +463,7 @@ fn run_statement(connection: &Connection, work: &Work, rest: Rest) -> Result<Com
     Ok(Completion {
         affected: counts.then(|| connection.changes()),
         changed: None,
+        ..Completion::default()
     })
 }
 

@@ -326,7 +326,10 @@ fn connections_are_listed_to_those_who_may_use_them() {
             .map(|connection| word(&connection["name"]).to_owned())
             .collect()
     };
-    assert_eq!(names(&gateway.agent()), ["busy", "crm", "down", "small"]);
+    assert_eq!(
+        names(&gateway.agent()),
+        ["busy", "crm", "down", "small", "tools"]
+    );
     assert!(names(&gateway.person("sam", &["sales"])).is_empty());
     let listed = gateway.agent().get("/v1/connections").expect(200);
     let crm = &listed["connections"][1];

@@ -11,6 +11,7 @@ from workflow import FAILED, SUCCEEDED, TIMED_OUT, Run
 
 FOLDER = Path(__file__).parents[2] / 'infra/approvals'
 PROOF = 'proof-that-only-the-question-carries-0123456789'
+TRACE = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
 RECIPIENTS = {'dba': {'via': 'teams', 'team': 'T', 'channel': 'C'}, 'security': {'via': 'email', 'to': 'security@example.com'}}
 SENDS = ('send_not_asked', 'send_answer', 'send_no_answer', 'send_no_answer_after_all', 'send_too_late')
 PERSON = {'tenantId': 'tenant', 'objectId': 'person', 'userPrincipalName': 'dana@example.com'}
@@ -26,7 +27,7 @@ def question(**changes):
 
 def message(body):
     text = body if isinstance(body, str) else json.dumps(body)
-    return {'ContentData': base64.b64encode(text.encode()).decode(), 'LockToken': 'lock'}
+    return {'ContentData': base64.b64encode(text.encode()).decode(), 'LockToken': 'lock', 'Properties': {'traceparent': TRACE}}
 
 
 def teams(decision, **person):
@@ -80,6 +81,7 @@ class Approvals(unittest.TestCase):
                 decision = json.loads(base64.b64decode(body['ContentData']))
                 self.schemas[1].validate(decision)
                 self.assertEqual(body['SessionId'], question()['session_id'])
+                self.assertEqual(body['Properties'], {'traceparent': TRACE})
                 self.assertLessEqual(len(body['MessageId']), 128)
                 self.assertEqual((decision['approval_id'], decision['digest'], decision['proof']),
                                  (question()['approval_id'], question()['digest'], PROOF))

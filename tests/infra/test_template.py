@@ -164,10 +164,13 @@ class Template(unittest.TestCase):
     def test_the_record_can_only_grow(self):
         writers = {r.id: r.body['properties'] for r in self.of('Microsoft.DocumentDB/databaseAccounts/sqlRoleDefinitions')}
         actions = {role['roleName']: set(role['permissions'][0]['dataActions']) for role in writers.values()}
-        self.assertEqual({name for name, may in actions.items() if f'{ITEMS}/create' in may}, {'Appender'})
+        self.assertEqual({name for name, may in actions.items() if f'{ITEMS}/create' in may}, {'Appender', 'Projector'})
         self.assertEqual({name for name, may in actions.items() if f'{ITEMS}/delete' in may}, {'Session key eraser'})
         for name, may in actions.items():
-            self.assertFalse([action for action in may if '*' in action or action.endswith(('/replace', '/upsert'))], name)
+            changes = [action for action in may if '*' in action or action.endswith(('/replace', '/upsert'))]
+            self.assertEqual(changes, [f'{ITEMS}/replace', f'{ITEMS}/upsert'] if name == 'Projector' else [], name)
+        projector = next(role for role in writers.values() if role['roleName'] == 'Projector')
+        self.assertTrue(all(scope.endswith('/colls/requests') for scope in projector['assignableScopes']))
         eraser = next(role for role in writers.values() if role['roleName'] == 'Session key eraser')
         self.assertTrue(all(scope.endswith('/colls/keys') for scope in eraser['assignableScopes']))
         self.assertEqual([row for row in rights(self.resources) if row[1] == 'Session key eraser'], [])
@@ -206,6 +209,16 @@ class Template(unittest.TestCase):
         for name, alert in alerts.items():
             self.assertTrue(alert['enabled'] and alert['actions'], name)
         self.assertIn('"execution.outcome_unknown"', (ROOT / 'src/domain/session/event.rs').read_text())
+
+    def test_traces_and_metrics_go_to_a_collector_where_there_is_one(self):
+        def said(resources):
+            app = next(r for r in resources if r.type == 'Microsoft.Web/sites')
+            settings = {setting['name']: setting['value'] for setting in app.body['properties']['siteConfig']['appSettings']}
+            return {name: value for name, value in settings.items() if name.startswith('OTEL_')}
+
+        self.assertEqual(said(self.resources), {})
+        address = 'https://collector.internal:4318'
+        self.assertEqual(said(deploy(collector=address)[0]), {'OTEL_EXPORTER_OTLP_ENDPOINT': address, 'OTEL_SERVICE_NAME': 'portcullis'})
 
     def test_what_breaks_the_template_is_refused(self):
         """The checks of the language and of the types, each seen to fail."""

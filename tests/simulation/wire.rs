@@ -577,6 +577,7 @@ impl Targets for Wire {
             return Ok(Completion {
                 affected,
                 changed: affected,
+                ..Completion::default()
             });
         }
         sink.columns(&columns());
@@ -588,6 +589,7 @@ impl Targets for Wire {
         Ok(Completion {
             affected,
             changed: affected,
+            ..Completion::default()
         })
     }
 
@@ -661,7 +663,7 @@ fn tables() -> JudgedCatalog {
 
 /// The target's own idea of its language, told apart from the gateway's.
 fn changes_something(operation: &Operation) -> bool {
-    let Operation::Sql(sql) = operation;
+    let sql = operation.sql().expect("the simulated target takes SQL");
     !sql.statement.starts_with("SELECT")
 }
 

@@ -253,6 +253,7 @@ impl World {
             session: asked.session.clone(),
             idempotency_key: asked.keyed.then(|| format!("key-{}", asked.number)),
             traceparent: None,
+            responder: None,
         };
         let gateway = Arc::clone(&self.gateways[&instance]);
         let hub = Arc::clone(&self.hub);
@@ -555,7 +556,9 @@ fn tell(hub: &Hub, outcome: Result<Outcome, GateError>) {
     match outcome {
         Ok(outcome) => {
             let result = outcome.result.as_ref();
-            let rows = result.is_some_and(|result| result.rows.is_some());
+            let rows = result
+                .and_then(|result| result.table())
+                .is_some_and(|table| table.rows.is_some());
             let text = serde_json::to_string(&outcome).unwrap();
             hub.tell(Some(outcome.request_id), text, rows);
         }

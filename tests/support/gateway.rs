@@ -62,7 +62,9 @@ pub(crate) fn portcullis(arguments: &[&str]) -> Command {
 
 fn clean(command: &mut Command) {
     for (name, _) in std::env::vars() {
-        let ours = name.starts_with("PORTCULLIS_") || name.starts_with("FUNCTIONS_");
+        let ours = ["PORTCULLIS_", "FUNCTIONS_", "OTEL_"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix));
         if ours || name == "RUST_LOG" || name.to_ascii_lowercase().ends_with("_proxy") {
             command.env_remove(name);
         }
@@ -167,20 +169,33 @@ impl Gateway {
 
     /// Another `dev` with the data of this one, which has ended.
     pub(crate) fn again(&self) -> Self {
+        let data = self.copied();
+        // On the same port, which is in the name of the local issuer.
+        Self::dev_on(self.port, data, &[])
+    }
+
+    /// Another `serve` with the data of this one, which has ended.
+    pub(crate) fn serve_again(&self, more: &[(&str, String)]) -> Self {
+        Self::serve_with(self.copied(), more)
+    }
+
+    /// A copy of its data: its own folder goes when it does.
+    fn copied(&self) -> PathBuf {
         let data = tempfile::Builder::new()
             .prefix("portcullis-gateway-")
             .tempdir()
             .unwrap()
             .keep();
-        for file in fs::read_dir(&self.data).unwrap() {
-            let file = file.unwrap();
-            fs::copy(file.path(), data.join(file.file_name())).unwrap();
-        }
+        let copied = Command::new("cp")
+            .arg("-r")
+            .arg(self.data.join("."))
+            .arg(&data)
+            .status();
+        assert!(copied.unwrap().success());
         let policy = fs::read_to_string(data.join("policy.yaml")).unwrap();
         let policy = policy.replace(text(&self.data), text(&data));
         fs::write(data.join("policy.yaml"), policy).unwrap();
-        // On the same port, which is in the name of the local issuer.
-        Self::dev_on(self.port, data, &[])
+        data
     }
 
     /// `portcullis serve` in a folder made by [`folder`].
@@ -190,7 +205,15 @@ impl Gateway {
 
     /// The same with more in its environment.
     pub(crate) fn serve_with(data: PathBuf, more: &[(&str, String)]) -> Self {
-        let mut command = portcullis(&["serve"]);
+        Self::serve_by(portcullis(&["serve"]), data, more)
+    }
+
+    /// The same with a log for programs.
+    pub(crate) fn serve_json(data: PathBuf, more: &[(&str, String)]) -> Self {
+        Self::serve_by(portcullis(&["serve", "--format", "json"]), data, more)
+    }
+
+    fn serve_by(mut command: Command, data: PathBuf, more: &[(&str, String)]) -> Self {
         command.envs(more.iter().map(|(name, value)| (name, value)));
         command
             .env("PORTCULLIS_DATA", data.join("record"))

@@ -1,8 +1,11 @@
 //! What tests share.
 
+pub(crate) mod collector;
+pub(crate) mod cosmos;
 pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod identity;
+pub(crate) mod key_vault;
 pub(crate) mod mariadb;
 pub(crate) mod oidc;
 pub(crate) mod openapi;
@@ -12,3 +15,4 @@ pub(crate) mod rabbitmq;
 pub(crate) mod service_bus;
 pub(crate) mod serving;
 pub(crate) mod tds;
+pub(crate) mod upstream;

@@ -15,6 +15,9 @@ use serde_json::{Value, json};
 
 use super::{oidc::Provider, postgres::Database};
 
+/// Set to anything, there is no timer in the gateway: the host strikes the time.
+pub(crate) const HOSTED: &str = "FUNCTIONS_CUSTOMHANDLER_PORT";
+
 /// The gateway's process. It ends with this value.
 pub(crate) struct Serving {
     child: Child,
@@ -29,7 +32,8 @@ impl Serving {
         Self::start_in(policy, data, &urls).await
     }
 
-    /// Starts it with more in its environment, and waits until it is ready.
+    /// Starts it with more in its environment, and waits until it is ready. Its log is in `data`, and its record too where the
+    /// environment names no other place.
     pub(crate) async fn start_in(policy: &Path, data: &Path, environment: &[(&str, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -37,13 +41,23 @@ impl Serving {
         fs::create_dir_all(data).unwrap();
         let log = data.join("log");
         let append = fs::OpenOptions::new().create(true).append(true).open(&log);
-        let child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        if environment
+            .iter()
+            .all(|(name, _)| *name != "PORTCULLIS_COSMOS")
+        {
+            command.env("PORTCULLIS_DATA", data);
+        }
+        let child = command
             .arg("serve")
             .env("PORTCULLIS_POLICY", policy)
-            .env("PORTCULLIS_DATA", data)
             .env("PORTCULLIS_LISTEN", address.to_string())
-            .env_remove("FUNCTIONS_CUSTOMHANDLER_PORT")
-            .envs(environment.iter().copied())
+            .env_remove(HOSTED)
+            .envs(environment.iter().map(|(name, value)| match *name {
+                // As the Functions host would run it: it says which port.
+                HOSTED => (HOSTED, address.port().to_string()),
+                name => (name, (*value).to_owned()),
+            }))
             .stdin(Stdio::null())
             .stdout(append.unwrap())
             .spawn()
@@ -170,6 +184,20 @@ impl Caller {
         let path = format!("{}/v1/approvals/{id}/preview", self.url);
         let request = self.client.post(path).bearer_auth(&self.token);
         answer(request).await.unwrap()
+    }
+
+    /// Has a gateway do what is due, as the Functions host does once in a while.
+    pub(crate) async fn sweep(&self) {
+        let timer = json!({
+            "Data": {"timer": {"IsPastDue": false}},
+            "Metadata": {"sys": {"MethodName": "sweep"}},
+        });
+        let request = self.client.post(format!("{}/sweep", self.url));
+        let request = request
+            .header("User-Agent", "Azure-Functions-Host/4.1041.200.0")
+            .header("X-Azure-Functions-InvocationId", "1");
+        let done = request.json(&timer).send().await.unwrap();
+        assert_eq!(done.status(), StatusCode::OK);
     }
 
     /// Reads something.

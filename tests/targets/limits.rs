@@ -250,7 +250,7 @@ async fn a_new_policy_keeps_the_connections_of_what_stays_and_drains_what_goes()
         name: name(),
         kind: ConnectionKind::Postgres,
         access,
-        url: SecretUrl::new(url),
+        endpoint: Endpoint::url(url),
     };
     let pid = target.value("SELECT pg_backend_pid()").await;
     let long = target.write("SELECT pg_sleep(0.5)");

@@ -49,7 +49,7 @@ async fn a_server_is_believed_under_the_right_authority_and_the_right_name_only(
         name: name(),
         kind: ConnectionKind::Postgres,
         access: Access::Read,
-        url: SecretUrl::new(unknown.clone()),
+        endpoint: Endpoint::url(unknown.clone()),
     }]);
     if configured.is_ok() {
         let target = Target::of(ConnectionKind::Postgres, &unknown, &unknown);

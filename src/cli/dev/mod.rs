@@ -14,12 +14,11 @@ use clap::Subcommand;
 
 use serde_json::json;
 
-use super::{Exit, Failure, Format, client::block_on, output::print_json};
+use super::{Exit, Failure, Format, client::block_on, output::print_json, start_telemetry};
 use crate::{
     app::{self, Running},
     auth::dev::DevIssuer,
     domain::principal::PrincipalKind,
-    telemetry::{self, LogFormat},
 };
 
 const POLICY: &str = include_str!("policy.yaml");
@@ -91,10 +90,6 @@ pub(super) fn run(args: Args, format: Format) -> Result<Exit, Failure> {
     if let Some(Command::Token(token)) = args.command {
         return print_token(&token, format);
     }
-    telemetry::start(match format {
-        Format::Text => LogFormat::Plain,
-        Format::Json => LogFormat::Json,
-    });
     let Args {
         folder,
         port,
@@ -102,9 +97,11 @@ pub(super) fn run(args: Args, format: Format) -> Result<Exit, Failure> {
         ..
     } = args;
     block_on(async move {
+        let telemetry = start_telemetry(format)?;
         let running = start(&folder.data, port, policy.as_deref()).await?;
         greet(&running, &folder.data, policy.is_none(), format)?;
         running.until_signal().await;
+        telemetry.stop().await;
         Ok(Exit::Done)
     })
 }

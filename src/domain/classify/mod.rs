@@ -182,7 +182,8 @@ pub struct Facts {
     pub class: Effect,
     /// Every effect found.
     pub effects: BTreeSet<Effect>,
-    /// What kinds of statement or command it holds, lowercase: `select`, `create table`, `kubectl delete`.
+    /// What kinds of statement or command it holds: `select`, `create table`, `kubectl delete`. Empty, or with
+    /// [`UNTOLD`] among them, where that could not be told.
     pub kinds: Vec<String>,
     /// What it touches.
     pub objects: BTreeSet<Object>,
@@ -206,6 +207,9 @@ pub struct Facts {
     /// One sentence a person understands.
     pub why: String,
 }
+
+/// The kind of a part whose kind could not be told.
+pub const UNTOLD: &str = "unknown";
 
 impl Facts {
     /// What is known about something that could not be judged: nothing, so the worst is assumed.
@@ -245,7 +249,12 @@ impl Facts {
 
     /// What is known about doing both: every effect of either, and the reason for the worst.
     #[must_use]
-    pub(in crate::domain::classify) fn and(mut self, other: Self) -> Self {
+    pub(in crate::domain::classify) fn and(mut self, mut other: Self) -> Self {
+        for part in [&mut self, &mut other] {
+            if part.kinds.is_empty() {
+                part.kinds.push(UNTOLD.to_owned());
+            }
+        }
         if other.class > self.class {
             (self.class, self.why) = (other.class, other.why);
         }

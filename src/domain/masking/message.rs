@@ -65,7 +65,7 @@ impl MaskedCounts {
         }
     }
 
-    fn count(&mut self, rule: &str) {
+    pub(super) fn count(&mut self, rule: &str) {
         self.cells += 1;
         *self.by.entry(rule.into()).or_default() += 1;
     }

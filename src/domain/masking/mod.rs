@@ -152,20 +152,94 @@ impl fmt::Debug for Masking {
     }
 }
 
+/// A text that comes in pieces, masked as it does.
+#[derive(Debug)]
+pub struct MaskedText<'a> {
+    stream: Stream<'a>,
+    out: Vec<u8>,
+    findings: Vec<TextFinding>,
+}
+
+impl MaskedText<'_> {
+    /// Takes the next bytes.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.stream.push(bytes, &mut self.out, &mut self.findings);
+    }
+
+    /// All of it, with `U+FFFD` for what is no UTF-8. Masks end between characters, so this is what went in with some of its
+    /// characters replaced.
+    pub fn finish(mut self, counts: &mut MaskedCounts) -> Masked<String> {
+        self.stream.finish(&mut self.out, &mut self.findings);
+        counts.found(self.findings);
+        let text = String::from_utf8(self.out);
+        Masked(text.unwrap_or_else(|bytes| String::from_utf8_lossy(bytes.as_bytes()).into_owned()))
+    }
+}
+
+/// Bytes that come in pieces, masked as they do and let out as soon as they may be.
+#[derive(Debug)]
+pub struct MaskedBytes<'a> {
+    stream: Stream<'a>,
+    findings: Vec<TextFinding>,
+}
+
+impl MaskedBytes<'_> {
+    /// Takes the next bytes; gives what may leave by now.
+    pub fn push(&mut self, bytes: &[u8], counts: &mut MaskedCounts) -> Masked<Vec<u8>> {
+        let mut out = Vec::with_capacity(bytes.len());
+        self.stream.push(bytes, &mut out, &mut self.findings);
+        counts.found(self.findings.drain(..));
+        Masked(out)
+    }
+
+    /// The rest.
+    pub fn finish(mut self, counts: &mut MaskedCounts) -> Masked<Vec<u8>> {
+        let mut out = Vec::new();
+        self.stream.finish(&mut out, &mut self.findings);
+        counts.found(self.findings);
+        Masked(out)
+    }
+}
+
+impl MaskedCounts {
+    fn found(&mut self, findings: impl IntoIterator<Item = TextFinding>) {
+        for finding in findings {
+            self.count(&finding.rule);
+        }
+    }
+}
+
 impl Masking {
+    /// Masks bytes that come in pieces and leave in pieces.
+    pub fn passing(&self) -> MaskedBytes<'_> {
+        MaskedBytes {
+            stream: self.stream(),
+            findings: Vec::new(),
+        }
+    }
+
+    /// Masks bytes that are wholly there.
+    pub fn bytes(&self, bytes: &[u8], counts: &mut MaskedCounts) -> Masked<Vec<u8>> {
+        let mut passing = self.passing();
+        let Masked(mut out) = passing.push(bytes, counts);
+        out.extend(passing.finish(counts).into_inner());
+        Masked(out)
+    }
+
     /// Masks free text: an error message, a notice, a statement's rendering.
     pub fn text(&self, text: &str, counts: &mut MaskedCounts) -> Masked<String> {
-        let mut findings = Vec::new();
-        let mut out = Vec::with_capacity(text.len());
-        let mut stream = self.stream();
-        stream.push(text.as_bytes(), &mut out, &mut findings);
-        stream.finish(&mut out, &mut findings);
-        for finding in findings {
-            counts.cells += 1;
-            *counts.by.entry(finding.rule).or_default() += 1;
+        let mut incoming = self.incoming();
+        incoming.push(text.as_bytes());
+        incoming.finish(counts)
+    }
+
+    /// Masks one text that comes in pieces and is kept whole.
+    pub fn incoming(&self) -> MaskedText<'_> {
+        MaskedText {
+            stream: self.stream(),
+            out: Vec::new(),
+            findings: Vec::new(),
         }
-        // Masks end between characters, so this is what went in with some of its characters replaced.
-        Masked(String::from_utf8(out).unwrap_or_else(|_| replace::HIDDEN.into()))
     }
 
     /// Decides, once per result, how each of its columns is masked.

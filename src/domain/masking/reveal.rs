@@ -17,6 +17,7 @@ use super::{
 };
 use crate::domain::{
     classify::{ColumnRef, Dialect, Facts, GivenValues},
+    connection::ConnectionKind,
     operation::{MAX_PARAMS, Operation, Param, SqlOperation},
 };
 
@@ -59,11 +60,14 @@ impl Masking {
     /// `operation` as it is to run: with values in place of their pseudonyms. `facts` are those of the operation.
     pub fn reveal<'o>(
         &self,
-        dialect: Dialect,
+        kind: ConnectionKind,
         facts: &Facts,
         operation: &'o Operation,
     ) -> Result<Cow<'o, Operation>, BadPseudonym> {
-        let Operation::Sql(asked) = operation;
+        // What is no SQL has no columns: a pseudonym in it is a text like any other.
+        let (Some(dialect), Some(asked)) = (kind.dialect(), operation.sql()) else {
+            return Ok(Cow::Borrowed(operation));
+        };
         if !looks_like_one(&asked.statement) && !asked.params.iter().any(holds_one) {
             return Ok(Cow::Borrowed(operation));
         }
@@ -249,12 +253,16 @@ mod tests {
         masking().pseudonyms.of(domain, &value).unwrap()
     }
 
-    fn reveal(dialect: Dialect, sql: &str, params: &[Param]) -> Result<SqlOperation, BadPseudonym> {
+    fn reveal(
+        kind: ConnectionKind,
+        sql: &str,
+        params: &[Param],
+    ) -> Result<SqlOperation, BadPseudonym> {
         let operation = SqlOperation::new(sql.into(), params.to_vec(), None).unwrap();
-        let facts = classify(dialect, sql);
+        let facts = classify(kind.dialect().unwrap(), sql);
         let operation = Operation::Sql(operation);
-        let Operation::Sql(revealed) = masking().reveal(dialect, &facts, &operation)?.into_owned();
-        Ok(revealed)
+        let revealed = masking().reveal(kind, &facts, &operation)?;
+        Ok(revealed.sql().unwrap().clone())
     }
 
     fn text(value: &str) -> Param {
@@ -268,7 +276,8 @@ mod tests {
         let sql = format!(
             "SELECT CASE email WHEN '{p}' THEN 1 END FROM customers WHERE id = $1 AND email IN ('{q}',E'{p}')AND note <> 'y'"
         );
-        let revealed = reveal(Dialect::Postgres, &sql, &[Param::Number("1".into())]).unwrap();
+        let revealed =
+            reveal(ConnectionKind::Postgres, &sql, &[Param::Number("1".into())]).unwrap();
         assert_eq!(
             revealed.statement,
             "SELECT CASE email WHEN  $2  THEN 1 END FROM customers WHERE id = $1 AND email IN ( $3 , $2 )AND note <> 'y'"
@@ -280,7 +289,7 @@ mod tests {
         ];
         assert_eq!(revealed.params, expected);
         let sql = format!("DELETE FROM customers WHERE email = '{}'", p.to_uppercase());
-        let revealed = reveal(Dialect::Sqlite, &sql, &[]).unwrap();
+        let revealed = reveal(ConnectionKind::Sqlite, &sql, &[]).unwrap();
         assert_eq!(
             revealed.statement,
             "DELETE FROM customers WHERE email =  ?1 "
@@ -293,7 +302,7 @@ mod tests {
         let p = shown("salary", "731902");
         let sql = "UPDATE customers SET salary = $2 WHERE id = $1";
         let params = [Param::Number("1".into()), text(&p)];
-        let revealed = reveal(Dialect::Postgres, sql, &params).unwrap();
+        let revealed = reveal(ConnectionKind::Postgres, sql, &params).unwrap();
         assert_eq!(revealed.statement, sql);
         assert_eq!(revealed.params[1], Param::Number("731902".into()));
     }
@@ -307,7 +316,7 @@ mod tests {
             format!("SELECT * FROM customers JOIN orders USING (email) WHERE email = '{p}'"),
             format!("INSERT INTO orders (contact) VALUES ('{p}')"),
         ] {
-            assert!(reveal(Dialect::Postgres, &sql, &[]).is_ok(), "{sql}");
+            assert!(reveal(ConnectionKind::Postgres, &sql, &[]).is_ok(), "{sql}");
         }
     }
 
@@ -315,7 +324,7 @@ mod tests {
     fn what_has_no_pseudonym_is_left_as_it_is() {
         let sql = "SELECT * FROM customers WHERE email = 'bob@x.example' -- pseudonym";
         let params = [text("+999 1")];
-        let revealed = reveal(Dialect::Postgres, sql, &params).unwrap();
+        let revealed = reveal(ConnectionKind::Postgres, sql, &params).unwrap();
         assert_eq!(
             (revealed.statement.as_str(), &revealed.params[..]),
             (sql, &params[..])
@@ -415,21 +424,28 @@ mod tests {
                 Bad::Unnumbered,
             ),
         ] {
-            assert_eq!(reveal(Dialect::Postgres, &sql, &[]), Err(refused), "{sql}");
+            assert_eq!(
+                reveal(ConnectionKind::Postgres, &sql, &[]),
+                Err(refused),
+                "{sql}"
+            );
         }
         let sql = "SELECT $1::text, * FROM customers WHERE email = $1";
         assert_eq!(
-            reveal(Dialect::Postgres, sql, &[text(&p)]),
+            reveal(ConnectionKind::Postgres, sql, &[text(&p)]),
             Err(Bad::Elsewhere)
         );
         let sql = "SELECT * FROM customers WHERE email = $1";
         let json = Param::Json(format!("[\"{p}\"]").into());
-        assert_eq!(reveal(Dialect::Postgres, sql, &[json]), Err(Bad::Elsewhere));
+        assert_eq!(
+            reveal(ConnectionKind::Postgres, sql, &[json]),
+            Err(Bad::Elsewhere)
+        );
         let qualified = format!("SELECT * FROM secret.people WHERE email = '{p}'");
-        assert!(reveal(Dialect::Postgres, &qualified, &[]).is_ok());
+        assert!(reveal(ConnectionKind::Postgres, &qualified, &[]).is_ok());
         let sql = format!("SELECT * FROM customers WHERE email = '{p}' AND id = ?");
         assert_eq!(
-            reveal(Dialect::Sqlite, &sql, &[Param::Null]),
+            reveal(ConnectionKind::Sqlite, &sql, &[Param::Null]),
             Err(Bad::Elsewhere)
         );
     }

@@ -9,11 +9,12 @@ use std::{
 use serde_json::json;
 
 use super::{
-    AgentRules, ApproverGroup, ApproverGroupName, ApproverKind, Condition, ConnectionRules,
-    Consequence, Issuer, Policy, RecordRules, RecordedResults, Rule, RuleName, Who,
+    AgentRules, Api, ApproverGroup, ApproverGroupName, ApproverKind, Condition, ConnectionRules,
+    Consequence, Endpoint, Issuer, Policy, RecordRules, RecordedResults, Rule, RuleName, Who,
     document::{
         ApproverDocument, BudgetDocument, ConnectionDocument, EndpointDocument, IssuerDocument,
         MaskingSection, PolicyDocument, RecordDocument, RuleDocument, ThenDocument, WhoDocument,
+        named,
     },
     problem::{Place, PolicyErrors, Problem, Problems, choices, quoted},
     reach,
@@ -21,7 +22,8 @@ use super::{
     units, yaml,
 };
 use crate::domain::{
-    connection::{Budget, ConnectionName},
+    classify::http::Family,
+    connection::{Budget, ConnectionKind, ConnectionName},
     masking::{ColumnRule, How, InPredicates, Masking, MaskingRules, Pattern},
     record::{Hash, hash_of},
 };
@@ -351,9 +353,26 @@ impl Compiler<'_> {
             .0
             .as_ref()
             .map(|allow| self.who(allow, nobody));
-        let mut endpoint = |given: &EndpointDocument| given.endpoint(kind, &mut self.problems);
+        let programs = self.programs(kind, document);
+        let known = programs.clone().unwrap_or_default();
+        let api = self.api(kind, document);
+        let mut endpoint = |given: &At<EndpointDocument>| {
+            EndpointDocument::endpoint(given, kind, &known, &api, &mut self.problems)
+        };
         let read = document.read.0.as_ref().and_then(&mut endpoint);
         let write = document.write.as_ref().map(endpoint);
+        if let (Some(Endpoint::Http(read)), Some(Some(Endpoint::Http(write)))) = (&read, &write)
+            && read.api.url != write.api.url
+            && let Some(at) = &document.write
+        {
+            let how = "give both the same url, or make two connections of it";
+            self.problems.suggest(
+                at.place,
+                "a connection leads to one API, and this is another",
+                how,
+            );
+        }
+        programs?;
         Some(ConnectionRules {
             name: name.clone(),
             kind: kind?,
@@ -376,6 +395,66 @@ impl Compiler<'_> {
                     .collect(),
             ),
         })
+    }
+
+    /// What a connection says of its API, where it is one for HTTP; `url` is for its endpoints to fill in.
+    fn api(&mut self, kind: Option<ConnectionKind>, document: &ConnectionDocument) -> Api {
+        let ConnectionDocument {
+            api,
+            mask_requests,
+            on_finding,
+            ..
+        } = document;
+        let keys = [
+            ("api", api.as_ref().map(|at| at.place)),
+            ("mask_requests", mask_requests.as_ref().map(|at| at.place)),
+            ("on_finding", on_finding.as_ref().map(|at| at.place)),
+        ];
+        for (key, place) in keys {
+            if let (Some(place), Some(kind)) = (place, kind)
+                && kind != ConnectionKind::Http
+            {
+                let how = "remove it, or write `kind: http`";
+                self.problems
+                    .suggest(place, format!("`{key}` is for HTTP APIs"), how);
+            }
+        }
+        let family = api.as_ref().map(|at| at.value);
+        Api {
+            url: String::new(),
+            family,
+            mask_requests: mask_requests
+                .as_ref()
+                .map_or(family == Some(Family::Model), |at| at.value),
+            on_finding: on_finding.as_ref().map(|at| at.value).unwrap_or_default(),
+        }
+    }
+
+    /// The programs a connection names, where it is one for commands. `None`: something is wrong, and has been reported.
+    fn programs(
+        &mut self,
+        kind: Option<ConnectionKind>,
+        document: &ConnectionDocument,
+    ) -> Option<Arc<BTreeMap<String, String>>> {
+        let given = document.programs.as_ref();
+        let programs = named(given, units::program, &mut self.problems)?;
+        match (kind, given) {
+            (Some(ConnectionKind::Command), _) if programs.is_empty() => {
+                let place = given.map(|given| given.place);
+                let place = place.or(document.kind.0.as_ref().map(|kind| kind.place))?;
+                let how = "name at least one, such as `programs: { kubectl: /usr/bin/kubectl }`";
+                self.problems
+                    .suggest(place, "this connection names no program to run", how);
+                None
+            }
+            (Some(ConnectionKind::Command) | None, _) | (_, None) => Some(Arc::new(programs)),
+            (Some(_), Some(given)) => {
+                let how = "remove it, or write `kind: command`";
+                self.problems
+                    .suggest(given.place, "`programs` is for commands", how);
+                None
+            }
+        }
     }
 
     fn rules(
@@ -440,6 +519,8 @@ impl Compiler<'_> {
         let tables = when.and_then(|when| when.tables.as_ref());
         self.not_empty(effect, "effect");
         self.not_empty(tables, "table");
+        let kinds = when.and_then(|when| when.kinds.as_ref());
+        self.not_empty(kinds, "kind");
         let At {
             value: name, place, ..
         } = document.name.0.as_ref()?;
@@ -452,6 +533,10 @@ impl Compiler<'_> {
                 effects: effect
                     .into_iter()
                     .flat_map(|at| at.value.0.iter().copied())
+                    .collect(),
+                kinds: kinds
+                    .into_iter()
+                    .flat_map(|at| at.value.0.iter().map(|pattern| pattern.0.clone()))
                     .collect(),
                 tables: tables
                     .into_iter()

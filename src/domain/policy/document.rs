@@ -2,20 +2,21 @@
 //!
 //! What the names in it mean is `compile`'s business.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Value as Json, json};
 
 use super::{
-    ApproverKind, Endpoint, Hours, RecordedResults, TablePattern,
-    problem::{Problems, choices, quoted},
+    Api, ApproverKind, Endpoint, Hours, KindPattern, OnFinding, Programs, RecordedResults,
+    TablePattern, Upstream,
+    problem::{Place, Problems, choices, quoted},
     read::{At, ByName, FromNode, Needed, OneOrMore, Positive, mapping, scalar, wanted, word},
     units,
     yaml::{Key, Node, Value},
 };
 use crate::domain::{
-    classify::Effect,
+    classify::{Effect, http::Family},
     connection::{ConnectionKind, Token},
     masking::{DetectorSet, How, InPredicates},
     rewrite::Rewrite,
@@ -95,9 +96,19 @@ mapping! {
         /// What speaks there.
         kind: Needed<At<KindText>>,
         /// Where reads go, with a credential that can only read.
-        read: Needed<EndpointDocument>,
+        read: Needed<At<EndpointDocument>>,
         /// Where everything else goes. Without it the connection is read-only.
-        write: Option<EndpointDocument>,
+        write: Option<At<EndpointDocument>>,
+        /// For `kind: command`: the programs that may be run, by the name a command calls them by, and where each is, such
+        /// as `kubectl: /usr/bin/kubectl`. No other runs.
+        programs: Option<At<ByName<String>>>,
+        /// For `kind: http`: whose API it is, and so what its calls do. Told by the url's host and path if not given.
+        api: Option<At<Family>>,
+        /// For `kind: http`: whether what is sent there is masked. For `api: model` if not given: what an agent tells a model
+        /// leaves the house.
+        mask_requests: Option<At<bool>>,
+        /// For `kind: http`: what becomes of an answer in which something was masked. `mask` if not given.
+        on_finding: Option<At<OnFinding>>,
         /// Who may use it at all; rules say for what.
         allow: Needed<At<WhoDocument>>,
         /// How much one principal may take from it.
@@ -107,13 +118,27 @@ mapping! {
         functions: Option<Vec<FunctionText>>,
     }
 
-    /// An address.
+    /// An address and a credential.
     struct EndpointDocument: "an endpoint" {
-        /// `postgres://USER:${secret:PASSWORD}@HOST/DATABASE`, `sqlite:PATH`, or `${secret:NAME}` for all of it.
-        url: At<String>,
+        /// `postgres://USER:${secret:PASSWORD}@HOST/DATABASE`, `sqlite:PATH`, or `${secret:NAME}` for all of it. For
+        /// `kind: http` `https://HOST` with or without a path, without a secret; without encryption this machine alone is
+        /// called. Every kind but `command` needs it.
+        url: Option<At<String>>,
         /// `entra`: log in with an access token of the identity the gateway runs as, in place of a password. The url then names
         /// a user and no password, and the server has to prove itself by TLS.
         token: Option<At<Token>>,
+        /// For `kind: http` with `token`: what the token is for, such as `https://management.azure.com/.default`.
+        scope: Option<At<String>>,
+        /// For `kind: http`: header fields that every call is given, such as `authorization: "Bearer ${secret:API_TOKEN}"`.
+        headers: Option<At<ByName<String>>>,
+        /// For `kind: http`: a PEM file of the authorities that prove the server. Those of the machine if not given; for
+        /// databases it is a parameter of the url.
+        sslrootcert: Option<At<String>>,
+        /// For `kind: command`: variables of the programs' environment. They get no others but `HOME`, `PATH` and `LANG`.
+        env: Option<At<ByName<String>>>,
+        /// For `kind: command`: files in the folder that is the programs' home and where they run, by their path from there,
+        /// such as `kubeconfig: "${secret:KUBECONFIG_READ}"`. The folder is made for one command and removed after it.
+        files: Option<At<ByName<String>>>,
     }
 
     /// Principals: whoever is in any of these.
@@ -160,6 +185,10 @@ mapping! {
         /// Effects, as `portcullis classify` names them. Any if not given; but `allow` never takes `unknown` unless
         /// it names it.
         effect: Option<At<OneOrMore<Effect>>>,
+        /// Kinds of statement or command, as `portcullis classify --text` names them, by their first words: `create index`,
+        /// `kubectl get`, `terraform plan`, `*` for any one word. Any if not given. Of a program that is not known, such as
+        /// `terraform`, what it would do stays `unknown`, and a rule that lets it through names both.
+        kinds: Option<At<OneOrMore<KindsText>>>,
         /// Tables: `schema.table`, `table`, `*` for a whole part. Any if not given.
         tables: Option<At<OneOrMore<PatternText>>>,
         /// Whether a write or removal says which rows. Either if not given.
@@ -340,6 +369,8 @@ text! {
          "examples": ["22:00-06:00 Europe/Berlin"]};
     PatternText(TablePattern), units::table_pattern, "a pattern of tables",
         {"type": "string", "examples": ["public.customers", "*.customers", "customers"]};
+    KindsText(KindPattern), units::kind, "a kind of statement or command",
+        {"type": "string", "examples": ["create index", "kubectl get", "terraform plan"]};
     FunctionText(String), units::function, "the name of a function",
         {"type": "string", "examples": ["public.similarity", "similarity"]};
     ColumnPatternText(String), units::column_pattern, "a pattern of columns",
@@ -354,21 +385,19 @@ pub(super) struct KindText(pub(super) ConnectionKind);
 
 impl FromNode for KindText {
     fn read(node: &Node, problems: &mut Problems<'_>) -> Option<Self> {
-        const KINDS: [(&str, ConnectionKind); 5] = [
+        const KINDS: [(&str, ConnectionKind); 7] = [
             ("postgres", ConnectionKind::Postgres),
             ("mysql", ConnectionKind::Mysql),
             ("mariadb", ConnectionKind::Mysql),
             ("sqlite", ConnectionKind::Sqlite),
             ("mssql", ConnectionKind::Mssql),
+            ("command", ConnectionKind::Command),
+            ("http", ConnectionKind::Http),
         ];
-        const WITHOUT_A_TARGET: [&str; 2] = ["http", "command"];
         let text = scalar(node, "a kind of connection", problems)?;
         let known = KINDS.iter().find(|(name, _)| *name == text);
-        let allowed = choices(text, "allowed", KINDS.iter().map(|(name, _)| *name));
-        if known.is_none() && WITHOUT_A_TARGET.contains(&text) {
-            let message = format!("this version has no target for connections of kind `{text}`");
-            problems.suggest(node.place, message, allowed);
-        } else if known.is_none() {
+        if known.is_none() {
+            let allowed = choices(text, "allowed", KINDS.iter().map(|(name, _)| *name));
             let message = format!("{} is not a kind of connection", quoted(text));
             problems.suggest(node.place, message, allowed);
         }
@@ -385,28 +414,192 @@ impl JsonSchema for KindText {
     }
 }
 
+/// What an endpoint has keys for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sort {
+    Database,
+    Command,
+    Http,
+}
+
+impl Sort {
+    pub(super) fn of(kind: ConnectionKind) -> Self {
+        match kind {
+            ConnectionKind::Command => Self::Command,
+            ConnectionKind::Http => Self::Http,
+            ConnectionKind::Postgres
+            | ConnectionKind::Mysql
+            | ConnectionKind::Sqlite
+            | ConnectionKind::Mssql => Self::Database,
+        }
+    }
+}
+
 impl EndpointDocument {
-    /// The address, if it fits the kind as far as that is known.
+    /// What it says, if it fits the kind as far as that is known. `None`: it does not, and has been reported.
     pub(super) fn endpoint(
-        &self,
+        given: &At<Self>,
         kind: Option<ConnectionKind>,
+        programs: &Arc<BTreeMap<String, String>>,
+        api: &Api,
         problems: &mut Problems<'_>,
     ) -> Option<Endpoint> {
-        let endpoint = units::endpoint(kind, &self.url.value)
-            .map_err(|(message, suggestion)| problems.suggest(self.url.place, message, suggestion))
-            .ok()?;
-        let token = self.token.as_ref();
-        if let Some(token) = token
-            && let Err((message, suggestion)) = units::with_token(kind, &endpoint.url)
-        {
-            problems.suggest(token.place, message, suggestion);
+        let Self {
+            url,
+            token,
+            scope,
+            headers,
+            sslrootcert,
+            env,
+            files,
+        } = &given.value;
+        let sort = kind.map(Sort::of);
+        let before = problems.count();
+        let mut only = |there: Option<Place>, key: &str, of: &[Sort]| {
+            if let (Some(place), Some(sort)) = (there, sort)
+                && !of.contains(&sort)
+            {
+                let (for_what, how) = match of {
+                    [Sort::Command] => ("commands", "remove it, or write `kind: command`"),
+                    [Sort::Http] => ("HTTP APIs", "remove it, or write `kind: http`"),
+                    _ => (
+                        "databases",
+                        "remove it; a command's credential is in `env` and `files`",
+                    ),
+                };
+                problems.suggest(place, format!("`{key}` is for {for_what}"), how);
+            }
+        };
+        only(
+            url.as_ref().map(|at| at.place),
+            "url",
+            &[Sort::Database, Sort::Http],
+        );
+        only(
+            token.as_ref().map(|at| at.place),
+            "token",
+            &[Sort::Database, Sort::Http],
+        );
+        only(scope.as_ref().map(|at| at.place), "scope", &[Sort::Http]);
+        only(
+            headers.as_ref().map(|at| at.place),
+            "headers",
+            &[Sort::Http],
+        );
+        only(
+            sslrootcert.as_ref().map(|at| at.place),
+            "sslrootcert",
+            &[Sort::Http],
+        );
+        only(env.as_ref().map(|at| at.place), "env", &[Sort::Command]);
+        only(files.as_ref().map(|at| at.place), "files", &[Sort::Command]);
+        if problems.count() > before {
             return None;
         }
-        Some(Endpoint {
-            token: token.map(|token| token.value),
-            ..endpoint
+        if sort == Some(Sort::Command) {
+            return Some(Endpoint::Programs(Programs {
+                programs: Arc::clone(programs),
+                env: named(env.as_ref(), units::variable, problems)?,
+                files: named(files.as_ref(), units::file, problems)?,
+            }));
+        }
+        let Some(url) = url else {
+            problems.suggest(
+                given.place,
+                "this endpoint has no `url`",
+                "say where it leads; its secrets as ${secret:NAME}",
+            );
+            return None;
+        };
+        let mut wrong = |place, (message, suggestion): (String, String)| {
+            problems.suggest(place, message, suggestion);
+        };
+        let address = units::address(kind, &url.value)
+            .map_err(|told| wrong(url.place, told))
+            .ok()?;
+        if sort == Some(Sort::Http) {
+            let token = match (token, scope) {
+                (None, None) => None,
+                (Some(token), Some(scope)) => {
+                    let sent = headers.iter().flat_map(|headers| &headers.value.0);
+                    let sent = sent.map(|(name, _)| name);
+                    if let Some(twice) = sent
+                        .into_iter()
+                        .find(|name| name.value.eq_ignore_ascii_case("authorization"))
+                    {
+                        wrong(
+                            twice.place,
+                            (
+                                "the token is the authorization already".into(),
+                                "remove one of them".into(),
+                            ),
+                        );
+                        return None;
+                    }
+                    Some((token.value, scope.value.clone()))
+                }
+                (Some(token), None) => {
+                    let how = "add `scope`, such as https://management.azure.com/.default";
+                    wrong(
+                        token.place,
+                        ("this does not say what the token is for".into(), how.into()),
+                    );
+                    return None;
+                }
+                (None, Some(scope)) => {
+                    wrong(
+                        scope.place,
+                        (
+                            "there is no token for this scope".into(),
+                            "add `token: entra`".into(),
+                        ),
+                    );
+                    return None;
+                }
+            };
+            let headers = named(headers.as_ref(), units::header, problems)?;
+            let headers = headers.into_iter();
+            return Some(Endpoint::Http(Upstream {
+                api: Arc::new(Api {
+                    url: address,
+                    ..api.clone()
+                }),
+                headers: headers
+                    .map(|(name, value)| (name.to_ascii_lowercase(), value))
+                    .collect(),
+                token,
+                sslrootcert: sslrootcert.as_ref().map(|at| at.value.clone()),
+            }));
+        }
+        if let Some(token) = token {
+            units::with_token(kind, &address)
+                .map_err(|told| wrong(token.place, told))
+                .ok()?;
+        }
+        Some(Endpoint::Database {
+            url: address,
+            token: token.as_ref().map(|token| token.value),
         })
     }
+}
+
+/// Texts by name, each checked by `check`. `None`: one of them is wrong, and has been reported.
+pub(super) fn named(
+    given: Option<&At<ByName<String>>>,
+    check: impl Fn(&str, &str) -> Result<(), (String, String)>,
+    problems: &mut Problems<'_>,
+) -> Option<BTreeMap<String, String>> {
+    let before = problems.count();
+    let mut texts = BTreeMap::new();
+    for (name, text) in given.iter().flat_map(|given| &given.value.0) {
+        let Some(text) = text else { continue };
+        if let Err((message, suggestion)) = check(&name.value, &text.value) {
+            problems.suggest(name.place, message, suggestion);
+        }
+        texts.insert(name.value.clone(), text.value.clone());
+    }
+    let sound = given.is_none_or(|given| given.sound) && problems.count() == before;
+    sound.then_some(texts)
 }
 
 /// What follows when a rule matches.
@@ -565,6 +758,13 @@ words! {
         "human" => Self::Human, "pipeline" => Self::Pipeline;
     RecordedResults, "something to keep of results":
         "masked" => Self::Masked, "none" => Self::None;
+    Family, "an API":
+        "azure" => Self::Arm, "graph" => Self::MicrosoftGraph, "kubernetes" => Self::Kubernetes,
+        "storage" => Self::Storage, "key_vault" => Self::KeyVault, "cosmos" => Self::Cosmos,
+        "service_bus" => Self::ServiceBus, "model" => Self::Model, "graphql" => Self::GraphQl,
+        "generic" => Self::Generic;
+    OnFinding, "something that can become of an answer":
+        "mask" => Self::Mask, "deny" => Self::Deny;
     Token, "a kind of token":
         "entra" => Self::Entra;
     DetectorSet, "a set of detectors":

@@ -17,11 +17,12 @@
 use std::collections::BTreeSet;
 
 use super::{
-    ApproverGroupName, Consequence, Decision, Hours, Policy, Question, Rule, RuleName, RuleTrace,
-    TablePattern, Verdict, Who, problem::quoted,
+    ApproverGroupName, Consequence, Decision, Hours, KindPattern, Policy, Question, Rule, RuleName,
+    RuleTrace, TablePattern, Verdict, Who, problem::quoted,
 };
 use crate::domain::{
-    classify::{Effect, Facts},
+    classify::{Effect, Facts, UNTOLD},
+    connection::ConnectionKind,
     principal::Principal,
     rewrite::Rewrite,
 };
@@ -225,8 +226,9 @@ fn touches(rule: &Rule, question: &Question<'_>) -> Result<(), String> {
     let dialect = question.connection.kind.dialect();
     touches_effect(&rule.when.effects, facts)?;
     touches_unbounded(rule.when.unbounded, facts)?;
+    touches_kind(&rule.when.kinds, facts, question.connection.kind)?;
     touches_table(&rule.when.tables, facts, |pattern, name| {
-        pattern.could_match(name, dialect)
+        dialect.is_some_and(|dialect| pattern.could_match(name, dialect))
     })
 }
 
@@ -237,8 +239,9 @@ fn covers(rule: &Rule, question: &Question<'_>) -> Result<(), String> {
     let takes_unknown = matches!(rule.then, Consequence::RequireApproval(_));
     covers_effects(&rule.when.effects, facts, takes_unknown)?;
     covers_unbounded(rule.when.unbounded, facts)?;
+    covers_kinds(&rule.when.kinds, facts, question.connection.kind)?;
     covers_tables(&rule.when.tables, facts, |pattern, name| {
-        pattern.surely_matches(name, dialect)
+        dialect.is_some_and(|dialect| pattern.surely_matches(name, dialect))
     })
 }
 
@@ -371,6 +374,50 @@ fn bounded_as(wanted: Option<bool>, unbounded: bool) -> Result<(), String> {
             Err("it is about bounded statements, and this one is not known to be bounded".into())
         }
         _ => Ok(()),
+    }
+}
+
+/// Whether the kinds of all its parts are told. Of SQL that could not be judged they may be those of a part; a program's
+/// name and its first words stand there whatever it does.
+fn kinds_are_told(facts: &Facts, on: ConnectionKind) -> bool {
+    let told = |kind: &String| kind != UNTOLD;
+    let is_whole = on.dialect().is_none() || !is_unknown(facts);
+    is_whole && !facts.kinds.is_empty() && facts.kinds.iter().all(told)
+}
+
+fn touches_kind(patterns: &[KindPattern], facts: &Facts, on: ConnectionKind) -> Result<(), String> {
+    let is_one = |kind: &String| patterns.iter().any(|pattern| pattern.matches(kind));
+    let could_be_anything = !kinds_are_told(facts, on);
+    if patterns.is_empty() || could_be_anything || facts.kinds.iter().any(is_one) {
+        return Ok(());
+    }
+    Err(format!(
+        "it is about {}, and this is {}",
+        listed(patterns.iter().map(KindPattern::as_str)),
+        listed(facts.kinds.iter().map(String::as_str)),
+    ))
+}
+
+fn covers_kinds(patterns: &[KindPattern], facts: &Facts, on: ConnectionKind) -> Result<(), String> {
+    if patterns.is_empty() {
+        return Ok(());
+    }
+    let about = || listed(patterns.iter().map(KindPattern::as_str));
+    if !kinds_are_told(facts, on) {
+        return Err(format!(
+            "it is about {}, and of what kind this is is not known",
+            about()
+        ));
+    }
+    let is_one = |kind: &str| patterns.iter().any(|pattern| pattern.matches(kind));
+    let mut kinds = facts.kinds.iter();
+    match kinds.find(|kind| !is_one(kind)) {
+        None => Ok(()),
+        Some(kind) => Err(format!(
+            "it is about {}, and this is also {}",
+            about(),
+            quoted(kind)
+        )),
     }
 }
 

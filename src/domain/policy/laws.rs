@@ -6,14 +6,14 @@ use jiff::{Timestamp, civil::time, tz::TimeZone};
 use proptest::{collection::vec, option, prelude::*, sample};
 
 use super::{
-    ApproverGroupName, Condition, ConnectionRules, Consequence, Decision, Endpoint, Hours, Policy,
-    Question, Rule, RuleName, TablePattern, Verdict, Who, evaluate,
+    ApproverGroupName, Condition, ConnectionRules, Consequence, Decision, Endpoint, Hours,
+    KindPattern, Policy, Question, Rule, RuleName, TablePattern, Verdict, Who, evaluate,
     problem::{Place, Problems},
     reach,
     read::At,
 };
 use crate::domain::{
-    classify::{Effect, Facts, Object, ObjectAccess},
+    classify::{Effect, Facts, Object, ObjectAccess, UNTOLD},
     connection::{Budget, ConnectionKind, ConnectionName},
     principal::{Principal, PrincipalKind},
     rewrite::Rewrite,
@@ -82,15 +82,23 @@ fn consequence() -> impl Strategy<Value = Consequence> {
     ]
 }
 
+fn kind_patterns(texts: &[&str]) -> Vec<KindPattern> {
+    let parse = |text: &&str| KindPattern::parse(text).unwrap();
+    texts.iter().map(parse).collect()
+}
+
 fn condition() -> impl Strategy<Value = Condition> {
     let patterns = some_of(&PATTERNS, 2);
+    let kinds = prop_oneof![4 => Just(vec![]), 1 => some_of(&["a", "a b", "* b", "c"], 2)];
     (
         some_of(&Effect::ALL, 7),
+        kinds,
         patterns,
         option::weighted(0.2, any::<bool>()),
     )
-        .prop_map(|(effects, tables, unbounded)| Condition {
+        .prop_map(|(effects, kinds, tables, unbounded)| Condition {
             effects: effects.into_iter().collect(),
+            kinds: kind_patterns(&kinds),
             tables: tables
                 .into_iter()
                 .map(|pattern| TablePattern::parse(pattern).unwrap())
@@ -135,9 +143,11 @@ fn facts() -> impl Strategy<Value = Facts> {
     let effects = sample::subsequence(Effect::ALL.to_vec(), 1..=3);
     let access = prop_oneof![Just(ObjectAccess::Read), Just(ObjectAccess::Write)];
     let objects = vec((sample::select(OBJECTS.to_vec()), access), 0..3);
-    (effects, objects, any::<bool>()).prop_map(|(effects, objects, unbounded)| {
+    let kinds = some_of(&["a", "a b", "c b", UNTOLD], 2);
+    (effects, objects, kinds, any::<bool>()).prop_map(|(effects, objects, kinds, unbounded)| {
         let class = *effects.iter().max().unwrap();
         Facts {
+            kinds: kinds.into_iter().map(String::from).collect(),
             class,
             effects: effects.into_iter().collect(),
             objects: objects
@@ -189,10 +199,7 @@ fn connection(name: &str, kind: ConnectionKind, allow: Who) -> ConnectionRules {
     ConnectionRules {
         name: name.parse().unwrap(),
         kind,
-        read: Endpoint {
-            url: "x".into(),
-            token: None,
-        },
+        read: Endpoint::url("x"),
         write: None,
         allow,
         budget: Budget::default(),
@@ -356,6 +363,7 @@ proptest! {
     fn doing_more_at_once_is_never_a_way_around_a_rule(
         rules in rules(), asked in asked(),
         effect in sample::select(Effect::ALL.to_vec()), object in sample::select(OBJECTS.to_vec()),
+        kind in sample::select(vec!["a", "c b", UNTOLD]),
     ) {
         // A statement whose class is not `read` already: reading is a part of doing more, and needs no rule of its own.
         prop_assume!(asked.facts.class != Effect::Read);
@@ -370,6 +378,10 @@ proptest! {
         more.facts.effects.insert(effect);
         more.facts.class = more.facts.class.max(effect);
         more.facts.objects.insert(Object { name: object.into(), access: ObjectAccess::Read });
+        // None at all says that they are not told, and more does not tell them.
+        if !more.facts.kinds.is_empty() {
+            more.facts.kinds.push(kind.into());
+        }
         prop_assert!(severity(&ask(&rules, &more).decision) >= before);
     }
 
@@ -379,7 +391,9 @@ proptest! {
         unknown.facts = Facts::unknown("garbled");
         if let Decision::Allow { rule } = ask(&rules, &unknown).decision {
             let rule = rules.iter().find(|one| one.name == rule).unwrap();
-            prop_assert!(rule.when.effects.contains(&Effect::Unknown) && rule.when.tables.is_empty());
+            prop_assert!(rule.when.effects.contains(&Effect::Unknown)
+                && rule.when.tables.is_empty()
+                && rule.when.kinds.is_empty());
         }
     }
 
@@ -408,7 +422,7 @@ proptest! {
 
 /// Rules that have most in common, so that one often covers another or nearly does.
 fn similar_rules() -> impl Strategy<Value = Vec<Rule>> {
-    let variant = (rule(), 0..5u8);
+    let variant = (rule(), 0..6u8);
     (rule(), vec(variant, 1..4)).prop_map(|(first, variants)| {
         let mut rules = vec![first];
         for (other, field) in variants {
@@ -418,6 +432,7 @@ fn similar_rules() -> impl Strategy<Value = Vec<Rule>> {
                 1 => rule.between = other.between,
                 2 => rule.when.effects = other.when.effects,
                 3 => rule.connections = other.connections,
+                4 => rule.when.kinds = other.when.kinds,
                 _ => rule.when.tables = other.when.tables,
             }
             rule.then = other.then;
@@ -479,6 +494,7 @@ fn the_prover_finds_what_it_is_there_for() {
         between: None,
         when: Condition {
             effects: effects.iter().copied().collect(),
+            kinds: Vec::new(),
             tables: tables
                 .iter()
                 .map(|text| TablePattern::parse(text).unwrap())

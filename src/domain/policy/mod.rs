@@ -30,9 +30,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    classify::{Effect, Facts, server::Surroundings, sql},
+    classify::{
+        Effect, Facts, command,
+        http::{self, Family},
+        server::Surroundings,
+        sql,
+    },
     connection::{Budget, ConnectionKind, ConnectionName, Token},
     masking::{Masking, MaskingRules},
+    operation::HttpOperation,
     principal::Principal,
     record::Hash,
     rewrite::Rewrite,
@@ -40,7 +46,7 @@ use super::{
 
 pub use document::schema;
 pub use evaluate::evaluate;
-pub use pattern::TablePattern;
+pub use pattern::{KindPattern, TablePattern};
 pub use problem::{PolicyErrors, Problem};
 pub use yaml::MAX_FILE;
 
@@ -167,26 +173,151 @@ pub struct ConnectionRules {
 }
 
 impl ConnectionRules {
-    /// What `statement` would do here, as far as its text and this policy tell: without the server's catalog.
-    pub fn facts_by_text(&self, statement: &str) -> Facts {
+    /// What `text` would do here, as far as it and this policy tell: without the server's catalog. A statement, a command
+    /// as a person would type it, or an HTTP call as a person would write it.
+    pub fn facts_by_text(&self, text: &str) -> Facts {
+        if let Endpoint::Http(upstream) = &self.read {
+            return match HttpOperation::from_text(text) {
+                Ok(call) => upstream.facts(&call),
+                Err(bad) => Facts::unknown(bad.to_string()),
+            };
+        }
+        let Some(dialect) = self.kind.dialect() else {
+            return command::classify_shell(text);
+        };
         let surroundings = Surroundings {
             catalog: None,
             harmless: Some(&self.functions),
         };
-        sql::classify_in(self.kind.dialect(), statement, surroundings)
+        sql::classify_in(dialect, text, surroundings)
     }
 }
 
-/// Where a connection leads, with the references to its secrets still unresolved.
+/// Where a connection leads with one of its credentials.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Endpoint {
-    /// `postgres://…`, `sqlite:PATH`, or `${secret:NAME}` for either.
-    pub url: String,
-    /// What is used in place of a password.
-    pub token: Option<Token>,
+pub enum Endpoint {
+    /// A database.
+    Database {
+        /// `postgres://…`, `mysql://…`, `mssql://…` or `sqlite:PATH`, credential included.
+        url: String,
+        /// What is used in place of a password.
+        token: Option<Token>,
+    },
+    /// Programs beside the gateway.
+    Programs(Programs),
+    /// An HTTP API.
+    Http(Upstream),
 }
 
-/// An address may hold a password.
+/// An HTTP API, and what a call to it is given on its way.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// What it is, whichever credential it is called with.
+    pub api: Arc<Api>,
+    /// Header fields that every call is given, by name in lower case; a caller's own of these names are dropped.
+    pub headers: BTreeMap<String, String>,
+    /// What is used as `Authorization`, and what for.
+    pub token: Option<(Token, String)>,
+    /// A PEM file of the authorities that prove the server, where they are not the machine's.
+    pub sslrootcert: Option<String>,
+}
+
+/// What an HTTP API is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Api {
+    /// Where it is: `https://HOST` with or without a path, ending without a slash, normalised.
+    pub url: String,
+    /// Whose rules its calls are judged by; `None`: its host and the path of each call tell.
+    pub family: Option<Family>,
+    /// Whether what is sent there is masked.
+    pub mask_requests: bool,
+    /// What becomes of an answer in which something was masked.
+    pub on_finding: OnFinding,
+}
+
+/// What becomes of an answer in which something was masked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFinding {
+    /// It is given, masked.
+    #[default]
+    Mask,
+    /// It is not given.
+    Deny,
+}
+
+impl Upstream {
+    /// What a call would do there. How it is carried is for whoever wrote the policy: it was checked for that.
+    pub fn facts(&self, call: &HttpOperation) -> Facts {
+        let host = self.api.url.split_once("://").map_or("", |(_, host)| host);
+        let base = format!("https://{host}");
+        match self.api.family {
+            Some(family) => call.with_call(&base, |call| http::classify_as(family, call)),
+            None => call.with_call(&base, http::classify),
+        }
+    }
+
+    /// The family that a call to this path belongs to.
+    pub fn family(&self, target: &str) -> Family {
+        let told = || http::family(&format!("{}{target}", self.api.url));
+        self.api.family.or_else(told).unwrap_or(Family::Generic)
+    }
+}
+
+/// Programs, and what they find when they run: this and nothing else of the gateway's own.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Programs {
+    /// Those that may be run: the name a command calls one by, and where it is, absolute.
+    pub programs: Arc<BTreeMap<String, String>>,
+    /// Their whole environment, beside `HOME`, `PATH` and `LANG`.
+    pub env: BTreeMap<String, String>,
+    /// Files in their home and working folder, by path from there.
+    pub files: BTreeMap<String, String>,
+}
+
+impl Endpoint {
+    /// A database without a token.
+    pub fn url(url: impl Into<String>) -> Self {
+        Self::Database {
+            url: url.into(),
+            token: None,
+        }
+    }
+
+    /// The same with every text that may name a secret replaced by what `fill` makes of it. `fill` is told the setting.
+    pub fn try_map<E>(
+        &self,
+        mut fill: impl FnMut(&str, &str) -> Result<String, E>,
+    ) -> Result<Self, E> {
+        let mut all = |setting: &str, texts: &BTreeMap<String, String>| {
+            let texts = texts.iter();
+            texts
+                .map(|(name, text)| Ok((name.clone(), fill(&format!("{setting}.{name}"), text)?)))
+                .collect::<Result<_, E>>()
+        };
+        Ok(match self {
+            Self::Programs(Programs {
+                programs,
+                env,
+                files,
+            }) => Self::Programs(Programs {
+                programs: Arc::clone(programs),
+                env: all("env", env)?,
+                files: all("files", files)?,
+            }),
+            Self::Http(upstream) => Self::Http(Upstream {
+                headers: all("headers", &upstream.headers)?,
+                ..upstream.clone()
+            }),
+            Self::Database { url, token } => Self::Database {
+                url: fill("url", url)?,
+                token: *token,
+            },
+        })
+    }
+}
+
+/// An endpoint may hold a credential.
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Endpoint(..)")
@@ -235,6 +366,8 @@ pub struct Rule {
 pub struct Condition {
     /// Effects; empty: any.
     pub effects: BTreeSet<Effect>,
+    /// Kinds of statement or command; empty: any.
+    pub kinds: Vec<KindPattern>,
     /// Table patterns; empty: any.
     pub tables: Vec<TablePattern>,
     /// Bounded or not; `None`: either.

@@ -135,6 +135,37 @@ impl fmt::Display for TablePattern {
     }
 }
 
+/// The first words of a kind of statement, command or call, as [`Facts::kinds`](crate::domain::classify::Facts) has it:
+/// `create index`, `kubectl get`, `terraform plan`; `*` for any one word.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KindPattern(Box<str>);
+
+impl KindPattern {
+    /// Reads a pattern; the error says what is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        if words.iter().all(|word| *word == "*") {
+            return Err(format!("{} is every kind there is", quoted(text)));
+        }
+        Ok(Self(words.join(" ").into()))
+    }
+
+    /// The pattern as written.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `kind` is one of these.
+    pub fn matches(&self, kind: &str) -> bool {
+        let mut words = kind.split(' ');
+        self.0.split(' ').all(|wanted| {
+            words
+                .next()
+                .is_some_and(|word| wanted == "*" || wanted == word)
+        })
+    }
+}
+
 /// The schema of a name without one. The gateway pins PostgreSQL's search path, so that this is true.
 fn default_schema(dialect: Dialect) -> &'static str {
     match dialect {

@@ -114,6 +114,9 @@ impl Prover<'_> {
             && covers_hours(wide.between.as_ref(), narrow.between.as_ref())
             && covers_effects(wide, narrow)
             && covers_unbounded(&wide.when, &narrow.when)
+            // Of kinds nothing more is proven than that all, or the same, are meant.
+            && (wide.when.kinds.is_empty()
+                || wide.when.kinds == narrow.when.kinds && wide.then == narrow.then)
             && self.covers_tables(wide, narrow)
     }
 

@@ -7,11 +7,11 @@ use std::time::Duration;
 use jiff::{civil::Time, tz::TimeZoneDatabase};
 
 use super::{
-    Endpoint, Hours, TablePattern,
+    Hours, KindPattern, TablePattern,
     credential::literal_start,
     problem::{choices, nearest, quoted},
 };
-use crate::domain::{connection::ConnectionKind, masking};
+use crate::domain::{classify::http, connection::ConnectionKind, masking};
 
 /// What is wrong with a text, and how to mend it.
 pub(super) type Wrong = (String, String);
@@ -260,9 +260,170 @@ pub(super) fn regex(text: &str) -> Result<String, Wrong> {
     }
 }
 
+/// A kind of statement or command.
+pub(super) fn kind(text: &str) -> Result<KindPattern, Wrong> {
+    KindPattern::parse(text)
+        .map_err(|message| (message, "name at least a word, or leave `kinds` out".into()))
+}
+
+/// A variable of a program's environment, whose value may name secrets.
+pub(super) fn variable(name: &str, value: &str) -> Result<(), Wrong> {
+    const OURS: [&str; 3] = ["HOME", "PATH", "LANG"];
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    if name.is_empty() || !name.bytes().all(plain) || name.as_bytes()[0].is_ascii_digit() {
+        return Err((
+            format!("{} cannot name a variable", quoted(name)),
+            "use letters, digits and `_`".into(),
+        ));
+    }
+    if OURS.contains(&name) {
+        return Err((
+            format!("{} is set for every command", quoted(name)),
+            "remove it: the home is a folder of its own, and programs are named in `programs`"
+                .into(),
+        ));
+    }
+    // The name tells whether the value should have been a secret.
+    secret_value(&format!("{name}={value}"), value)
+}
+
+/// A file for programs, whose content may name secrets.
+pub(super) fn file(path: &str, content: &str) -> Result<(), Wrong> {
+    let outside = |part: &str| matches!(part, "" | "." | "..");
+    if path.split('/').any(outside) {
+        return Err((
+            format!("{} is no path within the home of a command", quoted(path)),
+            "write a path like `kubeconfig` or `.ssh/known_hosts`".into(),
+        ));
+    }
+    secret_value(content, content)
+}
+
+fn secret_value(told: &str, value: &str) -> Result<(), Wrong> {
+    references(value)?;
+    match literal_start(told) {
+        Some(_) => Err((
+            "this holds a credential in the clear".into(),
+            "name it instead and keep it in the environment: ${secret:NAME}".into(),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// A program: the name commands call it by, and where it is.
+pub(super) fn program(name: &str, path: &str) -> Result<(), Wrong> {
+    if name.contains('/') || name.contains(char::is_whitespace) {
+        return Err((
+            format!("{} cannot name a program", quoted(name)),
+            "write the bare name, such as `kubectl: /usr/bin/kubectl`".into(),
+        ));
+    }
+    let is_plain = !path
+        .split('/')
+        .skip(1)
+        .any(|part| matches!(part, "" | "." | ".."));
+    if !path.starts_with('/') || !is_plain {
+        return Err((
+            format!("{} is not where a program is", quoted(path)),
+            "write its absolute path, such as `/usr/bin/kubectl`".into(),
+        ));
+    }
+    if path.rsplit('/').next() != Some(name) {
+        return Err((
+            format!(
+                "{} is judged by the name {}, and is another program",
+                quoted(path),
+                quoted(name)
+            ),
+            "call it by the last part of its path".into(),
+        ));
+    }
+    Ok(())
+}
+
+/// A header field for every call, whose value may name secrets.
+pub(super) fn header(name: &str, value: &str) -> Result<(), Wrong> {
+    const OF_THE_CONNECTION: [&str; 9] = [
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    let lower = name.to_ascii_lowercase();
+    let is_token = !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    if !is_token || OF_THE_CONNECTION.contains(&lower.as_str()) {
+        return Err((
+            format!("{} cannot be given to every call", quoted(name)),
+            "name a header field of the API, such as `authorization`".into(),
+        ));
+    }
+    if value.bytes().any(|byte| !(b' '..0x7f).contains(&byte)) {
+        return Err((
+            "this has characters that no header field has".into(),
+            "use visible ASCII".into(),
+        ));
+    }
+    references(value)?;
+    let is_credential = [
+        "authorization",
+        "cookie",
+        "key",
+        "secret",
+        "token",
+        "password",
+    ]
+    .iter()
+    .any(|word| lower.contains(word));
+    if is_credential && !value.contains("${") {
+        return Err((
+            "this holds a credential in the clear".into(),
+            "name it instead and keep it in the environment: ${secret:NAME}".into(),
+        ));
+    }
+    Ok(())
+}
+
+/// Where an HTTP API is, normalised.
+fn api(text: &str) -> Result<String, Wrong> {
+    let how = || "write https://HOST, with or without a path".to_owned();
+    if text.contains("${") {
+        return Err((
+            "the address of an API is no secret: calls are judged by it".into(),
+            how() + "; its secrets are in `headers`",
+        ));
+    }
+    let base = http::base(text)
+        .map_err(|why| (format!("this is not the address of an API: {why}"), how()))?;
+    let is_four = |host: &str| {
+        host.starts_with("127.")
+            && host
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || byte == b'.')
+    };
+    let is_near = matches!(&*base.host, "localhost" | "[::1]") || is_four(&base.host);
+    if !base.is_https && !is_near {
+        return Err((
+            "what is sent there is not encrypted, credential included".into(),
+            how() + "; http:// is for this machine alone",
+        ));
+    }
+    Ok(base.url)
+}
+
 /// An address for a connection of this kind, without a password in it.
-pub(super) fn endpoint(kind: Option<ConnectionKind>, text: &str) -> Result<Endpoint, Wrong> {
+pub(super) fn address(kind: Option<ConnectionKind>, text: &str) -> Result<String, Wrong> {
     let text = text.trim();
+    if kind == Some(ConnectionKind::Http) {
+        return api(text);
+    }
     references(text)?;
     if literal_start(text).is_some() {
         return Err((
@@ -271,7 +432,8 @@ pub(super) fn endpoint(kind: Option<ConnectionKind>, text: &str) -> Result<Endpo
         ));
     }
     let (example, schemes, what): (_, &[&str], _) = match kind {
-        None => ("", &[""], ""),
+        // What kind it is of is not known, or it takes no address, which has been told.
+        None | Some(ConnectionKind::Command | ConnectionKind::Http) => ("", &[""], ""),
         Some(ConnectionKind::Postgres) => (
             "postgres://USER:${secret:PASSWORD}@HOST/DATABASE",
             &["postgres://", "postgresql://"],
@@ -306,10 +468,7 @@ pub(super) fn endpoint(kind: Option<ConnectionKind>, text: &str) -> Result<Endpo
             ));
         }
     }
-    Ok(Endpoint {
-        url: text.into(),
-        token: None,
-    })
+    Ok(text.into())
 }
 
 /// Checks that an address can be logged in to with a token.

@@ -21,7 +21,10 @@ use crate::domain::{
     id::RequestId,
     masking::InPredicates,
     operation::Operation,
-    policy::{ApproverGroupName, ConnectionRules, Decision, Policy, Question, RuleName, evaluate},
+    policy::{
+        ApproverGroupName, ConnectionRules, Decision, Endpoint, Policy, Question, RuleName,
+        evaluate,
+    },
     principal::{Principal, PrincipalKind},
     record::{Hash, Head},
     rewrite::{Revisited, Rewrite, rewrite},
@@ -140,6 +143,8 @@ pub struct Asked<'a> {
     pub from: &'a [ApproverGroupName],
     /// What it would touch, when humans will be asked.
     pub preview: Option<Preview>,
+    /// Whether its answer is handed over while it comes: then even of a read the intent goes on record first.
+    pub streams: bool,
     /// The process that would run it.
     pub instance: &'a str,
     /// Now.
@@ -162,12 +167,15 @@ pub enum Next {
 /// The credential an operation gets. What is rolled back whatever it does gets that of a change: a server does not even
 /// plan a change for who may only read.
 fn access_for(effect: Effect, operation: &Operation) -> Access {
-    let Operation::Sql(sql) = operation;
-    if effect.changes_something() || sql.dry_run {
+    if effect.changes_something() || is_dry_run(operation) {
         Access::Write
     } else {
         Access::Read
     }
+}
+
+fn is_dry_run(operation: &Operation) -> bool {
+    operation.sql().is_some_and(|sql| sql.dry_run)
 }
 
 /// All that policy says to a question about `operation`: its rules, whether the connection can write at all, whether
@@ -221,6 +229,9 @@ fn settled(
             ),
         };
     }
+    if let Some(denial) = foreign_program(connection, operation) {
+        return denial;
+    }
     // What a rewriting leaves of it is settled then.
     if matches!(decision, Decision::Rewrite { .. }) {
         return decision;
@@ -232,8 +243,7 @@ fn settled(
     if matches!(decision, Decision::Deny { .. }) {
         return decision;
     }
-    let dialect = connection.kind.dialect();
-    match policy.masking.reveal(dialect, facts, operation) {
+    match policy.masking.reveal(connection.kind, facts, operation) {
         Ok(_) => decision,
         Err(refused) => Decision::Deny {
             rule: Some(RuleName("masking, pseudonyms".into())),
@@ -248,6 +258,27 @@ fn sentence(why: &str) -> String {
         .next()
         .map(|letter| letter.to_uppercase().to_string());
     format!("{}{}.", first.unwrap_or_default(), letters.as_str())
+}
+
+/// A program that the connection does not name.
+fn foreign_program(connection: &ConnectionRules, operation: &Operation) -> Option<Decision> {
+    let (Operation::Command(command), Endpoint::Programs(known)) = (operation, &connection.read)
+    else {
+        return None;
+    };
+    let program = command.argv.first()?;
+    if known.programs.contains_key(program) {
+        return None;
+    }
+    let names: Vec<_> = known.programs.keys().map(String::as_str).collect();
+    Some(Decision::Deny {
+        rule: None,
+        message: format!(
+            "`{program}` is not one of the programs of connection `{}`, by these names: {}.",
+            connection.name,
+            names.join(", ")
+        ),
+    })
 }
 
 /// A masked value that is put where nothing masks it could be read there by the next statement, so nobody can approve it.
@@ -333,6 +364,7 @@ pub fn ask(asked: Asked<'_>) -> Next {
         policy,
         from,
         preview,
+        streams,
         instance,
         now,
     } = asked;
@@ -353,7 +385,7 @@ pub fn ask(asked: Asked<'_>) -> Next {
     };
     match action {
         Action::Deny => Next::Refuse(events),
-        Action::Allow if access == Access::Read => {
+        Action::Allow if access == Access::Read && !streams => {
             let permit = permit(&request, None);
             Next::Read(events, permit)
         }
@@ -428,8 +460,7 @@ fn started(
 
 /// What becomes of the operation's transaction: a dry run is never committed.
 fn ending(operation: &Operation, at_most: Option<u64>) -> Ending {
-    let Operation::Sql(sql) = operation;
-    if sql.dry_run {
+    if is_dry_run(operation) {
         Ending::RollBack
     } else {
         Ending::Commit { at_most }
@@ -473,7 +504,7 @@ pub enum AfterAnswer {
     /// Nothing runs (yet, or ever).
     Noted(Vec<EventBody>),
     /// Everyone needed has said yes, and today's policy still agrees.
-    Act(Vec<EventBody>, OnceRecorded<Permit>),
+    Act(Vec<EventBody>, Box<OnceRecorded<Permit>>),
 }
 
 /// Why an answer does not count. Nothing has happened.
@@ -604,7 +635,7 @@ pub fn answer(answered: Answered<'_>) -> Result<AfterAnswer, Refusal> {
                 budget: connection.budget,
                 begin_before: Some(begin_before(now)),
             };
-            Ok(AfterAnswer::Act(events, OnceRecorded(permit)))
+            Ok(AfterAnswer::Act(events, Box::new(OnceRecorded(permit))))
         }
         Err(decision) => {
             let request_id = decided.request_id.clone();
@@ -912,7 +943,7 @@ fn is_already(
     operation: &Operation,
     facts: &Facts,
 ) -> bool {
-    let rewritten = rewrite(into, connection.kind.dialect(), operation, facts, None);
+    let rewritten = rewrite(into, connection.kind, operation, facts, None);
     matches!(rewritten, Ok(None))
 }
 

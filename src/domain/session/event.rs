@@ -97,12 +97,40 @@ pub enum EventBody {
     /// It was interrupted, and may or may not have happened.
     #[serde(rename = "execution.outcome_unknown")]
     ExecutionOutcomeUnknown(OutcomeUnknown),
+    /// What there is on a connection was told.
+    #[serde(rename = "connection.described")]
+    ConnectionDescribed(ConnectionDescribed),
     /// Nothing more will happen in the session.
     #[serde(rename = "session.closed")]
     SessionClosed(SessionClosed),
 }
 
 impl EventBody {
+    /// Leaves out the largest thing that this outcome can be told without, and says what; `None`: there is nothing.
+    pub fn lighten(&mut self) -> Option<&'static str> {
+        /// Enough to know what went wrong.
+        const MESSAGE: usize = 4096;
+        let notices = match self {
+            Self::ExecutionFinished(finished) => {
+                if finished.result.take().is_some() {
+                    return Some("its result");
+                }
+                &mut finished.notices
+            }
+            Self::ExecutionFailed(failed) => {
+                if failed.message.len() > MESSAGE {
+                    let end = failed.message.floor_char_boundary(MESSAGE);
+                    failed.message.truncate(end);
+                    failed.message.push('…');
+                    return Some("the end of its message");
+                }
+                &mut failed.notices
+            }
+            _ => return None,
+        };
+        (!std::mem::take(notices).is_empty()).then_some("its notices")
+    }
+
     /// Its CloudEvents type.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -120,6 +148,7 @@ impl EventBody {
             Self::ExecutionFinished(_) => "execution.finished",
             Self::ExecutionFailed(_) => "execution.failed",
             Self::ExecutionOutcomeUnknown(_) => "execution.outcome_unknown",
+            Self::ConnectionDescribed(_) => "connection.described",
             Self::SessionClosed(_) => "session.closed",
         }
     }
@@ -127,7 +156,7 @@ impl EventBody {
     /// The request it is about; `None`: the session as a whole.
     pub fn request(&self) -> Option<&RequestId> {
         match self {
-            Self::SessionOpened(_) | Self::SessionClosed(_) => None,
+            Self::SessionOpened(_) | Self::ConnectionDescribed(_) | Self::SessionClosed(_) => None,
             Self::RequestDecided(event) => Some(&event.request_id),
             Self::ApprovalRequested(event) => Some(&event.request_id),
             Self::ApprovalPublished(event) | Self::ApprovalExpired(event) => {
@@ -151,6 +180,17 @@ impl EventBody {
 pub struct SessionOpened {
     /// Whose session it is; nobody else may use it.
     pub principal: DescribedPrincipal,
+}
+
+/// `connection.described`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConnectionDescribed {
+    /// The connection.
+    pub connection: ConnectionName,
+    /// The tables and views whose columns were told, as they were shown.
+    pub relations: Vec<String>,
+    /// How many more were named.
+    pub others: u64,
 }
 
 /// `session.closed`
@@ -421,9 +461,17 @@ pub struct ExecutionFinished {
     /// Notices from the target, masked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<String>,
-    /// The masked rows (a JSON array of arrays), sealed; absent when policy keeps none or they are too large.
+    /// What a command ended with; absent for everything else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rows: Option<Sealed>,
+    pub exit_code: Option<i32>,
+    /// What an HTTP API answered; absent for everything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<AnswerRecord>,
+    /// The masked result, sealed: rows as a JSON array of arrays, a command's output as a JSON object of two texts, an HTTP
+    /// answer as one of status, headers and body; absent when policy keeps none, it is too large, or its caller had it as
+    /// it came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Sealed>,
     /// How long the target took, in microseconds.
     pub took_us: u64,
 }
@@ -445,6 +493,26 @@ pub struct ExecutionFailed {
     pub notices: Vec<String>,
     /// What was masked in them.
     pub masked: MaskedCounts,
+    /// What of an HTTP API's answer had left by then; absent: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<AnswerRecord>,
+}
+
+/// What an HTTP API answered, as far as it left the gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AnswerRecord {
+    /// The status.
+    pub status: u16,
+    /// Its `Content-Type`, masked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// How many bytes of its body, masked.
+    pub bytes: u64,
+    /// Over those bytes.
+    pub sha256: Hash,
+    /// Whether it was kept from its caller, because something in it was masked and policy says so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withheld: bool,
 }
 
 /// Why an execution changed nothing.

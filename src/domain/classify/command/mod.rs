@@ -215,13 +215,35 @@ fn judge(words: &[Word], depth: usize) -> Facts {
     let Some(name) = program_name(&program.text) else {
         return Facts::unknown("it runs a program that is not one of the system's");
     };
-    match name {
+    let mut facts = match name {
         "az" => az::judge(&urls_as_written(arguments)),
         "kubectl" => kubectl::judge(arguments),
         "curl" => curl::judge_curl(&urls_as_written(arguments)),
         "wget" => curl::judge_wget(&urls_as_written(arguments)),
         _ => programs::judge(name, arguments, depth),
+    };
+    if facts.kinds.is_empty() {
+        facts.kinds.push(as_called(name, arguments));
     }
+    facts
+}
+
+/// The program and the plain words right after it, as far as they could be the name of what it is to do: `terraform plan`.
+fn as_called(name: &str, arguments: &[Word]) -> String {
+    let is_plain = |word: &&Word| {
+        word.is_literal()
+            && word
+                .text
+                .starts_with(|first: char| first.is_ascii_lowercase())
+            && (word.text.bytes())
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+    };
+    let words = arguments.iter().take_while(is_plain).take(3);
+    let words = words.map(|word| word.text.as_str());
+    std::iter::once(name)
+        .chain(words)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 fn urls_as_written(words: &[Word]) -> Vec<Word> {

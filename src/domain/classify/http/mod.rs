@@ -14,10 +14,12 @@ mod target;
 use self::target::{NotCanonical, Target};
 use super::{Effect, Facts, Object, ObjectAccess};
 
+use schemars::JsonSchema;
+
 pub use target::is_microsofts;
 
 /// Longer bodies are not judged, in bytes.
-const LONGEST_BODY: usize = 4 << 20;
+pub const LONGEST_BODY: usize = 4 << 20;
 
 /// One HTTP call, as it would be sent.
 #[derive(Clone, Copy, Debug)]
@@ -33,11 +35,14 @@ pub struct HttpCall<'a> {
 }
 
 /// Whose rules a call is judged by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Family {
     /// Azure Resource Manager.
+    #[serde(rename = "azure")]
     Arm,
     /// Microsoft Graph.
+    #[serde(rename = "graph")]
     MicrosoftGraph,
     /// Kubernetes' API server.
     Kubernetes,
@@ -52,8 +57,10 @@ pub enum Family {
     /// A model provider.
     Model,
     /// The metadata service of a cloud's machines.
+    #[serde(skip)]
     Metadata,
     /// GraphQL.
+    #[serde(rename = "graphql")]
     GraphQl,
     /// Anything else.
     Generic,
@@ -67,6 +74,16 @@ pub fn classify(call: &HttpCall<'_>) -> Facts {
 /// Judges one call by the family that is known to be behind its host.
 pub fn classify_as(family: Family, call: &HttpCall<'_>) -> Facts {
     judged(call, Some(family))
+}
+
+/// The one form of a call's path and query: that of its URL that is judged, and the only one to be sent. Or why it has none,
+/// as a half-sentence.
+pub fn canonical(call: &HttpCall<'_>) -> Result<String, &'static str> {
+    let NotCanonical(why) = match request(call).and_then(|_| Target::canonical(call.url)) {
+        Ok(canonical) => return Ok(canonical),
+        Err(why) => why,
+    };
+    Err(why)
 }
 
 fn judged(call: &HttpCall<'_>, family: Option<Family>) -> Facts {
@@ -204,6 +221,48 @@ fn request<'a>(call: &HttpCall<'a>) -> Result<Request<'a>, NotCanonical> {
         body,
         overrides,
     })
+}
+
+/// Where an API is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base {
+    /// Scheme, host and path, normalised and ending without a slash.
+    pub url: String,
+    /// In lower case, without a port.
+    pub host: String,
+    /// Whether what is sent there is encrypted.
+    pub is_https: bool,
+}
+
+/// Where the API of this URL is; or why it is nowhere, as a half-sentence.
+pub fn base(url: &str) -> Result<Base, &'static str> {
+    let told = |NotCanonical(why)| why;
+    let target = Target::parse(url).map_err(told)?;
+    if url.contains('?') {
+        return Err("its URL has a query");
+    }
+    let path = Target::canonical(url).map_err(told)?;
+    let scheme = if target.is_https { "https" } else { "http" };
+    Ok(Base {
+        url: format!(
+            "{scheme}://{}{}",
+            target.authority,
+            path.trim_end_matches('/')
+        ),
+        host: target.host,
+        is_https: target.is_https,
+    })
+}
+
+/// The family that a URL's host and path tell.
+pub fn family(url: &str) -> Option<Family> {
+    let call = HttpCall {
+        method: "GET",
+        url,
+        headers: &[],
+        body: None,
+    };
+    request(&call).ok().map(|request| family_of(&request))
 }
 
 fn family_of(request: &Request<'_>) -> Family {

@@ -59,6 +59,41 @@ impl Target {
         })
     }
 
+    /// Path and query of a URL that has a form, as RFC 3986 normalises them, and without what the judgement does not see:
+    /// empty and dot segments, empty parameters. What is encoded and would mean something else bare stays encoded; a `;`
+    /// in the query becomes so, since some servers end a parameter there.
+    pub(super) fn canonical(url: &str) -> Result<String, NotCanonical> {
+        Self::parse(url)?;
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let rest = rest.find(['/', '?']).map_or("", |at| &rest[at..]);
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let mut segments: Vec<String> = Vec::new();
+        for raw in path.split('/') {
+            let segment = normalised(raw, b"!$&'()*+,=:@");
+            match segment.as_str() {
+                "" | "." => {}
+                ".." => drop(segments.pop()),
+                _ => segments.push(segment),
+            }
+        }
+        let mut out = String::with_capacity(rest.len() + 1);
+        for segment in &segments {
+            out.push('/');
+            out.push_str(segment);
+        }
+        let names_a_folder = ["/", "/.", "/.."].iter().any(|end| path.ends_with(end));
+        if segments.is_empty() || names_a_folder {
+            out.push('/');
+        }
+        let mut mark = '?';
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            out.push(mark);
+            out.push_str(&normalised(pair, b"!$()*+,=:@/?"));
+            mark = '&';
+        }
+        Ok(out)
+    }
+
     /// The path's segments.
     pub(super) fn segments(&self) -> Vec<&str> {
         self.path.iter().map(String::as_str).collect()
@@ -228,6 +263,28 @@ fn segments(path: &str) -> Result<Vec<String>, NotCanonical> {
         }
     }
     Ok(segments)
+}
+
+/// RFC 3986, 6.2.2: what needs no encoding has none, what has one has it in upper case, and what is neither unreserved nor
+/// one of `bare` is encoded.
+fn normalised(text: &str, bare: &[u8]) -> String {
+    use std::fmt::Write;
+    let unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let bytes = text.as_bytes();
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let hex = (byte == b'%').then(|| text.get(at + 1..at + 3)).flatten();
+        let encoded = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match encoded {
+            Some(encoded) if unreserved(encoded) => out.push(char::from(encoded)),
+            Some(encoded) => drop(write!(out, "%{encoded:02X}")),
+            None if unreserved(byte) || bare.contains(&byte) => out.push(char::from(byte)),
+            None => drop(write!(out, "%{byte:02X}")),
+        }
+        at += if encoded.is_some() { 3 } else { 1 };
+    }
+    out
 }
 
 /// Decodes `%41`. What decodes to a separator, or to another encoding, has no one form in a path.
