@@ -545,6 +545,51 @@ fn a_policy_pattern_over_several_pieces_of_a_stream_is_masked_in_each_of_them() 
 }
 
 #[test]
+fn a_policy_pattern_of_several_words_is_held_back_from_its_first() {
+    let event = |content: &str| {
+        let event = serde_json::json!({"choices": [{"index": 0, "delta": {"content": content}}]});
+        format!("data: {event}\n\n")
+    };
+    let cases: [(&str, &[&str], &[&str]); 4] = [
+        (
+            r"EMP [0-9]{4}",
+            &["see EMP", " 12", "34 now", " EMP 1"],
+            &["see ___", "___", "__ now", " EMP 1"],
+        ),
+        (
+            r"(?i)\bproject (blue|red) \w+\b",
+            &["Pro", "ject ", "Blue", " owl", " and project green"],
+            &["___", "_____", "____", "____", " and project green"],
+        ),
+        (
+            r"(ab c){2,3}",
+            &["xab ca", "b", " c", "d ab c"],
+            &["x_____", "_", "__", "d ab c"],
+        ),
+        (
+            r"[a-z]+ of [a-z]+",
+            &["12 king of", " hearts 3"],
+            &["12 _______", "_______ 3"],
+        ),
+    ];
+    for (regex, pieces, shown) in cases {
+        let pattern = Pattern {
+            name: "words".into(),
+            regex: regex.into(),
+            as_: How::Redact,
+        };
+        let masking = Masking::compile(MaskingRules {
+            patterns: vec![pattern],
+            ..MaskingRules::default()
+        })
+        .unwrap();
+        let text: String = pieces.iter().map(|piece| event(piece)).collect();
+        let masked: String = shown.iter().map(|piece| event(piece)).collect();
+        assert_eq!(mask(&masking, &text), masked, "{regex}");
+    }
+}
+
+#[test]
 fn rules_that_cannot_work_are_refused_by_name() {
     let pattern = |name: &str, regex: &str| MaskingRules {
         patterns: vec![Pattern {

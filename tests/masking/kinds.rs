@@ -386,6 +386,170 @@ pub(crate) const KINDS: &[(&str, &str)] = &[
         "php define",
         "define('AUTH_KEY', '«secret»');\ndefine('WP_DEBUG', 'false');\n",
     ),
+    (
+        "docker compose",
+        "services:\n  db:\n    image: postgres:16.4@sha256:4b4b2f284174353c2fb14b4b2f284174353c2fb14b4b2f284174353c2fb10a1b\n    environment:\n      POSTGRES_USER: app\n      POSTGRES_PASSWORD: «password»\n      - RABBITMQ_DEFAULT_PASS=«password»\n    command: [\"redis-server\", \"--requirepass\", \"«password»\"]\n    ports: [\"5432:5432\"]\n",
+    ),
+    (
+        "kubectl describe",
+        "Name:         api-6f9d7c5b8-x2kqp\nNamespace:    shop\nImage ID:     docker.io/shop/api@sha256:0205d896889ef59fa3980205d896889ef59fa3980205d896889ef59fa3981c2d\nEnvironment:\n  DB_HOST:             db.internal\n  DB_PASSWORD:         «password»\n  STRIPE_API_KEY:      «stripe»\n  FEATURE_FLAGS:       a,b\n  SESSION_SECRET:      <set to the key 'session' in secret 'api'>  Optional: false\nMounts:\n  /var/run/secrets/kubernetes.io/serviceaccount from kube-api-access-9vjxk (ro)\n",
+    ),
+    (
+        "java stack trace with a url",
+        "Exception in thread \"main\" java.sql.SQLException: Access denied for user 'app'@'10.0.0.4' (using password: YES)\n\tat com.mysql.cj.jdbc.exceptions.SQLError.createSQLException(SQLError.java:129)\nCaused by: java.lang.IllegalStateException: cannot connect to jdbc:mysql://db.internal:3306/shop?user=app&password=«password»&useSSL=true\nCaused by: PSQLException: jdbc:postgresql://app:«password»@db.internal/shop: Connection refused\n\t... 14 more\n",
+    ),
+    (
+        "pip.conf",
+        "[global]\nindex-url = https://ci:«password»@packages.contoso.com/simple\nextra-index-url = https://__token__:«gitlab»@gitlab.contoso.com/api/v4/projects/7/packages/pypi/simple\ntimeout = 60\n",
+    ),
+    (
+        "wp-config",
+        "<?php\ndefine( 'DB_NAME', 'shop' );\ndefine( 'DB_USER', 'app' );\ndefine( 'DB_PASSWORD', '«password»' );\ndefine( 'AUTH_KEY',         '«secret»' );\ndefine( 'SECURE_AUTH_KEY',  '«secret»' );\ndefine( 'NONCE_KEY',        '«secret»' );\n$table_prefix = 'wp_';\n",
+    ),
+    (
+        "appsettings",
+        "{\n  \"Logging\": { \"LogLevel\": { \"Default\": \"Information\" } },\n  \"ConnectionStrings\": {\n    \"Main\": \"Server=tcp:sql1.database.windows.net,1433;Database=shop;User ID=app;Password=«password»;Encrypt=True\",\n    \"Cache\": \"cache.redis.cache.windows.net:6380,password=«secret»,ssl=True,abortConnect=False\"\n  },\n  \"Jwt\": { \"Issuer\": \"shop\", \"SigningKey\": \"«secret»\" },\n  \"Smtp\": { \"Host\": \"mail.contoso.com\", \"Password\": \"«password»\" },\n  \"TelemetryId\": \"7d9f0c1e-52aa-4f0c-9d0e-0e6e1cb7a001\"\n}\n",
+    ),
+    (
+        "ansible inventory",
+        "[web]\nweb1 ansible_host=10.0.0.5 ansible_user=ops ansible_ssh_pass=«password» ansible_port=22\nweb2 ansible_host=10.0.0.6 ansible_become_password='«password»'\n\n[web:vars]\nhttp_port=8080\nvault_token=«vault»\n",
+    ),
+    (
+        "mysql table",
+        "+----+-----------------------+--------------+------------+\n| id | email                 | password     | created    |\n+----+-----------------------+--------------+------------+\n|  1 | «email» | «password» | 2026-03-07 |\n|  2 | «email» | «password» | 2026-03-08 |\n+----+-----------------------+--------------+------------+\n2 rows in set (0.00 sec)\n",
+    ),
+    (
+        "hl7",
+        "MSH|^~\\&|LAB|CONTOSO|EHR|CONTOSO|20260307175153||ORU^R01|MSG00001|P|2.5\nPID|1||48211^^^CONTOSO^MR||JONES^ANN||19710304|F|||1 MAIN ST^^DELFT||«phone»|||||«ssn»\nOBX|1|NM|718-7^HEMOGLOBIN||13.2|g/dL|12.0-16.0|N|||F\nNTE|1||Contact «email» for results.\n",
+    ),
+    (
+        "edifact",
+        "UNA:+.? '\nUNB+UNOC:3+SENDER+RECEIVER+260307:1751+REF0001'\nNAD+BY+5412345000176::9++Contoso+1 Main St+Delft'\nCOM+«email»:EM'\nFII+BF+«iban»:Contoso'\nUNT+7+1'\n",
+    ),
+    (
+        "kafka properties",
+        "bootstrap.servers=broker1:9093,broker2:9093\nsecurity.protocol=SASL_SSL\nsasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username=\"app\" password=\"«password»\";\nssl.truststore.password=«password»\nssl.key.password=«password»\ngroup.id=shop\n",
+    ),
+    (
+        "env file with export and quotes",
+        "# local\nexport DATABASE_URL=\"postgres://app:«password»@localhost:5432/shop\"\nexport SECRET_KEY_BASE='«secret»'\nexport  SENTRY_DSN=\nTWILIO_AUTH_TOKEN=\"«hexkey»\" # rotate\nGIT_SHA=ce137f1e8d51546861db711dded53c0ea71f6b2d\n",
+    ),
+    (
+        "swift",
+        "import Foundation\nstruct Config {\n    static let baseURL = URL(string: \"https://api.contoso.com\")!\n    static let apiKey = \"«secret»\"\n    private let clientSecret: String = \"«secret»\"\n    lazy var password: String = { \"«password»\" }()\n}\n",
+    ),
+    (
+        "kotlin",
+        "object Config {\n    const val API_KEY = \"«secret»\"\n    private val dbPassword by lazy { \"«password»\" }\n    val clientSecret: String by lazy { \"«secret»\" }\n    val name: String by lazy { \"contoso-shop-production-1\" }\n    var timeout = 30\n}\n",
+    ),
+    (
+        "scala",
+        "object Main extends App {\n  val apiToken: String = \"«secret»\"\n  lazy val dbPassword = sys.env.getOrElse(\"DB_PASSWORD\", \"«password»\")\n  val db = Database.forURL(\"jdbc:postgresql://db/shop\", user = \"app\", password = \"«password»\")\n}\n",
+    ),
+    (
+        "nginx configuration",
+        "server {\n    listen 443 ssl;\n    ssl_certificate_key /etc/nginx/tls.key;\n    location /api/ {\n        proxy_set_header Authorization \"Bearer «bearer»\";\n        proxy_set_header X-Api-Key \"«secret»\";\n        proxy_set_header X-Auth-Token «secret»;\n        proxy_set_header Host $host;\n        proxy_pass https://backend;\n    }\n}\n",
+    ),
+    (
+        "apache and haproxy",
+        "RequestHeader set X-Api-Key \"«secret»\"\nRequestHeader set Authorization \"Basic «basic»\"\nhttp-request set-header X-Auth-Token «secret»\nSSLCertificateKeyFile /etc/ssl/private/site.key\nAuthLDAPBindPassword \"«password»\"\n",
+    ),
+    (
+        "redis.conf",
+        "port 6379\nrequirepass «password»\nmasterauth «password»\nmaxmemory 512mb\n",
+    ),
+    (
+        "form and query",
+        "POST /login HTTP/1.1\nHost: shop.contoso.com\nContent-Type: application/x-www-form-urlencoded\n\nusername=ann&password=«password»&remember=on&client_secret=«secret»&page=2\n",
+    ),
+    (
+        "multipart",
+        "------WebKitFormBoundary7MA4YWxkTrZu0gW\nContent-Disposition: form-data; name=\"username\"\n\nann\n------WebKitFormBoundary7MA4YWxkTrZu0gW\nContent-Disposition: form-data; name=\"password\"\n\n«password»\n------WebKitFormBoundary7MA4YWxkTrZu0gW--\n",
+    ),
+    (
+        "opentelemetry",
+        "{\"resourceSpans\":[{\"scopeSpans\":[{\"spans\":[{\"traceId\":\"5b8efff798038103d269b633813fc60c\",\"spanId\":\"eee19b7ec3c1b174\",\"name\":\"GET /items\",\"attributes\":[{\"key\":\"http.request.header.authorization\",\"value\":{\"stringValue\":\"Bearer «bearer»\"}},{\"key\":\"db.password\",\"value\":{\"stringValue\":\"«password»\"}},{\"key\":\"enduser.id\",\"value\":{\"stringValue\":\"«email»\"}},{\"key\":\"http.status_code\",\"value\":{\"intValue\":\"200\"}}]}]}]}]}\n",
+    ),
+    (
+        "maven settings",
+        "<settings>\n  <servers>\n    <server><id>nexus</id><username>ci</username><password>«password»</password></server>\n    <server><id>gh</id><privateKey>/home/ci/.ssh/id_rsa</privateKey><passphrase>«password»</passphrase></server>\n  </servers>\n</settings>\n",
+    ),
+    (
+        "nuget.config",
+        "<configuration>\n  <packageSourceCredentials>\n    <contoso>\n      <add key=\"Username\" value=\"ci\" />\n      <add key=\"ClearTextPassword\" value=\"«password»\" />\n    </contoso>\n  </packageSourceCredentials>\n</configuration>\n",
+    ),
+    (
+        "gradle properties",
+        "org.gradle.jvmargs=-Xmx2g\nnexusPassword=«password»\nsigning.password=«password»\nsigning.keyId=24875D73\n",
+    ),
+    (
+        "rclone and s3cfg",
+        "[backup]\ntype = s3\naccess_key_id = «aws»\nsecret_access_key = «awssecret»\nregion = eu-west-1\n[default]\nsecret_key = «awssecret»\n",
+    ),
+    (
+        "terraform source",
+        "variable \"db_password\" {\n  type      = string\n  default   = \"«password»\"\n  sensitive = true\n}\nprovider \"datadog\" {\n  api_key = \"«hexkey»\"\n  app_key = \"«hexkey»\"\n}\nresource \"aws_instance\" \"web\" { ami = \"ami-0abcdef1234567890\" }\n",
+    ),
+    (
+        "arm parameters",
+        "{\"$schema\": \"https://schema.management.azure.com/schemas/2019-04-01/deploymentParameters.json#\", \"contentVersion\": \"1.0.0.0\", \"parameters\": {\"adminPassword\": {\"value\": \"«password»\"}, \"sqlAdminPassword\": {\"value\": \"«password»\"}, \"location\": {\"value\": \"westeurope\"}, \"vmSize\": {\"value\": \"Standard_D2s_v5\"}}}\n",
+    ),
+    (
+        "cloud-init",
+        "#cloud-config\nusers:\n  - name: ops\n    plain_text_passwd: «password»\n    ssh_authorized_keys:\n      - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ7kXoV9q0n1m2l3k4j5h6g7f8d9s0a1q2w3e4r5t6y7 ops\nruncmd:\n  - [ sh, -c, \"echo 'ops:«password»' | chpasswd\" ]\n",
+    ),
+    (
+        "docker inspect",
+        "[{\"Id\": \"ce137f1e8d51546861db711dded53c0ea71f6b2dce137f1e8d51546861db711d\", \"Config\": {\"Env\": [\"PATH=/usr/local/bin:/usr/bin\", \"POSTGRES_PASSWORD=«password»\", \"API_TOKEN=«secret»\", \"PG_VERSION=16.4-1.pgdg120+1\"], \"Image\": \"postgres@sha256:9039ce36b76a74981de69039ce36b76a74981de69039ce36b76a74981de60a1b\"}}]\n",
+    ),
+    (
+        "elixir config",
+        "import Config\nconfig :shop, Shop.Repo,\n  username: \"app\",\n  password: \"«password»\",\n  hostname: \"db.internal\"\nconfig :shop, ShopWeb.Endpoint, secret_key_base: \"«secret»\"\n",
+    ),
+    (
+        "perl and lua",
+        "my $dbh = DBI->connect(\"dbi:mysql:shop;host=db\", \"app\", \"«password»\");\nmy %opt = (password => '«password»', timeout => 5);\nlocal api_key = \"«secret»\"\n",
+    ),
+    (
+        "groovy pipeline",
+        "pipeline {\n  environment {\n    API_TOKEN = '«secret»'\n    DB_PASSWORD = credentials('db-password')\n  }\n  stages { stage('x') { steps { sh \"curl -H 'X-Api-Key: «secret»' https://api.contoso.com\" } } }\n}\n",
+    ),
+    (
+        "jsx and typescript",
+        "const client = new Client({ apiKey: '«secret»', region: \"eu\" });\nexport const password: string = `«password»`;\n<Login password=\"«password»\" onSubmit={login} />\nfetch(url, { headers: { Authorization: `Bearer ${token}`, 'x-api-key': \"«hexkey»\" } });\n",
+    ),
+    (
+        "r and julia",
+        "con <- dbConnect(RPostgres::Postgres(), user = \"app\", password = \"«password»\")\nSys.setenv(OPENAI_API_KEY = \"«openai»\")\nENV[\"API_TOKEN\"] = \"«secret»\"\n",
+    ),
+    (
+        "vba",
+        "conn.Open \"Provider=MSOLEDBSQL;Data Source=sql1;User ID=app;Password=«password»;\"\nConst API_KEY As String = \"«secret»\"\n",
+    ),
+    (
+        "mongo and cassandra shells",
+        "> db.createUser({user: \"app\", pwd: \"«password»\", roles: [\"readWrite\"]})\n> db.auth(\"app\", \"«password»\")\ncqlsh> CREATE ROLE app WITH PASSWORD = '«password»' AND LOGIN = true;\nmysql> CREATE USER 'app'@'%' IDENTIFIED BY '«password»';\nmysql> SET PASSWORD FOR 'app'@'%' = '«password»';\npostgres=# ALTER ROLE app WITH LOGIN PASSWORD '«password»';\nmssql> CREATE LOGIN app WITH PASSWORD = N'«password»', CHECK_POLICY = ON;\n",
+    ),
+    (
+        "mail headers",
+        "Received: from mail.contoso.com (mail.contoso.com [10.0.0.9]) by mx.litware.eu with ESMTPS id 4Xk2Lm0z8Pz3x\nFrom: Ann Jones <«email»>\nTo: \"Bob Kent\" <«email»>, «email»\nReply-To: =?utf-8?Q?Ann?= <«email»>\nMessage-ID: <20260307175153.GA48211@mail.contoso.com>\nSubject: invoice 48211\n\nCard «card», valid until 12/28. Call «phone».\n",
+    ),
+    (
+        "journal",
+        "Mar 07 17:51:53 web1 sudo[4711]: ops : TTY=pts/0 ; PWD=/home/ops ; USER=root ; COMMAND=/usr/bin/mysql -uroot -p«password»\nMar 07 17:51:54 web1 api[4712]: level=info msg=\"login\" user=«email» session_token=«secret» dur=12ms\nMar 07 17:51:55 web1 kernel: usb 1-1: SerialNumber: 0000:00:14.0\n",
+    ),
+    (
+        "personnel csv",
+        "employee_id;full_name;email;phone;ssn;iban;dob\n1;Ann Jones;«email»;«phone»;«ssn»;«iban»;«dob»\n2;Bob Kent;«email»;«phone»;«ssn»;«iban»;«dob»\n",
+    ),
+    (
+        "python dictionary",
+        "{'user': 'app', 'password': '«password»', 'email': '«email»', 'ids': [1, 2, 3]}\nSettings(database_password=SecretStr('«password»'), api_token='«secret»')\nos.environ[\"SECRET_KEY\"] = \"«secret»\"\nrequests.get(url, auth=(\"app\", \"«password»\"))\n",
+    ),
+    (
+        "sql insert and copy",
+        "CREATE TABLE public.users (id integer, email text, password_hint text, phone text);\nCOPY public.users (id, email, password, phone) FROM stdin;\n1\t«email»\t«password»\t«phone»\n2\t«email»\t«password»\t«phone»\n\\.\nINSERT INTO accounts (id, iban, card_number) VALUES (1, '«iban»', '«card»'), (2, '«iban»', '«card»');\n",
+    ),
 ];
 
 /// Types of personal data; every other type is a credential.

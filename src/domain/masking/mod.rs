@@ -286,13 +286,9 @@ impl Masking {
 
     /// Where in a line that is not complete a match of a pattern starts that may still go on.
     fn open_pattern(&self, line: &[u8]) -> usize {
-        let open = |pattern: &rules::CompiledPattern| {
-            let last = pattern.regex.find_iter(line).last()?;
-            (last.end() == line.len()).then(|| last.start())
-        };
         self.patterns
             .iter()
-            .filter_map(open)
+            .map(|pattern| pattern.open_from(line))
             .min()
             .unwrap_or(line.len())
     }

@@ -6,6 +6,10 @@
 use std::{collections::BTreeSet, fmt};
 
 use regex::bytes::{Regex, RegexBuilder};
+use regex_syntax::{
+    ParserBuilder,
+    hir::{Hir, HirKind, Repetition},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -395,6 +399,8 @@ pub(super) struct CompiledPattern {
     /// `pattern:NAME`.
     pub(super) label: Box<str>,
     pub(super) regex: Regex,
+    /// What a match may begin as, at the end of a text that is not complete.
+    begun: Regex,
     pub(super) how: How,
 }
 
@@ -423,11 +429,84 @@ impl CompiledPattern {
                 "it matches the empty text, so it would match everywhere".into(),
             ));
         }
+        let begun = ParserBuilder::new()
+            .utf8(false)
+            .build()
+            .parse(&pattern.regex)
+            .map_err(|error| wrong(error.to_string()))?;
+        let begun = RegexBuilder::new(&format!(r"(?:{})\z", begun_as(&begun)))
+            .size_limit(2 * MAX_REGEX_PROGRAM)
+            .dfa_size_limit(2 * MAX_REGEX_PROGRAM)
+            .build()
+            .map_err(|error| wrong(error.to_string()))?;
         Ok(Self {
             label: format!("pattern:{}", pattern.name).into(),
             regex,
+            begun,
             how: pattern.as_,
         })
+    }
+
+    /// Where in a line that is not complete a match starts that what comes next may still end, or make longer.
+    pub(super) fn open_from(&self, line: &[u8]) -> usize {
+        self.begun
+            .find(line)
+            .map_or(line.len(), |found| found.start())
+    }
+}
+
+/// What matches all that matches of `regex` begin as, and perhaps more: the whole of one, part of one, nothing.
+fn begun_as(regex: &Hir) -> Hir {
+    let begun = match regex.kind() {
+        HirKind::Empty | HirKind::Look(_) => Hir::empty(),
+        HirKind::Class(_) => regex.clone(),
+        HirKind::Literal(literal) => {
+            let bytes = literal.0.iter().rev();
+            bytes.fold(Hir::empty(), |rest, byte| {
+                Hir::concat(vec![Hir::literal([*byte]), maybe(rest)])
+            })
+        }
+        HirKind::Capture(capture) => begun_as(&capture.sub),
+        HirKind::Repetition(repetition) => {
+            // As often as it may be, then once more begun.
+            let whole = Hir::repetition(Repetition {
+                min: 0,
+                ..repetition.clone()
+            });
+            Hir::concat(vec![without_looks(&whole), begun_as(&repetition.sub)])
+        }
+        HirKind::Alternation(parts) => Hir::alternation(parts.iter().map(begun_as).collect()),
+        HirKind::Concat(parts) => parts.iter().rev().fold(Hir::empty(), |rest, part| {
+            Hir::alternation(vec![
+                Hir::concat(vec![without_looks(part), rest]),
+                begun_as(part),
+            ])
+        }),
+    };
+    maybe(begun)
+}
+
+fn maybe(regex: Hir) -> Hir {
+    Hir::repetition(Repetition {
+        min: 0,
+        max: Some(1),
+        greedy: true,
+        sub: Box::new(regex),
+    })
+}
+
+/// The same, but wherever it stands: what is around the end of a text that is not complete, nobody knows.
+fn without_looks(regex: &Hir) -> Hir {
+    match regex.kind() {
+        HirKind::Look(_) => Hir::empty(),
+        HirKind::Empty | HirKind::Class(_) | HirKind::Literal(_) => regex.clone(),
+        HirKind::Capture(capture) => without_looks(&capture.sub),
+        HirKind::Repetition(repetition) => Hir::repetition(Repetition {
+            sub: Box::new(without_looks(&repetition.sub)),
+            ..repetition.clone()
+        }),
+        HirKind::Alternation(parts) => Hir::alternation(parts.iter().map(without_looks).collect()),
+        HirKind::Concat(parts) => Hir::concat(parts.iter().map(without_looks).collect()),
     }
 }
 

@@ -20,6 +20,8 @@ pub(super) struct Pair {
     pub(super) names: keys::Names,
     /// What the next line is to keep: `password: >-`.
     block: Option<Promise>,
+    /// In the head of a form's field.
+    form: bool,
     /// Lines in which a value is a vault's.
     vault: u8,
     /// Lines since it was said.
@@ -36,6 +38,12 @@ impl Pair {
             && let Some(end) = memchr::memchr(b'"', rest)
         {
             self.set(keys::promise(&rest[..end]));
+        }
+        // The value of a form's field is the line after an empty one.
+        if line.trim_ascii_end().is_empty() && std::mem::take(&mut self.form) {
+            self.block = self.promise.take();
+        } else if line.starts_with(b"Content-Disposition: form-data;") {
+            self.form = true;
         }
         self.vault = self.vault.saturating_sub(1);
         if self.promise.is_some() {
@@ -118,6 +126,13 @@ pub(super) fn after_name(
             }
             at_separator(line, start, at, None, pair, sink)
                 .or_else(|| at_separator(line, start, typed(line, at)?, None, pair, sink))
+                .or_else(|| {
+                    let name = run_back(line, after, ALNUM | JOIN).max(start);
+                    let promise = pair.names.promise(&line[name..after])?;
+                    let (from, to) = declared(line, at)?;
+                    enclosed(promise, &line[from..to], from, sink);
+                    Some(to)
+                })
         }
         b'>' if at == after => element(line, start, at, sink),
         // Attributes may stand between the name and the end of the tag.
@@ -142,6 +157,34 @@ fn typed(line: &[u8], colon: usize) -> Option<usize> {
     let equals = from + memchr::memchr(b'=', &line[from..line.len().min(from + MAX_TYPE)])?;
     let typed = line[from..equals].iter().all(is_of_type);
     (typed && line.get(equals + 1) != Some(&b'=')).then_some(equals)
+}
+
+/// What is in the quotes that a name is declared with further on: `by lazy { "…" }`, `As String = "…"`.
+pub(super) fn declared(line: &[u8], from: usize) -> Option<(usize, usize)> {
+    let near = &line[..line.len().min(from + MAX_TYPE)];
+    let mark = from
+        + near[from..]
+            .iter()
+            .position(|byte| !is_of_type(byte) && *byte != b':' || *byte == b'\'')?;
+    let words = line[from..mark].trim_ascii_end();
+    let declares = match line[mark] {
+        b'{' => words.ends_with(b" by lazy"),
+        b'=' => line[from..mark].trim_ascii_start().starts_with(b"As "),
+        _ => false,
+    };
+    if !declares {
+        return None;
+    }
+    let quote = mark
+        + 1
+        + line[mark + 1..]
+            .iter()
+            .take_while(|byte| **byte == b' ')
+            .count();
+    let close = *line
+        .get(quote)
+        .filter(|byte| matches!(byte, b'"' | b'\''))?;
+    Some((quote + 1, closing_quote(line, quote + 1, close, 0)?))
 }
 
 fn is_of_type(byte: &u8) -> bool {
@@ -332,6 +375,18 @@ fn at_separator(
     };
     let value = value_of()?;
     let body = &line[value.start..value.end];
+    // Where a shell is, not what opens it.
+    if matches!(name, b"PWD" | b"OLDPWD") && matches!(body.first(), Some(b'/' | b'~')) {
+        return None;
+    }
+    // An object of which one name is the value's: {"value": …}.
+    let secret = matches!(promise, Promise::Password | Promise::Secret | Promise::Key);
+    if body.trim_ascii_end() == b"{" && (secret || promise == Promise::Value) {
+        if secret {
+            pair.set(Some(promise));
+        }
+        return None;
+    }
     if matches!(body, b">" | b">-" | b">+" | b"|" | b"|-" | b"|+") {
         pair.block = Some(promise);
         return None;
@@ -474,6 +529,7 @@ fn value_after(line: &[u8], start: usize, name_start: usize, separator: usize) -
             place: Place::Enclosed,
         });
     }
+    at += wrapper(&line[at..]);
     let mut quote = at;
     // b"…", f"…", $"…", @"…"
     if (is(line[quote], UPPER | LOWER) || matches!(line[quote], b'$' | b'@'))
@@ -518,6 +574,56 @@ fn value_after(line: &[u8], start: usize, name_start: usize, separator: usize) -
             _ => Place::Inline,
         },
     })
+}
+
+/// How long what wraps a literal is that stands alone in it: `{ "…" }`, `Some("…")`, `SecretStr('…')`, `[[…]]`.
+fn wrapper(value: &[u8]) -> usize {
+    let call = run(value, 0, ALNUM | JOIN | DOT).max(
+        // A path: String::from
+        value
+            .iter()
+            .take_while(|byte| is(**byte, ALNUM | JOIN | DOT) || **byte == b':')
+            .count(),
+    );
+    let (open, close) = match value.get(call) {
+        Some(b'{') if call == 0 => (1, b'}'),
+        Some(b'(') if call > 0 => {
+            let keeps = [
+                b"SecretStr".as_slice(),
+                b"SecretString",
+                b"Secret",
+                b"Sensitive",
+                b"SecureString",
+                b"Some",
+                b"from",
+                b"new",
+                b"of",
+                b"just",
+            ]
+            .iter()
+            .any(|name| {
+                value[..call]
+                    .strip_suffix(*name)
+                    .is_some_and(|path| path.last().is_none_or(|byte| !is(*byte, ALNUM | JOIN)))
+            });
+            if !keeps {
+                return 0;
+            }
+            (call + 1, b')')
+        }
+        _ => return 0,
+    };
+    let from = open
+        + value[open..]
+            .iter()
+            .take_while(|byte| **byte == b' ')
+            .count();
+    let alone = value
+        .get(from)
+        .filter(|byte| matches!(byte, b'"' | b'\'' | b'`'))
+        .and_then(|quote| closing_quote(value, from + 1, *quote, 0))
+        .is_some_and(|end| value[end + 1..].trim_ascii_start().first() == Some(&close));
+    if alone { from } else { 0 }
 }
 
 /// Where a quoted value ends: the same mark with as many escapes before it as the opening one had.
@@ -646,7 +752,7 @@ fn inline_end(line: &[u8], at: usize) -> usize {
     end
 }
 
-/// `scheme://user:password@host`. Says where to go on if it masked something.
+/// `scheme://user:password@host`. Says where to go on if that is what it is.
 fn uri(line: &[u8], start: usize, colon: usize, sink: &mut Sink<'_>) -> Option<usize> {
     let from = colon + 3;
     let line = &line[..line.len().min(from + MAX_BARE)];
@@ -690,7 +796,8 @@ fn uri(line: &[u8], start: usize, colon: usize, sink: &mut Sink<'_>) -> Option<u
         None => return None,
     };
     if secret.is_empty() || is_placeholder(secret) || secret.iter().all(|byte| *byte == b'x') {
-        return None;
+        // Its user is no key either.
+        return Some(from + sign);
     }
     sink.push(secret_start, secret_start + secret.len(), Kind::UriPassword);
     Some(from + sign)

@@ -95,7 +95,10 @@ const PAIRED: &[&[u8; 4]] = &[
     b"umer", b"dula", b"alid", b"axid", b"enid", b"atid", b"erid", b"arid", b"hday", b"bday",
     b"date", b"hone", b"bile", b"?tel", b"cell", b"mail", b"ress", b"dres", b"?num", b"n-id",
     b"l-id", b"x-id", b"t-id", b"r-id", b"rdno", b"neno", b"leno", b"elno", b"llno", b"rdnr",
-    b"nenr", b"lenr", b"elnr", b"llnr", b"snnr", b"sonr", // Names and values in pairs.
+    b"nenr", b"lenr", b"elnr", b"llnr", b"snnr", b"sonr", b"alno", b"alnr", b"arno", b"arnr",
+    b"axno", b"axnr", b"ccno", b"ccnr", b"ceno", b"cenr", b"hvno", b"hvnr", b"idno", b"idnr",
+    b"ieno", b"ienr", b"ifno", b"ifnr", b"irno", b"irnr", b"lsnr", b"mmer", b"ninr", b"pfno",
+    b"pfnr", b"prno", b"prnr", b"tyno", b"tynr", // Names and values in pairs.
     b"name", b"alue", b"ault",
 ];
 
@@ -291,10 +294,11 @@ fn words_of(name: &[u8]) -> Option<[u64; 3]> {
 
 /// What `name` promises; `None`: nothing that matters here.
 pub(in crate::domain::masking) fn promise(name: &[u8]) -> Option<Promise> {
-    if !may_promise(name) {
-        return None;
-    }
-    let name = Name::new(name);
+    may_promise(name).then(|| promised(&Name::new(name)))?
+}
+
+/// The same, whatever the name ends in.
+fn promised(name: &Name) -> Option<Promise> {
     let all = name.all();
     let word = name.last_word();
     let &last = all.last()?;
@@ -439,7 +443,7 @@ pub(in crate::domain::masking) fn promise(name: &[u8]) -> Option<Promise> {
                 Some(Promise::BirthDate)
             } else if matches!(all, b"name" | b"keyname" | b"displayname") {
                 Some(Promise::Name)
-            } else if all == b"value" {
+            } else if matches!(all, b"value" | b"stringvalue") {
                 Some(Promise::Value)
             } else if matches!(all, b"cardcode" | b"securitycode") {
                 Some(Promise::CardCode)
@@ -458,6 +462,8 @@ pub(in crate::domain::masking) fn promise(name: &[u8]) -> Option<Promise> {
                 Some(Promise::BirthDate)
             } else if matches!(all, b"auth" | b"basicauth" | b"proxyauth") {
                 Some(Promise::Key)
+            } else if all == b"masterauth" {
+                Some(Promise::Password)
             } else {
                 None
             }
@@ -876,4 +882,43 @@ fn is_path_or_url(value: &[u8]) -> bool {
         || (value.starts_with(b"http")
             && value.contains(&b':')
             && value.windows(3).any(|three| three == b"://"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_that_promises_something_has_an_ending_that_is_looked_for() {
+        // Every name and part of a name that is written in this file.
+        let words: Vec<&str> = include_str!("keys.rs")
+            .split("b\"")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .filter(|word| word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_lowercase()))
+            .collect();
+        assert!(words.len() > 200);
+        let (mut promises, mut missing) = (0, Vec::new());
+        for word in &words {
+            for end in [
+                "", "number", "_number", "num", "_num", "nr", "_nr", "no", "_no", "_id", "key",
+                "_key",
+            ] {
+                for begin in ["", "my_", "My", "sas", "my "] {
+                    for name in [
+                        format!("{begin}{word}{end}"),
+                        format!("{begin}{word}{end}2"),
+                    ] {
+                        let promised = promised(&Name::new(name.as_bytes()));
+                        promises += usize::from(promised.is_some());
+                        if promised != promise(name.as_bytes()) {
+                            missing.push(name);
+                        }
+                    }
+                }
+            }
+        }
+        assert!(promises > 1000);
+        assert!(missing.is_empty(), "{missing:?}");
+    }
 }

@@ -10,10 +10,24 @@ use super::{
 /// Finds e-mail addresses.
 pub(super) fn emails(text: &[u8], sink: &mut Sink<'_>) {
     for at in memchr::memchr_iter(b'@', text) {
-        if let Some((start, end)) = email(text, at) {
+        if let Some((start, end)) = email(text, at)
+            && !names_message(text, start)
+        {
             sink.push(start, end, Kind::Email);
         }
     }
+}
+
+/// Whether what looks like an address there names a message, in the head of one.
+fn names_message(text: &[u8], start: usize) -> bool {
+    if start == 0 || text[start - 1] != b'<' {
+        return false;
+    }
+    let near = &text[start.saturating_sub(256)..start];
+    let line = memchr::memrchr(b'\n', near).map_or(near, |end| &near[end + 1..]);
+    [b"message-id:".as_slice(), b"in-reply-to:", b"references:"]
+        .iter()
+        .any(|name| line.len() > name.len() && line[..name.len()].eq_ignore_ascii_case(name))
 }
 
 pub(super) fn email(text: &[u8], at: usize) -> Option<(usize, usize)> {
@@ -146,7 +160,11 @@ fn nobody(local: &[u8], domain: &[u8]) -> bool {
         b"firstname.lastname",
     ]
     .iter()
-    .any(|name| local.eq_ignore_ascii_case(name));
+    .any(|name| {
+        // What is before a plus may belong to the text.
+        let end = local.rsplit(|byte| *byte == b'+').next().unwrap_or(local);
+        local.eq_ignore_ascii_case(name) || end.eq_ignore_ascii_case(name)
+    });
     let machine = domain.ends_with(b".invalid") || domain.ends_with(b".iam.gserviceaccount.com");
     let noreply = local.eq_ignore_ascii_case(b"noreply")
         || local.eq_ignore_ascii_case(b"no-reply")

@@ -8,7 +8,6 @@ use std::sync::LazyLock;
 use super::{
     Sink,
     kinds::Kind,
-    nested,
     values::{
         ALNUM, ANY, BASE64, DIGIT, DOT, EQUALS, JOIN, LOWER, TILDE, UPPER, class, is, is_hex,
         is_placeholder, looks_random, mix, run, run_back_within, run_within, starts_word,

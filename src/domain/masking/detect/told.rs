@@ -2,7 +2,7 @@
 
 use super::{
     Sink,
-    keyed::closing_quote,
+    keyed::{self, closing_quote},
     keys::{self, Place, Promise, judge},
     kinds::Kind,
     personal, tokens,
@@ -83,7 +83,9 @@ pub(super) fn after_word(
             let promise = names.promise(word)?;
             let told = match promise {
                 // Words of every day, unless a value follows right away.
-                Promise::Password => !ends(b"pass") && !ends(b"PASS") && !ends(b"Pass"),
+                Promise::Password => {
+                    word == b"requirepass" || !ends(b"pass") && !ends(b"PASS") && !ends(b"Pass")
+                }
                 Promise::Secret | Promise::Key => true,
                 Promise::CardCode => word == b"pin",
                 Promise::Passport => true,
@@ -200,6 +202,12 @@ fn sentence(
     {
         return None;
     }
+    if let Some(value) = keyed::declared(line, word_end)
+        && let (from, to) = value
+        && let Some((a, b, kind)) = judge(promise, &line[from..to], Place::Enclosed)
+    {
+        return Some((from + a, from + b, kind));
+    }
     let mut at = word_end;
     let mut linked = false;
     // How many words of a name may follow: "for the staging box".
@@ -219,8 +227,13 @@ fn sentence(
             to += 1;
         }
         let token = &line[at..to];
+        // N'…': the quotes say where it begins.
+        if linked && token.len() > 2 && is(token[0], UPPER | LOWER) && token[1] == b'\'' {
+            return None;
+        }
+        let lower = token.to_ascii_lowercase();
         let link = matches!(
-            token,
+            &*lower,
             b"is"
                 | b"are"
                 | b"was"
@@ -234,16 +247,15 @@ fn sentence(
                 | b"is:"
                 | b"as"
                 | b"number"
-                | b"No."
                 | b"no."
                 | b"no"
                 | b"\xe2\x86\x92"
                 | b"key"
-                | b"BY"
+                | b"by"
                 | b"provided"
         );
         let filler = matches!(
-            token,
+            &*lower,
             b"for"
                 | b"of"
                 | b"the"
@@ -290,7 +302,7 @@ fn sentence(
         }
         if filler {
             if matches!(
-                token,
+                &*lower,
                 b"for" | b"of" | b"user" | b"account" | b"on" | b"from" | b"in"
             ) {
                 named = 3;
@@ -299,7 +311,8 @@ fn sentence(
             continue;
         }
         // "password for root is …"
-        if named > 0 && !linked && keys::is_name(token) {
+        let account = memchr::memmem::find(token, b"'@'").is_some();
+        if named > 0 && !linked && (keys::is_name(token) || account) {
             named -= 1;
             at = to;
             continue;
@@ -316,7 +329,10 @@ fn sentence(
             || netrc.starts_with(b"machine ")
             || netrc.starts_with(b"login ")
             // ENV NAME value
-            || matches!(netrc.trim_ascii_end(), b"ENV" | b"setenv");
+            || matches!(netrc.trim_ascii_end(), b"ENV" | b"setenv")
+            // proxy_set_header NAME value
+            || netrc.trim_ascii_end().ends_with(b"header")
+            || netrc.trim_ascii_end().ends_with(b"header_up");
         // PowerShell's flags have one dash.
         let heads = heads
             || line[word_start] == b'-'
@@ -593,11 +609,11 @@ fn argument(
         at = word_end + 1;
     } else {
         // The name is the first argument of a call.
-        let opened = word_start >= 3
-            && line[word_start - 1] == line[word_end]
-            && line[word_start - 2] == b'('
-            && is(line[word_start - 3], LOWER);
-        if !opened {
+        let before = line[..word_start]
+            .strip_suffix(&line[word_end..=word_end])
+            .map(<[u8]>::trim_ascii_end)
+            .and_then(|before| before.strip_suffix(b"("));
+        if !before.is_some_and(|before| before.last().is_some_and(|byte| is(*byte, LOWER))) {
             return None;
         }
         at = word_end + 2;

@@ -49,11 +49,6 @@ pub(super) fn is(byte: u8, class: u8) -> bool {
     CLASS[byte as usize] & class != 0
 }
 
-/// The classes of all of a value's bytes.
-pub(super) fn classes(value: &[u8]) -> u8 {
-    value.iter().fold(0, |classes, byte| classes | class(*byte))
-}
-
 /// Where the run of `class` that starts at `from` ends.
 #[inline]
 pub(super) fn run(text: &[u8], from: usize, class: u8) -> usize {
