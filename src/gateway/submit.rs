@@ -7,6 +7,7 @@ use tracing::Instrument;
 
 use super::{
     GateError, Gateway, Outcome, Ports, Responder,
+    claim::Before,
     execute::{Caller, Ran},
     judge::Assessed,
     measured,
@@ -123,6 +124,19 @@ impl<P: Ports> Gateway<P> {
             judged,
             rewritten,
         } = self.shape(principal, connection, operation, &policy).await;
+        let caller = match judged.record.action {
+            // Whoever takes an answer while it comes did not wait for the approval of the same call made before.
+            Action::RequireApproval if caller.responder.is_some() => {
+                match self
+                    .asked_before(&ask, &operation, &assessed, &policy, caller)
+                    .await?
+                {
+                    Before::Answered(outcome) => return Ok(*outcome),
+                    Before::Nothing(caller) => caller,
+                }
+            }
+            _ => caller,
+        };
         let facts = &*assessed.facts;
         let preview = match judged.record.action {
             Action::RequireApproval if facts.class.changes_something() => Some(
