@@ -68,7 +68,7 @@ use portcullis::{
     gateway::{
         Outcome,
         ports::{Batch, Ending, EventStore, Execution, ResultSink, Targets},
-        seal::{Purpose, Sealer},
+        seal::{MasterKey, Purpose},
     },
     store::Sqlite,
     targets::{LiveTargets, TargetEndpoint},
@@ -671,7 +671,7 @@ async fn timed_async<T, F: Future<Output = T>>(times: usize, mut run: impl FnMut
 async fn stages(place: &Place, issuer: &Issuer, database: &postgres::Database) {
     println!("{:<44}{:>10}", "one read, stage by stage, in process", "");
     let mut total = 0.0;
-    let sealer = Sealer::from_key(&[7; 32]).unwrap();
+    let master = MasterKey::from_key(&[7; 32]).unwrap();
     let policy = load(place);
     let connection = policy.connections.values().next().unwrap();
 
@@ -766,12 +766,12 @@ async fn stages(place: &Place, issuer: &Issuer, database: &postgres::Database) {
         )
     };
     let micros = timed(|| {
-        sealer
+        master
             .new_session_key(&session, [[1; 16], [2; 16]])
             .unwrap()
     });
     stage("a session's key, made and wrapped", &mut total, micros);
-    let (key, wrapped) = sealer
+    let (key, wrapped) = master
         .new_session_key(&session, [[1; 16], [2; 16]])
         .unwrap();
     let exact = serde_json::to_vec(&Operation::Sql(operation())).unwrap();
@@ -905,7 +905,7 @@ fn load(place: &Place) -> Arc<Policy> {
     };
     let source = Source::new(&place.policy)
         .with_finish(Box::new(finish))
-        .with_secrets(Box::new(move |_| Some(url.clone())));
+        .with_secrets(Box::new(move |_| Ok(Some(url.clone()))));
     let catalog = Catalog::load_from(source).unwrap();
     catalog.snapshot().policy.clone()
 }

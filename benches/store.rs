@@ -36,7 +36,7 @@ use portcullis::{
     },
     gateway::{
         ports::{Batch, EventStore, Query},
-        seal::{Purpose, Sealer},
+        seal::{MasterKey, Purpose},
     },
     store::{Memory, Sqlite},
 };
@@ -227,18 +227,18 @@ fn verification() {
 }
 
 fn sealing() {
-    let sealer = Sealer::from_key(&[7; 32]).unwrap();
+    let master = MasterKey::from_key(&[7; 32]).unwrap();
     let session = session(1);
     let request = RequestId::new(&session, [1; 16]);
     timed("new session key", 1_000, |of| {
         let entropy = [[of as u8; 16], [1; 16]];
-        black_box(sealer.new_session_key(&session, entropy).unwrap());
+        black_box(master.new_session_key(&session, entropy).unwrap());
     });
-    let (key, wrapped) = sealer
+    let (key, wrapped) = master
         .new_session_key(&session, [[1; 16], [2; 16]])
         .unwrap();
     timed("unwrap session key", 1_000, |_| {
-        black_box(sealer.unwrap(&session, &wrapped).unwrap());
+        black_box(master.unwrap(&session, &wrapped).unwrap());
     });
     let text = [b'x'; 1024];
     timed("seal 1 KiB", 1_000, |of| {
@@ -267,8 +267,8 @@ fn fsyncs(directory: &Path, bytes: usize) -> f64 {
 
 async fn appends(name: &str, store: Arc<impl EventStore>, callers: u64, first: u64) -> f64 {
     let next = Arc::new(AtomicU64::new(first));
-    let sealer = Sealer::from_key(&[7; 32]).unwrap();
-    let (_, wrapped) = sealer.new_session_key(&session(0), [[1; 16]; 2]).unwrap();
+    let master = MasterKey::from_key(&[7; 32]).unwrap();
+    let (_, wrapped) = master.new_session_key(&session(0), [[1; 16]; 2]).unwrap();
     let began = Instant::now();
     let tasks: Vec<_> = (0..callers)
         .map(|_| {

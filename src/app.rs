@@ -22,7 +22,7 @@ use crate::{
         dev::{DISCOVERY_PATH, DevIssuer, DevIssuerError, JWKS_PATH, LoopbackOnly},
     },
     bus::{Address, BadAddress, Broker, Bus, InProcess, Receiver, Settlement},
-    catalog::{Catalog, LoadError, Snapshot, Source, Watcher},
+    catalog::{Catalog, LoadError, Secrets, Snapshot, Source, Watcher},
     config::{Config, KeysPlace, RecordPlace, Secret},
     domain::{
         connection::Access,
@@ -32,18 +32,23 @@ use crate::{
     },
     gateway::{
         Gateway, Parts, Ports,
-        ports::Clock,
+        keyring::WrapError,
+        ports::{Clock, EventStore},
         seal::{ExportKey, SealError, Sealer},
     },
     identity::{self, NoToken},
+    mcp::{self, BadSite, Mcp, Site},
     store::{Cosmos, CosmosAccount, OpenError, Record, Sqlite},
     targets::{BadEndpoint, LiveTargets, TargetEndpoint},
+    vault::{BadVault, Vault, VaultKey},
 };
 
 mod privileges;
 
 pub use privileges::Finding;
 
+/// How long a secret from a vault is used before it is looked up again.
+const SECRETS_FOR: Duration = Duration::from_secs(10 * 60);
 /// How often the timer looks for what is due.
 const RECONCILE_EVERY: Duration = Duration::from_secs(1);
 /// How long a caller waits for the gateway to be ready.
@@ -111,7 +116,7 @@ pub enum StartError {
     DevIssuer(#[from] DevIssuerError),
     /// The keys cannot be used.
     #[error(transparent)]
-    Keys(#[from] SealError),
+    Keys(SealError),
     /// The record cannot be used.
     #[error(transparent)]
     Record(#[from] OpenError),
@@ -121,12 +126,38 @@ pub enum StartError {
     /// The account's address cannot be used.
     #[error("PORTCULLIS_COSMOS: {0}; write it like https://ACCOUNT.documents.azure.com/")]
     Account(String),
+    /// The vault's key cannot be used.
+    #[error("PORTCULLIS_SEALING_KEY: {0}")]
+    SealingKey(#[source] BadVault),
+    /// The vault of secrets cannot be used.
+    #[error("PORTCULLIS_KEY_VAULT: {0}")]
+    KeyVault(#[source] BadVault),
+    /// The vault does not give the keys.
+    #[error(
+        "PORTCULLIS_SEALING_KEY: the keys cannot be had: {0}; the gateway's identity needs the right to read the key, to wrap and to unwrap (Key Vault Crypto Service Encryption User)"
+    )]
+    Vault(#[source] WrapError),
+    /// A bug: it stopped in the middle.
+    #[error("the policy could not be loaded: {0}")]
+    Broken(#[source] tokio::task::JoinError),
     /// The message broker's address cannot be used.
     #[error("PORTCULLIS_SERVICE_BUS: {0}")]
     Bus(#[from] BadAddress),
+    /// The address from outside cannot be one.
+    #[error("PORTCULLIS_PUBLIC_URL or PORTCULLIS_SCOPES: {0}")]
+    Site(#[from] BadSite),
     /// A target cannot be used.
     #[error(transparent)]
     Target(#[from] BadEndpoint),
+}
+
+impl From<SealError> for StartError {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::Vault(error) => Self::Vault(error),
+            error => Self::Keys(error),
+        }
+    }
 }
 
 /// A gateway that listens.
@@ -181,27 +212,48 @@ impl Running {
 /// Starts the gateway of `config`. The port opens first; until the rest is ready, callers are told so.
 pub async fn serve(config: &Config) -> Result<Running, StartError> {
     let front = Front::open(config.listen).await?;
-    let store = match &config.record {
-        RecordPlace::Folder(folder) => record_in(folder)?,
-        RecordPlace::Cosmos { account, database } => {
-            Record::Shared(Arc::new(Cosmos::new(CosmosAccount {
-                endpoint: account
-                    .parse()
-                    .map_err(|error| StartError::Account(format!("{error}")))?,
+    let (store, keys) = match &config.record {
+        RecordPlace::Folder { data, keys } => (record_in(data)?, keys_in(keys)?),
+        RecordPlace::Cosmos {
+            account,
+            database,
+            keys,
+        } => {
+            let endpoint = account.parse();
+            let cosmos = Arc::new(Cosmos::new(CosmosAccount {
+                endpoint: endpoint.map_err(|error| StartError::Account(format!("{error}")))?,
                 database: database.clone(),
                 credential: identity::credential()?,
-            })))
+            }));
+            let keys = match keys {
+                KeysPlace::Folder(folder) => keys_in(folder)?,
+                KeysPlace::Vault(key) => {
+                    let wrapper = VaultKey::at(key).map_err(StartError::SealingKey)?;
+                    Sealer::shared(Arc::new(wrapper), Arc::clone(&cosmos) as _).await?
+                }
+            };
+            (Record::Shared(cosmos), keys)
         }
     };
-    let KeysPlace::Folder(keys) = &config.keys;
-    let parts = Assembly::new(store, keys, &config.policy)?;
+    let mut source = Source::new(&config.policy);
+    if let Some(vault) = &config.key_vault {
+        let vault = Vault::at(vault).map_err(StartError::KeyVault)?;
+        source = source
+            .with_secrets(secrets_of(vault))
+            .with_refresh(SECRETS_FOR);
+    }
+    let parts = Assembly::new(store, keys, source).await?;
     let issuers = parts.catalog.snapshot().policy.issuers.clone();
     if issuers.is_empty() {
         return Err(StartError::NoIssuer);
     }
     let auth = Authenticator::new(issuers)?;
     let way = Way::of(config)?;
-    parts.start(front, auth, Vec::new(), &config.instance, way)
+    let site = match &config.public_url {
+        Some(address) => Site::new(address, &config.scopes)?,
+        None => front.site(&config.scopes)?,
+    };
+    parts.start(front, auth, Vec::new(), &config.instance, way, site)
 }
 
 /// How approvers are told and heard beside the API, and who says that time has passed.
@@ -244,7 +296,8 @@ impl Way {
 pub async fn dev(listen: SocketAddr, data: &Path, policy: &Path) -> Result<Running, StartError> {
     let front = Front::open(listen).await?;
     // The record's lock first: a second start in the same folder must not move the issuer of the first.
-    let parts = Assembly::new(record_in(data)?, data, policy)?;
+    let (store, keys) = (record_in(data)?, keys_in(data)?);
+    let parts = Assembly::new(store, keys, Source::new(policy)).await?;
     let issuer = DevIssuer::open(data, LoopbackOnly::prove(front.address)?)?;
     let issuers = parts.catalog.snapshot().policy.issuers.clone();
     let auth = Authenticator::new(issuers)?.with_local_keys(&issuer)?;
@@ -252,7 +305,8 @@ pub async fn dev(listen: SocketAddr, data: &Path, policy: &Path) -> Result<Runni
         (DISCOVERY_PATH.to_owned(), issuer.discovery()),
         (JWKS_PATH.to_owned(), issuer.jwks()),
     ];
-    parts.start(front, auth, documents, "dev", Way::inside())
+    let site = front.site(&[])?;
+    parts.start(front, auth, documents, "dev", Way::inside(), site)
 }
 
 /// Asks the servers of the policy at `path` what its read credentials could do beyond reading, and whether they can be
@@ -321,6 +375,15 @@ impl Front {
             background,
         })
     }
+
+    /// Where it is found by whoever is on this machine.
+    fn site(&self, scopes: &[String]) -> Result<Site, BadSite> {
+        let mut address = self.address;
+        if !address.ip().is_loopback() {
+            address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+        }
+        Site::new(&format!("http://{address}"), scopes)
+    }
 }
 
 /// Everything but the listener and the identity.
@@ -333,11 +396,22 @@ struct Assembly {
 }
 
 impl Assembly {
-    fn new(store: Record, keys: &Path, policy: &Path) -> Result<Self, StartError> {
-        private_folder(keys).map_err(|error| StartError::Data(keys.into(), error))?;
-        let sealer = Sealer::open_or_create(&keys.join("master.key"))?;
+    async fn new(
+        store: Record,
+        (sealer, export_key): (Sealer, ExportKey),
+        source: Source,
+    ) -> Result<Self, StartError> {
         let masking_key = sealer.masking_key()?;
+        // A sealed result is a third larger, and what is on record with it has to fit in as well.
+        let most_result = store.most_bytes().map(|bytes| bytes as u64 * 5 / 8);
         let finish = move |policy: &mut Policy| {
+            if let Some(most) = most_result.filter(|most| *most < policy.record.max_result) {
+                tracing::warn!(
+                    max_result = policy.record.max_result,
+                    "`record.max_result` is more than this record takes: results larger than {most} bytes are not kept"
+                );
+                policy.record.max_result = most;
+            }
             policy.masking = Masking::compile(MaskingRules {
                 key: *masking_key,
                 ..policy.masking_rules.clone()
@@ -345,11 +419,12 @@ impl Assembly {
             .map_err(|error| error.to_string())?;
             Ok(())
         };
-        let source = Source::new(policy).with_finish(Box::new(finish));
-        let catalog = Catalog::load_from(source)?;
+        let source = source.with_finish(Box::new(finish));
+        // Secrets may be on the other side of a network.
+        let loading = tokio::task::spawn_blocking(|| Catalog::load_from(source));
+        let catalog = loading.await.map_err(StartError::Broken)??;
         let targets = LiveTargets::new();
         targets.configure(endpoints(&catalog.snapshot()))?;
-        let export_key = ExportKey::open_or_create(&keys.join("export.key"))?;
         Ok(Self {
             catalog,
             store,
@@ -366,6 +441,7 @@ impl Assembly {
         documents: Vec<(String, serde_json::Value)>,
         instance: &str,
         way: Way,
+        site: Site,
     ) -> Result<Running, StartError> {
         let Self {
             catalog,
@@ -405,10 +481,15 @@ impl Assembly {
         background.spawn(async move { stop.run_until_cancelled(changes).await });
         let api = Arc::new(Api {
             gateway: Arc::clone(&gateway),
-            auth,
+            auth: Arc::clone(&auth),
             documents,
         });
-        let mut router = api::router(Arc::clone(&api));
+        let mcp = Mcp {
+            gateway: Arc::clone(&gateway),
+            auth,
+            site,
+        };
+        let mut router = api::router(Arc::clone(&api)).merge(mcp::router(mcp));
         if hosted {
             router = router.merge(api::triggers(Arc::clone(&api)));
         } else {
@@ -488,6 +569,29 @@ fn endpoints(snapshot: &Snapshot) -> Vec<TargetEndpoint> {
         }
     }
     endpoints
+}
+
+/// The keys in the files of a folder, made if there are none.
+fn keys_in(folder: &Path) -> Result<(Sealer, ExportKey), StartError> {
+    private_folder(folder).map_err(|error| StartError::Data(folder.into(), error))?;
+    let sealer = Sealer::open_or_create(&folder.join("master.key"))?;
+    Ok((
+        sealer,
+        ExportKey::open_or_create(&folder.join("export.key"))?,
+    ))
+}
+
+/// Secrets from the environment, and where that has none, from `vault`. Called on threads that may wait.
+fn secrets_of(vault: Vault) -> Secrets {
+    let runtime = tokio::runtime::Handle::current();
+    Box::new(move |name| match std::env::var(name) {
+        Ok(value) => Ok(Some(value)),
+        Err(_) => {
+            let found = runtime.block_on(vault.secret(name));
+            let found = found.map_err(|error| error.to_string())?;
+            Ok(found.map(|value| value.to_string()))
+        }
+    })
 }
 
 fn record_in(folder: &Path) -> Result<Record, StartError> {

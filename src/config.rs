@@ -14,8 +14,10 @@ pub const DATA: &str = "PORTCULLIS_DATA";
 pub const COSMOS: &str = "PORTCULLIS_COSMOS";
 /// Which database of it.
 pub const COSMOS_DATABASE: &str = "PORTCULLIS_COSMOS_DATABASE";
-/// Where the keys are, where they are not in [`DATA`].
+/// Where the keys are, where they are not in [`DATA`]: a folder, or the address of a Key Vault's key.
 pub const SEALING_KEY: &str = "PORTCULLIS_SEALING_KEY";
+/// The Key Vault with the secrets that policy names and the environment does not have.
+pub const KEY_VAULT: &str = "PORTCULLIS_KEY_VAULT";
 /// Address and port to listen on.
 pub const LISTEN: &str = "PORTCULLIS_LISTEN";
 /// The port the Functions host gives its custom handler; wins over [`LISTEN`].
@@ -25,6 +27,14 @@ pub const INSTANCE: &str = "PORTCULLIS_INSTANCE";
 
 /// The message broker that approvers are told by.
 pub const SERVICE_BUS: &str = "PORTCULLIS_SERVICE_BUS";
+
+/// The gateway's address from outside: an origin.
+pub const PUBLIC_URL: &str = "PORTCULLIS_PUBLIC_URL";
+/// What the Functions host says of it.
+const HOST_NAME: &str = "WEBSITE_HOSTNAME";
+
+/// The scopes that a client asks a token for the gateway with, separated by spaces.
+pub const SCOPES: &str = "PORTCULLIS_SCOPES";
 
 /// Where `serve` listens when nothing says otherwise.
 const DEFAULT_PORT: u16 = 7171;
@@ -36,8 +46,8 @@ pub struct Config {
     pub policy: PathBuf,
     /// Where the record is kept.
     pub record: RecordPlace,
-    /// Where the gateway's own keys are kept.
-    pub keys: KeysPlace,
+    /// The vault of secrets that the environment does not have.
+    pub key_vault: Option<String>,
     /// Where to listen.
     pub listen: SocketAddr,
     /// The name of this process among others.
@@ -46,27 +56,40 @@ pub struct Config {
     pub hosted: bool,
     /// The message broker's address, which may hold a password; `None`: approvers list what is pending.
     pub service_bus: Option<Secret>,
+    /// The gateway's address from outside; `None`: where it listens.
+    pub public_url: Option<String>,
+    /// The scopes that a token for the gateway is asked for with.
+    pub scopes: Vec<String>,
 }
 
 /// Where the record is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordPlace {
     /// In this folder, by one gateway.
-    Folder(PathBuf),
+    Folder {
+        /// The folder.
+        data: PathBuf,
+        /// The folder with its keys.
+        keys: PathBuf,
+    },
     /// In Azure Cosmos DB, by any number of gateways.
     Cosmos {
         /// `https://….documents.azure.com/`.
         account: String,
         /// The name of the database.
         database: String,
+        /// Where their keys are kept.
+        keys: KeysPlace,
     },
 }
 
-/// Where the gateway's own keys are kept: the one that seals, and the one that signs exports.
+/// Where the keys of gateways that share a record are kept: those that seal, and the one that signs exports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeysPlace {
-    /// In files of this folder, the same for every gateway of one record.
+    /// In files of this folder, the same for every one of them.
     Folder(PathBuf),
+    /// Beside the record, wrapped by the key at this address of a Key Vault.
+    Vault(String),
 }
 
 /// A setting that is not shown.
@@ -105,10 +128,13 @@ impl Config {
             mend: format!("set it, for example {POLICY}=/etc/portcullis/policy.yaml"),
         })?;
         let record = record(&get)?;
-        let keys = keys(&get, &record)?;
         let instance = get(INSTANCE).unwrap_or_else(|| format!("pid-{}", std::process::id()));
         let hosted = get(HANDLER_PORT).is_some();
         let service_bus = get(SERVICE_BUS);
+        let host_name = || get(HOST_NAME).filter(|_| hosted);
+        let public_url =
+            get(PUBLIC_URL).or_else(|| host_name().map(|name| format!("https://{name}")));
+        let scopes = get(SCOPES).unwrap_or_default();
         let listen = match (get(HANDLER_PORT), get(LISTEN)) {
             (Some(port), _) => {
                 let port = port.parse().map_err(|_| BadConfig {
@@ -129,11 +155,13 @@ impl Config {
         Ok(Self {
             policy: policy.into(),
             record,
-            keys,
+            key_vault: get(KEY_VAULT),
             listen,
             instance,
             hosted,
             service_bus: service_bus.map(Secret),
+            public_url,
+            scopes: scopes.split_whitespace().map(str::to_owned).collect(),
         })
     }
 }
@@ -148,10 +176,35 @@ fn record(get: &impl Fn(&str) -> Option<String>) -> Result<RecordPlace, BadConfi
         })
     };
     match (get(DATA), get(COSMOS), get(COSMOS_DATABASE)) {
-        (Some(folder), None, None) => Ok(RecordPlace::Folder(folder.into())),
-        (None, Some(account), Some(database)) if is_private(&account) => {
-            Ok(RecordPlace::Cosmos { account, database })
+        (Some(data), None, None) => {
+            let keys = match keys(get) {
+                None => data.clone().into(),
+                Some(KeysPlace::Folder(keys)) => keys,
+                Some(KeysPlace::Vault(_)) => {
+                    return bad(
+                        SEALING_KEY,
+                        format!("is in a Key Vault, and what that wraps is kept beside a record at {COSMOS}"),
+                        format!("unset it for keys in {DATA}, or keep the record in Cosmos DB"),
+                    );
+                }
+            };
+            let data = data.into();
+            Ok(RecordPlace::Folder { data, keys })
         }
+        (None, Some(account), Some(database)) if is_private(&account) => match keys(get) {
+            Some(keys) => Ok(RecordPlace::Cosmos {
+                account,
+                database,
+                keys,
+            }),
+            None => bad(
+                SEALING_KEY,
+                format!("is not set, and every gateway of the record at {COSMOS} has to have the same keys"),
+                format!(
+                    "set it to a key of a Key Vault, for example {SEALING_KEY}=https://NAME.vault.azure.net/keys/sealing, or to a folder"
+                ),
+            ),
+        },
         (None, Some(account), Some(_)) => bad(
             COSMOS,
             format!("`{account}` is not the address of an account"),
@@ -192,23 +245,11 @@ fn is_private(address: &str) -> bool {
     })
 }
 
-fn keys(
-    get: &impl Fn(&str) -> Option<String>,
-    record: &RecordPlace,
-) -> Result<KeysPlace, BadConfig> {
-    match (get(SEALING_KEY), record) {
-        (Some(folder), _) => Ok(KeysPlace::Folder(folder.into())),
-        (None, RecordPlace::Folder(folder)) => Ok(KeysPlace::Folder(folder.clone())),
-        (None, RecordPlace::Cosmos { .. }) => Err(BadConfig {
-            setting: SEALING_KEY,
-            problem: format!(
-                "is not set, and every gateway of the record at {COSMOS} has to have the same keys"
-            ),
-            mend: format!(
-                "set it to a folder that holds them, for example {SEALING_KEY}=/etc/portcullis/keys"
-            ),
-        }),
-    }
+fn keys(get: &impl Fn(&str) -> Option<String>) -> Option<KeysPlace> {
+    get(SEALING_KEY).map(|place| match place.contains("://") {
+        true => KeysPlace::Vault(place),
+        false => KeysPlace::Folder(place.into()),
+    })
 }
 
 #[cfg(test)]
@@ -243,12 +284,30 @@ mod tests {
             ];
             assert!(told(&shared).contains("https://ACCOUNT"), "{account}");
         }
-        let whole = [&[(POLICY, "p"), (SEALING_KEY, "k")], &shared[..]].concat();
-        let config = from(&whole).unwrap();
-        assert!(matches!(config.record, RecordPlace::Cosmos { .. }));
-        assert_eq!(config.keys, KeysPlace::Folder("k".into()));
-        let config = from(&[(POLICY, "p"), (DATA, "d")]).unwrap();
-        assert_eq!(config.keys, KeysPlace::Folder("d".into()));
+        const KEY: &str = "https://kv.vault.azure.net/keys/sealing";
+        assert!(told(&[(DATA, "d"), (SEALING_KEY, KEY)]).contains("beside a record"));
+        let placed = |settings: &[(&str, &str)]| {
+            let all = [&[(POLICY, "p")], settings].concat();
+            from(&all).unwrap().record
+        };
+        for (text, keys) in [
+            ("k", KeysPlace::Folder("k".into())),
+            (KEY, KeysPlace::Vault(KEY.into())),
+        ] {
+            let whole = [&[(SEALING_KEY, text)], &shared[..]].concat();
+            let (account, database) = (ACCOUNT.into(), "d".into());
+            let wanted = RecordPlace::Cosmos {
+                account,
+                database,
+                keys,
+            };
+            assert_eq!(placed(&whole), wanted);
+        }
+        for (settings, keys) in [(&[][..], "d"), (&[(SEALING_KEY, "k")], "k")] {
+            let (data, keys) = ("d".into(), keys.into());
+            let whole = [&[(DATA, "d")], settings].concat();
+            assert_eq!(placed(&whole), RecordPlace::Folder { data, keys });
+        }
     }
 
     #[test]
@@ -258,6 +317,19 @@ mod tests {
             error.contains("PORTCULLIS_DATA=/var/lib/portcullis"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn the_address_from_outside_is_what_is_set_or_what_the_functions_host_says() {
+        let base = [(POLICY, "p"), (DATA, "d"), (HOST_NAME, "gate.example.net")];
+        let address = |more: &[_]| from(&[&base, more].concat()).unwrap().public_url;
+        assert_eq!(address(&[]), None);
+        let hosted = (HANDLER_PORT, "4711");
+        let by_host = Some("https://gate.example.net".to_owned());
+        assert_eq!(address(&[hosted]), by_host);
+        let own = (PUBLIC_URL, "https://gate.example.com");
+        let set = Some("https://gate.example.com".to_owned());
+        assert_eq!(address(&[hosted, own]), set);
     }
 
     #[test]

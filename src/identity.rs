@@ -63,12 +63,13 @@ impl Tokens {
                 Some(credential) => credential.clone(),
                 None => state.credential.insert(credential()?).clone(),
             };
-            let scopes = [&*self.scope];
+            let scope = &*self.scope;
+            let scopes = [scope];
             let renewed = tokio::time::timeout(PATIENCE / 2, credential.get_token(&scopes, None));
             match renewed.await {
                 Ok(Ok(token)) => state.last = Some(token),
-                Ok(Err(error)) => tracing::warn!(%error, scope = &*self.scope, "no access token"),
-                Err(_elapsed) => tracing::warn!(scope = &*self.scope, "no access token in time"),
+                Ok(Err(error)) => tracing::warn!(%error, scope, "no access token"),
+                Err(_elapsed) => tracing::warn!(scope, "no access token in time"),
             }
             let now = OffsetDateTime::now_utc();
             state.last.take_if(|token| token.expires_on <= now);

@@ -4,7 +4,7 @@
 //! recorded, run with the least credential, masked, recorded, disclosed.
 //!
 //! ```text
-//! main -> cli -> app -> api -> gateway -> domain
+//! main -> cli -> app -> {api, mcp} -> door -> gateway -> domain
 //!                app -> {auth, catalog, store, bus, targets} -> gateway::ports -> domain
 //! ```
 //!
@@ -19,9 +19,12 @@
 //! | [`store`] | append after an expected head, durably; search | policy, targets |
 //! | [`bus`] | telling approvers, and hearing from them | the store |
 //! | [`targets`] | run one permitted operation, stream back what comes | deciding, hiding |
+//! | [`door`] | what every door does in the same way | any one protocol |
 //! | [`api`] | routes, bodies, problem+json, the OpenAPI document | drivers |
+//! | [`mcp`] | the Model Context Protocol: tools, tasks, where to get a token | drivers |
 //! | [`cli`] | arguments in, exit codes out | everything a room already does |
 //! | [`identity`] | who this process is to Azure: its access tokens | what they are for |
+//! | [`vault`] | keys that stay in Azure Key Vault, and its secrets | what they are for |
 //! | [`app`] | names each port and its implementation together | nothing else does |
 
 pub mod api;
@@ -32,8 +35,11 @@ pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod door;
 pub mod gateway;
 pub mod identity;
+pub mod mcp;
 pub mod store;
 pub mod targets;
 pub mod telemetry;
+pub mod vault;

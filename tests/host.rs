@@ -12,7 +12,9 @@ use std::{
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
-use double::{After, App, Argument, Handler, Invocation, Queue, encoded, forward, judged, package};
+use double::{
+    After, App, Argument, Handler, Invocation, Queue, Strike, encoded, forward, judged, package,
+};
 
 use crate::{
     messages::{agent, answer, ended, forgeries, policy},
@@ -109,6 +111,41 @@ impl Deployed {
         let database = Connection::open(self.data.join("shop.db")).unwrap();
         let sql = format!("SELECT count(*) FROM {table} WHERE id = ?1");
         database.query_row(&sql, [row], |row| row.get(0)).unwrap()
+    }
+
+    /// Held by whoever else writes there: a change waits for it at the target, after it is announced.
+    fn busy(&self) -> Connection {
+        let database = Connection::open(self.data.join("shop.db")).unwrap();
+        database.execute_batch("BEGIN IMMEDIATE").unwrap();
+        database
+    }
+
+    /// Waits until the record has an event of this kind for a request.
+    fn until_recorded(&self, held: &Value, kind: &str) {
+        let record = Connection::open(self.data.join("record/record.db")).unwrap();
+        let sql = "SELECT count(*) FROM events WHERE request = ?1 AND type = ?2";
+        for _ in 0..1000 {
+            let found = record.query_row(sql, (word(&held["request_id"]), kind), |row| row.get(0));
+            if found == Ok(1) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("no {kind} on record");
+    }
+
+    /// What the clock does, every minute.
+    fn sweep(&self, handler: &Handler) {
+        let done = self.app.strike(handler, "sweep", Strike::InTime);
+        assert_eq!(done, Invocation::Succeeded, "{}", handler.log());
+    }
+
+    /// The decision that approves what was held, on its queue.
+    fn approved(&self, held: &Value, question: &Value) -> Queue {
+        let mut queue = Queue::default();
+        let decision = answer(question, "approve", "carla").to_string();
+        queue.put("decision", word(&held["session_id"]), decision.as_bytes());
+        queue
     }
 
     fn kinds(&self, handler: &Handler, held: &Value) -> Vec<String> {
@@ -326,6 +363,21 @@ async fn a_forged_decision_is_set_aside_and_decides_nothing() {
             .bus
             .until(|event| event["queue"] == "approval-decisions-refused");
     }
+    // Proofs are for one question each: another's is none, however genuine.
+    let more = deployed
+        .query(&handler, "DELETE FROM customers WHERE id = 4013")
+        .expect(202);
+    let others = deployed.question(&more);
+    for (part, from) in [("proof", &others), ("approval_id", &others)] {
+        let mut swapped = answer(&question, "approve", "carla");
+        swapped[part] = from[part].clone();
+        let done = deliver(&deployed, swapped.to_string().as_bytes());
+        assert_eq!(done, [Invocation::Succeeded], "{part}: {}", handler.log());
+        deployed
+            .bus
+            .until(|event| event["queue"] == "approval-decisions-refused");
+    }
+    assert_eq!(deployed.rows("customers", 4013), 1);
     // What a sender writes where the host keeps what the broker said: as text, the body would go over it.
     let mut trick = answer(&question, "approve", "carla");
     for (name, value) in [
@@ -411,12 +463,8 @@ async fn nobody_approves_their_own_request_by_message_nor_after_its_time() {
         .query(&handler, "DELETE FROM hasty WHERE id = 4006")
         .expect(202);
     std::thread::sleep(Duration::from_millis(1100));
-    let timer = json!({
-        "Data": {"timer": encoded(&Argument::Object(json!({"IsPastDue": true})))},
-        "Metadata": {"sys": {"MethodName": "sweep"}},
-    });
-    for _ in 0..2 {
-        let done = deployed.app.invoke(&handler, "sweep", &timer);
+    for strike in [Strike::PastDue, Strike::InTime] {
+        let done = deployed.app.strike(&handler, "sweep", strike);
         assert_eq!(done, Invocation::Succeeded, "{}", handler.log());
     }
     for (held, row) in [(&held, 4005), (&other, 4006)] {
@@ -461,4 +509,269 @@ async fn a_decision_that_cannot_be_dealt_with_now_is_waited_for_and_survives_the
     let aside = bus.until(|event| event["queue"] == "approval-decisions-refused");
     assert_eq!(aside["body"]["approval_id"], Value::Null);
     assert!(queue.dead.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_between_the_append_and_the_publishing_it_asks_once_the_broker_is_back() {
+    let mut deployed = Deployed::new().await;
+    let first = deployed.start();
+    deployed.bus.command(json!({"down": true}));
+    // The broker's absence is no reason to keep the caller.
+    let held = deployed
+        .query(&first, "DELETE FROM customers WHERE id = 4021")
+        .expect(202);
+    first.kill();
+    let second = deployed.start();
+    for _ in 0..3 {
+        deployed.sweep(&second);
+    }
+    deployed.bus.command(json!({"up": true}));
+    let mut tries = 0;
+    while deployed
+        .bus
+        .count(|event| event["queue"] == "approval-requests")
+        == 0
+    {
+        deployed.sweep(&second);
+        std::thread::sleep(Duration::from_millis(250));
+        tries += 1;
+        assert!(tries < 80, "{}", second.log());
+    }
+    deployed.sweep(&second);
+    let question = deployed.question(&held);
+    assert_eq!(
+        deployed
+            .bus
+            .count(|event| event["queue"] == "approval-requests"),
+        0,
+        "asked twice"
+    );
+    let mut queue = deployed.approved(&held, &question);
+    let done = queue.drain(deployed.app, &second, "approval_decided");
+    assert_eq!(done, [Invocation::Succeeded], "{}", second.log());
+    assert_eq!(deployed.rows("customers", 4021), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_between_the_publishing_and_its_record_it_asks_again_under_the_same_id() {
+    let mut deployed = Deployed::new().await;
+    let first = deployed.start();
+    deployed.bus.command(json!({"withhold": true}));
+    let held = deployed
+        .query(&first, "DELETE FROM customers WHERE id = 4022")
+        .expect(202);
+    let approval = held["approval"]["id"].clone();
+    let asked = |event: &Value| event["body"]["approval_id"] == approval;
+    let before = deployed.bus.until(asked);
+    assert_eq!(before["duplicate"], false);
+    first.kill();
+    deployed.bus.command(json!({"withhold": false}));
+    let second = deployed.start();
+    deployed.sweep(&second);
+    let again = deployed.bus.until(asked);
+    assert_eq!(
+        (&again["id"], &again["duplicate"]),
+        (&before["id"], &json!(true))
+    );
+    assert_eq!(again["body"], before["body"]);
+    let kinds = deployed.kinds(&second, &held);
+    let told = kinds.iter().filter(|kind| *kind == "approval.published");
+    assert_eq!(told.count(), 1, "{kinds:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_between_its_announcement_and_the_effect_it_is_not_run_by_another() {
+    let mut deployed = Deployed::new().await;
+    let (first, row) = (deployed.start(), 4023);
+    let held = deployed
+        .query(&first, &format!("DELETE FROM customers WHERE id = {row}"))
+        .expect(202);
+    let question = deployed.question(&held);
+    let mut queue = deployed.approved(&held, &question);
+    let busy = deployed.busy();
+    std::thread::scope(|scope| {
+        let app = deployed.app;
+        let (queue, first) = (&mut queue, &first);
+        let delivered =
+            scope.spawn(move || queue.deliver(app, first, "approval_decided", After::Complete));
+        deployed.until_recorded(&held, "execution.started");
+        first.signal_kill();
+        let killed = delivered.join().unwrap();
+        assert_eq!(killed, [Invocation::Failed("no answer".into())]);
+    });
+    drop(busy);
+    let second = deployed.start();
+    let again = queue.drain(deployed.app, &second, "approval_decided");
+    assert_eq!(again, [Invocation::Succeeded], "{}", second.log());
+    deployed.sweep(&second);
+    assert_eq!(deployed.rows("customers", row), 1);
+    let status = deployed.request(&second, &held).json()["status"].clone();
+    assert!(
+        status == "executing" || status == "outcome_unknown",
+        "{status}"
+    );
+    let kinds = deployed.kinds(&second, &held);
+    let started = kinds.iter().filter(|kind| *kind == "execution.started");
+    assert_eq!(started.count(), 1, "{kinds:?}");
+    assert!(queue.dead.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_between_the_effect_and_its_record_it_is_not_run_again() {
+    let mut deployed = Deployed::new().await;
+    let (first, row) = (deployed.start(), 4024);
+    let held = deployed
+        .query(&first, &format!("DELETE FROM customers WHERE id = {row}"))
+        .expect(202);
+    let question = deployed.question(&held);
+    let mut queue = deployed.approved(&held, &question);
+    let busy = deployed.busy();
+    std::thread::scope(|scope| {
+        let app = deployed.app;
+        let (queue, first) = (&mut queue, &first);
+        let delivered =
+            scope.spawn(move || queue.deliver(app, first, "approval_decided", After::Complete));
+        deployed.until_recorded(&held, "execution.started");
+        let record = Connection::open(deployed.data.join("record/record.db")).unwrap();
+        record.busy_timeout(Duration::from_secs(5)).unwrap();
+        record.execute_batch("BEGIN IMMEDIATE").unwrap();
+        drop(busy);
+        let began = std::time::Instant::now();
+        while deployed.rows("customers", row) == 1 {
+            assert!(began.elapsed() < Duration::from_secs(20), "{}", first.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        first.signal_kill();
+        let killed = delivered.join().unwrap();
+        assert_eq!(killed, [Invocation::Failed("no answer".into())]);
+    });
+    // Were it run again, the row would be gone again.
+    let database = Connection::open(deployed.data.join("shop.db")).unwrap();
+    let back = "INSERT INTO customers VALUES (?1, 'back@example.org', 'back')";
+    database.execute(back, [row]).unwrap();
+    let second = deployed.start();
+    let again = queue.drain(deployed.app, &second, "approval_decided");
+    assert_eq!(again, [Invocation::Succeeded], "{}", second.log());
+    deployed.sweep(&second);
+    assert_eq!(deployed.rows("customers", row), 1);
+    let kinds = deployed.kinds(&second, &held);
+    let started = kinds.iter().filter(|kind| *kind == "execution.started");
+    assert_eq!(started.count(), 1, "{kinds:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_ten_deliveries_did_not_bring_is_a_dead_letter_and_approves_nothing() {
+    let mut deployed = Deployed::new().await;
+    let (first, row) = (deployed.start(), 4025);
+    let held = deployed
+        .query(&first, &format!("DELETE FROM hasty WHERE id = {row}"))
+        .expect(202);
+    let question = deployed.question(&held);
+    let mut queue = deployed.approved(&held, &question);
+    // An instance of the host that lost its handler burns them in no time.
+    first.signal_kill();
+    let all = queue.drain(deployed.app, &first, "approval_decided");
+    let refused = Invocation::Failed("connection refused".into());
+    assert_eq!(all, vec![refused; 10]);
+    assert_eq!(queue.dead.len(), 1);
+    drop(first);
+    let second = deployed.start();
+    std::thread::sleep(Duration::from_millis(1100));
+    deployed.sweep(&second);
+    assert_eq!(
+        deployed.request(&second, &held).json()["status"],
+        "approval_expired"
+    );
+    assert_eq!(deployed.rows("hasty", row), 1);
+
+    // One that the handler will not even read goes the same way, and holds its session up until then and no longer.
+    let mut queue = Queue::default();
+    queue.put("huge", "ses", &vec![b' '; 3 << 20]);
+    queue.put("other", "ses", b"no answer");
+    let mut all = queue.drain(deployed.app, &second, "approval_decided");
+    assert_eq!(all.pop(), Some(Invocation::Succeeded), "{}", second.log());
+    let too_large = Invocation::Failed("EnsureSuccessStatusCode: 413".into());
+    assert_eq!(all, vec![too_large; 10]);
+    assert_eq!(queue.dead.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_the_front_end_cuts_off_has_not_stopped_what_they_approved() {
+    let deployed = Deployed::new().await;
+    let (handler, row) = (deployed.start(), 4026);
+    let held = deployed
+        .query(&handler, &format!("DELETE FROM customers WHERE id = {row}"))
+        .expect(202);
+    let dana = Provider::shared()
+        .entra_person("dana", "ops-console", &["db-admins"])
+        .token()
+        .await;
+    let busy = deployed.busy();
+    let bearer = format!("Bearer {dana}");
+    let headers = [
+        ("Authorization", bearer.as_str()),
+        ("Content-Type", "application/json"),
+    ];
+    let approval = &held["approval"];
+    let path = format!("/v1/approvals/{}/decision", word(&approval["id"]));
+    let body = json!({"decision": "approve", "digest": approval["digest"]}).to_string();
+    let decide = |cut: Duration| {
+        let app = deployed.app;
+        let reply = app.http_within(&handler, "POST", &path, &headers, body.as_bytes(), cut);
+        reply.unwrap()
+    };
+    // In place of 230 seconds.
+    assert_eq!(decide(Duration::from_secs(1)).status, 502);
+    drop(busy);
+    let outcome = ended(|| deployed.request(&handler, &held));
+    assert_eq!(outcome["status"], "succeeded", "{outcome}");
+    assert_eq!(deployed.rows("customers", row), 0);
+    // Saying it again changes nothing.
+    assert_ne!(decide(double::CUT).status, 502);
+    let kinds = deployed.kinds(&handler, &held);
+    let started = kinds.iter().filter(|kind| *kind == "execution.started");
+    assert_eq!(started.count(), 1, "{kinds:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clock_alone_ends_what_nobody_answered_also_where_nobody_was_there_to_hear_it_strike() {
+    let deployed = Deployed::new().await;
+    let app = deployed.app;
+    // Every minute; and once for the ten minutes that nobody was there.
+    let in_time: Vec<_> = (1..=3)
+        .map(|minute| (minute * 60, Strike::InTime))
+        .collect();
+    assert_eq!(app.strikes("sweep", 1, 181), in_time);
+    let after = app.strikes_after("sweep", 1, 630, 661);
+    assert_eq!(after, [(630, Strike::PastDue), (660, Strike::InTime)]);
+    let first = deployed.start();
+    let held = deployed
+        .query(&first, "DELETE FROM hasty WHERE id = 4027")
+        .expect(202);
+    first.kill();
+    std::thread::sleep(Duration::from_millis(1100));
+    let second = deployed.start();
+    for (_, strike) in after {
+        let done = app.strike(&second, "sweep", strike);
+        assert_eq!(done, Invocation::Succeeded, "{}", second.log());
+    }
+    let kinds = deployed.kinds(&second, &held);
+    let expired = kinds.iter().filter(|kind| *kind == "approval.expired");
+    assert_eq!(expired.count(), 1, "{kinds:?}");
+    assert_eq!(deployed.rows("hasty", 4027), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_cannot_start_ends_as_the_host_counts_it() {
+    let deployed = Deployed::new().await;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let mut broken = deployed.settings.clone();
+    broken.retain(|(name, _)| *name != "CRM_URL");
+    let mut nowhere = deployed.settings.clone();
+    nowhere.retain(|(name, _)| *name != "PORTCULLIS_POLICY");
+    for (settings, port) in [(&deployed.settings, port), (&broken, 0), (&nowhere, 0)] {
+        let code = deployed.app.exit_code(settings, port);
+        assert!(![0, 200].contains(&code), "{code}");
+    }
 }

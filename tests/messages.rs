@@ -1,9 +1,16 @@
 //! Approvers told and heard by messages: the built gateway at a real RabbitMQ, and at a stand-in for Azure Service Bus with
 //! its tokens.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
+use portcullis::bus::{Address, Receiver, Settlement};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
 use crate::support::{
     gateway::{Caller, Gateway, folder, word},
@@ -297,15 +304,149 @@ async fn a_token_is_renewed_on_the_connection_before_it_expires() {
     bus.command(json!({"lifetime": 4 * 60 + 2}));
     let gateway = Gateway::serve_with(folder(&policy()), &bus.environment());
     let renewed = |event: &Value| event["put_token"] == "amqps://localhost/approval-decisions";
-    for _ in 0..3 {
+    for session in 0..3 {
+        bus.put("approval-decisions", &format!("{session}-junk"), b"1");
         assert_eq!(bus.until(renewed)["ok"], true);
+        bus.until(|event| event["settled"] == "completed");
     }
-    assert!(bus.connections() == 1, "renewed by connecting anew");
+    // One to hear, one to put aside what was heard.
+    assert!(bus.connections() == 2, "renewed by connecting anew");
     assert!(
         !gateway.log().contains("cannot be received"),
         "{}",
         gateway.log()
     );
+}
+
+/// The stand-in's reading of sessions: a lock on each, lost when it is not renewed at `$management` (AMQP 1.0 in Azure Service
+/// Bus: protocol guide, and its request-response operations).
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lock_on_a_session_is_renewed_for_as_long_as_an_answer_takes() {
+    let mut bus = ServiceBus::start();
+    bus.command(json!({"lock": 4000}));
+    let gateway = Gateway::serve_with(folder(&policy()), &bus.environment());
+    let agent = gateway.bearer(&agent().await);
+    let row = gateway.row();
+    let held = agent.held(&format!("DELETE FROM customers WHERE id = {row}"));
+    let approval = &held["approval"]["id"];
+    let question = bus.until(|event| event["body"]["approval_id"] == *approval);
+    // Whoever else writes there keeps the change waiting, longer than the lock lasts.
+    let mut busy = gateway.database();
+    let writing = busy.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate);
+    let writing = writing.unwrap();
+    let approve = answer(&question["body"], "approve", "carla").to_string();
+    bus.put(
+        "approval-decisions",
+        &format!("{row}-yes"),
+        approve.as_bytes(),
+    );
+    for _ in 0..2 {
+        let renewed = bus.until(|event| !event["renewed"].is_null());
+        assert_eq!(renewed, json!({"renewed": row.to_string(), "ok": true}));
+    }
+    writing.rollback().unwrap();
+    let settled =
+        bus.until(|event| event["queue"] == "approval-decisions" && !event["settled"].is_null());
+    assert_eq!(
+        settled["settled"],
+        "completed",
+        "{settled} {}",
+        gateway.log()
+    );
+    assert_eq!(ended(|| agent.request(&held))["status"], "succeeded");
+    assert_eq!(gateway.note("customers", row), None);
+}
+
+/// Set for the process that receives: its identity is in its environment.
+const RECEIVING: &str = "PORTCULLIS_TEST_RECEIVES";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_given_back_ten_times_is_a_dead_letter_that_says_why_and_the_next_is_taken() {
+    if let Ok(address) = std::env::var(RECEIVING) {
+        let receiver = Receiver::new(Address::parse(&address).unwrap());
+        let take = async |message: bytes::Bytes| match &message[..] {
+            b"1" => Settlement::Abandon("the record is away".into()),
+            _ => Settlement::Complete,
+        };
+        let stop = CancellationToken::new();
+        return Box::pin(receiver.run(take, stop)).await;
+    }
+    let mut bus = ServiceBus::start();
+    let mut environment = bus.environment();
+    let (_, address) = environment.remove(0);
+    let mut receiving = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "messages::a_message_given_back_ten_times_is_a_dead_letter_that_says_why_and_the_next_is_taken"])
+        .envs(environment)
+        .env(RECEIVING, address)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    for (id, body) in [("a-poison", b"1"), ("a-next", b"2"), ("b-other", b"3")] {
+        bus.put("approval-decisions", id, body);
+    }
+    for deliveries in 1..10 {
+        let given_back = bus.until(|event| event["settled"] == "abandoned");
+        assert_eq!(
+            (&given_back["id"], &given_back["deliveries"]),
+            (&json!("a-poison"), &json!(deliveries))
+        );
+    }
+    let dead = bus.until(|event| event["settled"] == "dead_letter");
+    assert_eq!(dead["id"], "a-poison");
+    assert_eq!(dead["condition"], "com.microsoft:dead-letter");
+    assert_eq!(
+        dead["info"],
+        json!({"DeadLetterReason": "GivenUp", "DeadLetterErrorDescription": "the record is away"})
+    );
+    for id in ["a-next", "b-other"] {
+        assert_eq!(bus.until(|event| event["settled"] == "completed")["id"], id);
+    }
+    receiving.kill().unwrap();
+    receiving.wait().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_process_had_in_hand_when_it_died_is_delivered_to_the_next_and_runs_once() {
+    let mut bus = ServiceBus::start();
+    let data = folder(&policy());
+    let gateway = Gateway::serve_with(data, &bus.environment());
+    let token = agent().await;
+    let row = gateway.row();
+    let held = gateway
+        .bearer(&token)
+        .held(&format!("DELETE FROM customers WHERE id = {row}"));
+    let approval = &held["approval"]["id"];
+    let question = bus.until(|event| event["body"]["approval_id"] == *approval);
+    let mut busy = gateway.database();
+    let writing = busy.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate);
+    let writing = writing.unwrap();
+    let approve = answer(&question["body"], "approve", "carla").to_string();
+    bus.put(
+        "approval-decisions",
+        &format!("{row}-yes"),
+        approve.as_bytes(),
+    );
+    bus.until(|event| event["renewed"] == row.to_string().as_str());
+    gateway.signal("KILL");
+    gateway.ended();
+    writing.rollback().unwrap();
+    let next = gateway.serve_again(&bus.environment());
+    let settled =
+        bus.until(|event| event["queue"] == "approval-decisions" && !event["settled"].is_null());
+    assert_eq!(settled["settled"], "completed", "{settled} {}", next.log());
+    let agent = next.bearer(&token);
+    let events = agent
+        .get(&format!(
+            "/v1/sessions/{}/events",
+            word(&held["session_id"])
+        ))
+        .expect(200);
+    let events = events["events"].as_array().unwrap();
+    let started = events
+        .iter()
+        .filter(|event| event["type"] == "execution.started");
+    assert_eq!(started.count(), 1);
+    next.until_log("an answer was delivered again", |_| ());
 }
 
 #[test]

@@ -64,15 +64,16 @@ resource events 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers@2
       indexingPolicy: {
         indexingMode: 'consistent'
         automatic: true
-        includedPaths: [{ path: '/*' }]
-        // Ciphertext and long text cost most of an append and are never searched by value.
-        excludedPaths: [{ path: '/data/sealed/*' }, { path: '/data/result/*' }, { path: '/"_etag"/?' }]
+        // What the gateway asks by, and nothing else: an index of every path would cost more than the event.
+        includedPaths: [{ path: '/subject/?' }, { path: '/seq/?' }, { path: '/data/request_id/?' }]
+        excludedPaths: [{ path: '/*' }]
       }
     }
   }
 }
 
-// The wrapped key of each session, beside the chain: erasing it erases the sealed text, and the chain still verifies.
+// The wrapped key of each session, beside the chain: erasing it erases the sealed text, and the chain still verifies. In a
+// partition of their own, the gateways' own keys, wrapped by the vault's.
 resource keys 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers@2025-04-15' = {
   parent: database
   name: 'keys'

@@ -33,7 +33,8 @@ resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
   }
 }
 
-// Wraps the keys of sessions. Losing it makes every sealed statement unreadable, so it does not expire.
+// Wraps the gateways' own keys, which wrap those of sessions. Losing it makes every sealed statement unreadable, so it does not
+// expire.
 resource sealing 'Microsoft.KeyVault/vaults/keys@2024-11-01' = {
   parent: vault
   name: 'sealing'

@@ -10,7 +10,7 @@ use axum::{
 };
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use super::{MAX_BODY, Problem};
+use crate::door::{MAX_BODY, Problem};
 
 /// A JSON body of exactly the shape asked for.
 #[derive(Debug)]

@@ -6,7 +6,10 @@ use axum::routing::{MethodRouter, any, get, post};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use super::{Api, proxy, query, record};
-use crate::gateway::{ApprovalView, ExactPreview, Found, Outcome, Ports, SessionView};
+use crate::{
+    door::Connections,
+    gateway::{ApprovalView, ExactPreview, Found, Outcome, Ports, SessionView},
+};
 
 /// Makes the schema of one type.
 type SchemaOf = fn(&mut SchemaGenerator) -> Schema;
@@ -120,7 +123,7 @@ pub(super) fn all<P: Ports>() -> Vec<Endpoint<P>> {
             parameters: None,
             body: None,
             answers: OK,
-            answer: schema::<query::Connections>,
+            answer: schema::<Connections>,
             media_type: "application/json",
             handler: get(query::connections::<P>),
         },

@@ -7,12 +7,10 @@ mod body;
 mod decisions;
 mod endpoints;
 mod openapi;
-mod problem;
 mod proxy;
 mod query;
 mod record;
 mod refusal;
-mod traced;
 mod triggers;
 
 use std::sync::Arc;
@@ -20,7 +18,7 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, FromRequestParts, State},
-    http::{HeaderMap, header, request::Parts},
+    http::request::Parts,
     middleware,
     response::IntoResponse,
     routing::get,
@@ -30,15 +28,12 @@ use serde_json::{Value, json};
 use crate::{
     auth::Authenticator,
     domain::principal::Principal,
+    door::{self, MAX_BODY, Problem},
     gateway::{Gateway, Ports},
 };
 
 pub use openapi::document;
-pub use problem::Problem;
 pub use triggers::{TRIGGERS, triggers};
-
-/// The largest request body: a statement of a megabyte, its parameters and their JSON.
-pub const MAX_BODY: usize = 4 << 20;
 
 /// What the HTTP door needs.
 pub struct Api<P: Ports> {
@@ -90,7 +85,7 @@ pub fn router<P: Ports>(api: Arc<Api<P>>) -> Router {
         .fallback(|| std::future::ready(Problem::not_found(NOTHING_HERE)))
         .method_not_allowed_fallback(|| std::future::ready(Problem::method_not_allowed()))
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(middleware::from_fn(traced::traced))
+        .layer(middleware::from_fn(door::traced))
         .with_state(api)
 }
 
@@ -119,35 +114,11 @@ impl<P: Ports> FromRequestParts<Arc<Api<P>>> for Caller {
         parts: &mut Parts,
         api: &Arc<Api<P>>,
     ) -> Result<Self, Self::Rejection> {
-        let header = match the_header(&parts.headers, header::AUTHORIZATION.as_str()) {
-            Ok(header) => header,
-            // Not even ASCII, or two of them and no telling whose call this is: no token looks like that.
-            Err(_) => Some(""),
-        };
-        match api.auth.verify(header).await {
+        match door::caller(&api.auth, &parts.headers).await {
             Ok(principal) => Ok(Self(principal)),
             Err(error) => Err(Problem::from(error).into_response()),
         }
     }
-}
-
-/// The one header of this name, as text. What is there twice or is no text is a problem, never ignored: each of them
-/// makes a call safe to repeat, or says whose it is.
-pub(crate) fn the_header<'a>(
-    headers: &'a HeaderMap,
-    name: &str,
-) -> Result<Option<&'a str>, Problem> {
-    let mut found = headers.get_all(name).iter();
-    let Some(value) = found.next() else {
-        return Ok(None);
-    };
-    if found.next().is_some() {
-        let detail = format!("`{name}` is there more than once; send it once.");
-        return Err(Problem::unprocessable(detail));
-    }
-    value.to_str().map(Some).map_err(|_| {
-        Problem::unprocessable(format!("`{name}` has characters other than visible ASCII."))
-    })
 }
 
 /// State of every handler.

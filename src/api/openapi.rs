@@ -4,11 +4,8 @@
 use schemars::{SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
 
-use super::{
-    Problem,
-    endpoints::{ANY, Endpoint},
-};
-use crate::gateway::Ports;
+use super::endpoints::{ANY, Endpoint};
+use crate::{door::Problem, gateway::Ports};
 
 /// What answers without a token.
 const OPEN: &[(&str, &str)] = &[

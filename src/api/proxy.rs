@@ -16,9 +16,8 @@ use futures_util::stream;
 
 use super::{
     ApiState, Caller, Problem,
-    query::{asked, respond},
+    query::respond,
     refusal::{Refusal, Speaks},
-    the_header,
 };
 use crate::{
     domain::{
@@ -28,6 +27,7 @@ use crate::{
         principal::Principal,
         session::RequestStatus,
     },
+    door::{asked, the_header},
     gateway::{
         AnswerBody, Ask, GateError, Head, Outcome, Ports, Response as Coming, ResultBody, answer,
     },

@@ -8,34 +8,22 @@ use axum::{
         Path, Query, State,
         rejection::{PathRejection, QueryRejection},
     },
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    ApiState, Caller, Problem,
+    ApiState, Caller,
     body::{self, Body},
-    the_header,
-    traced::traceparent,
 };
 use crate::{
-    domain::{
-        connection::{ConnectionKind, ConnectionName},
-        id::{RequestId, SessionId},
-        operation::{CommandOperation, Operation, Param, SqlOperation},
-        principal::Principal,
-        session::RequestStatus,
-    },
-    gateway::{Ask, GateError, Outcome, Ports},
+    domain::{connection::ConnectionName, id::RequestId, session::RequestStatus},
+    door::{self, Connections, Problem, SESSION},
+    gateway::{Outcome, Ports},
 };
-
-/// Names a session, in both directions.
-static SESSION: HeaderName = HeaderName::from_static("portcullis-session");
-const IDEMPOTENCY_KEY: &str = "Idempotency-Key";
-const LONGEST_KEY: usize = 200;
 
 /// One SQL request.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -64,17 +52,8 @@ pub(super) async fn query<P: Ports>(
     Body(request): Body<SqlRequest>,
 ) -> Result<Response, Problem> {
     let connection: ConnectionName = parse_name(&body::path(path)?)?;
-    let params: Result<Vec<_>, _> = request
-        .params
-        .iter()
-        .map(|param| Param::from_json(param))
-        .collect();
-    let params =
-        params.map_err(|error| Problem::unprocessable(format!("In `params`: {error}.")))?;
-    let operation = SqlOperation::new(request.sql, params, request.max_rows)
-        .map_err(|bad| Problem::from(GateError::BadOperation(bad)))?;
-    let operation = Operation::Sql(operation);
-    let ask = asked(principal, connection, operation, request.reason, &headers)?;
+    let operation = door::sql(request.sql, &request.params, request.max_rows)?;
+    let ask = door::asked(principal, connection, operation, request.reason, &headers)?;
     Ok(respond(api.gateway.submit(ask).await?))
 }
 
@@ -101,39 +80,9 @@ pub(super) async fn exec<P: Ports>(
     Body(request): Body<CommandRequest>,
 ) -> Result<Response, Problem> {
     let connection: ConnectionName = parse_name(&body::path(path)?)?;
-    let operation = CommandOperation::new(request.argv, request.stdin)
-        .map_err(|bad| Problem::from(GateError::BadOperation(bad)))?;
-    let operation = Operation::Command(operation);
-    let ask = asked(principal, connection, operation, request.reason, &headers)?;
+    let operation = door::command(request.argv, request.stdin)?;
+    let ask = door::asked(principal, connection, operation, request.reason, &headers)?;
     Ok(respond(api.gateway.submit(ask).await?))
-}
-
-/// What is asked, with all that header fields say about it.
-pub(super) fn asked(
-    principal: Principal,
-    connection: ConnectionName,
-    operation: Operation,
-    reason: Option<String>,
-    headers: &HeaderMap,
-) -> Result<Ask, Problem> {
-    let idempotency_key = the_header(headers, IDEMPOTENCY_KEY)?.map(str::to_owned);
-    if idempotency_key
-        .as_ref()
-        .is_some_and(|key| key.is_empty() || key.len() > LONGEST_KEY)
-    {
-        let detail = format!("`Idempotency-Key` must have 1 to {LONGEST_KEY} characters.");
-        return Err(Problem::unprocessable(detail));
-    }
-    Ok(Ask {
-        principal,
-        connection,
-        operation,
-        reason,
-        session: session_of(headers)?,
-        idempotency_key,
-        traceparent: traceparent(headers),
-        responder: None,
-    })
 }
 
 pub(super) fn parse_name(text: &str) -> Result<ConnectionName, Problem> {
@@ -141,17 +90,6 @@ pub(super) fn parse_name(text: &str) -> Result<ConnectionName, Problem> {
     text.parse()
         .map_err(|bad: crate::domain::connection::BadConnectionName| {
             Problem::not_found(bad.to_string())
-        })
-}
-
-fn session_of(headers: &HeaderMap) -> Result<Option<SessionId>, Problem> {
-    let Some(text) = the_header(headers, "Portcullis-Session")? else {
-        return Ok(None);
-    };
-    text.parse()
-        .map(Some)
-        .map_err(|bad: crate::domain::id::BadId| {
-            Problem::unprocessable(format!("In `Portcullis-Session`: {bad}."))
         })
 }
 
@@ -207,51 +145,10 @@ pub(super) async fn request<P: Ports>(
     Ok(respond(outcome))
 }
 
-/// One connection a caller may use.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct ConnectionView {
-    name: ConnectionName,
-    kind: ConnectionKind,
-    /// Whether it has a write credential at all.
-    writable: bool,
-    budget: BudgetView,
-}
-
-/// How much may be taken.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct BudgetView {
-    rows: u64,
-    bytes: u64,
-    requests_per_minute: u32,
-    timeout_seconds: u64,
-}
-
-/// Connections.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(super) struct Connections {
-    connections: Vec<ConnectionView>,
-}
-
 /// The connections a caller may use.
 pub(super) async fn connections<P: Ports>(
     State(api): ApiState<P>,
     Caller(principal): Caller,
 ) -> Json<Connections> {
-    let policy = api.gateway.policy();
-    let connections = policy.connections.values();
-    let connections = connections
-        .filter(|connection| connection.allow.includes(&principal))
-        .map(|connection| ConnectionView {
-            name: connection.name.clone(),
-            kind: connection.kind,
-            writable: connection.write.is_some(),
-            budget: BudgetView {
-                rows: connection.budget.rows,
-                bytes: connection.budget.bytes,
-                requests_per_minute: connection.budget.requests_per_minute,
-                timeout_seconds: connection.budget.timeout.as_secs(),
-            },
-        })
-        .collect();
-    Json(Connections { connections })
+    Json(Connections::of(&api.gateway.policy(), &principal))
 }

@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ApiState, Caller, Problem,
+    ApiState, Caller,
     body::{self, Body},
 };
 use crate::{
@@ -27,6 +27,7 @@ use crate::{
         record::Hash,
         session::{Action, Answer, Event},
     },
+    door::Problem,
     gateway::{
         Answering, ApprovalView, ExactPreview, Found, Ports, SessionView,
         ports::{Cursor, Query as Search},

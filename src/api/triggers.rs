@@ -23,8 +23,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::Instrument;
 
-use super::{Api, ApiState, MAX_BODY, NOTHING_HERE, Problem, traced::traced};
-use crate::{domain::trace, gateway::Ports};
+use super::{Api, ApiState, NOTHING_HERE};
+use crate::{
+    domain::trace,
+    door::{MAX_BODY, Problem, traced},
+    gateway::Ports,
+};
 
 /// The functions the host calls: each a folder of `functions/` whose binding is no `httpTrigger`.
 pub const TRIGGERS: [&str; 2] = ["approval_decided", "sweep"];
@@ -120,6 +124,30 @@ mod tests {
     use axum::http::{HeaderName, HeaderValue};
 
     use super::*;
+
+    #[test]
+    fn a_trace_is_read_from_a_message_however_the_host_writes_it_and_nothing_else_is() {
+        let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let of = |metadata: Value| {
+            let posted = json!({"Data": {"decision": "e30="}, "Metadata": metadata});
+            let posted: Invocation = serde_json::from_value(posted).unwrap();
+            posted.traceparent().map(str::to_owned)
+        };
+        for text in [trace.to_owned(), format!("\"{trace}\"")] {
+            let said = of(json!({"ApplicationProperties": {"traceparent": text}}));
+            assert_eq!(said.as_deref(), Some(trace));
+        }
+        for other in [
+            json!(null),
+            json!({"ApplicationProperties": {}}),
+            json!({"ApplicationProperties": {"traceparent": "hunter2"}}),
+            json!({"traceparent": trace}),
+        ] {
+            assert_eq!(of(other), None);
+        }
+        let alone = json!({"Data": {"decision": "e30="}});
+        assert!(serde_json::from_value::<Invocation>(alone).is_ok());
+    }
 
     #[test]
     fn only_what_the_host_itself_posts_is_a_trigger() {

@@ -140,6 +140,13 @@ impl Authenticator {
         Ok(())
     }
 
+    /// The issuers whose tokens are taken, in order.
+    pub fn issuers(&self) -> Vec<String> {
+        let mut issuers: Vec<_> = self.trusted().keys().cloned().collect();
+        issuers.sort_unstable();
+        issuers
+    }
+
     /// Who sends this `Authorization` header.
     pub async fn verify(&self, authorization: Option<&str>) -> Result<Principal, AuthError> {
         let token = token::bearer(authorization)?;

@@ -19,9 +19,6 @@ use crate::identity::NoToken;
 /// How long a broker may take over any one thing.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long before a token expires it is renewed: longer than the credential keeps giving out the same one.
-const RENEW_BEFORE: Duration = Duration::from_secs(4 * 60);
-
 /// How long a broker that failed is left alone: the first time, and at most.
 pub(super) const REST: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
@@ -61,6 +58,8 @@ pub(super) struct Connection {
     pub(super) session: SessionHandle<()>,
     /// When the token put for a queue expires, in seconds since 1970.
     put: HashMap<&'static str, i64>,
+    /// How many links have been named.
+    named: u64,
     _connection: ConnectionHandle<()>,
 }
 
@@ -98,19 +97,26 @@ impl Connection {
         Ok(Self {
             session,
             put: HashMap::new(),
+            named: 0,
             _connection: connection,
         })
     }
 
-    /// Puts a token for `queue` where the broker wants one and the last is used up. Returns how long it is good for, less
-    /// a margin; `None`: for as long as the connection.
+    /// A name for a link that no other on this connection has or had.
+    pub(super) fn link_name(&mut self, what: &str) -> String {
+        self.named += 1;
+        format!("{what}-{}", self.named)
+    }
+
+    /// Puts a token for `queue` where the broker wants one and there is a newer one than the last. Whoever keeps a link calls
+    /// it again within minutes: the identity gives out a new token five minutes before the old one expires.
     pub(super) async fn authorize(
         &mut self,
         address: &Address,
         queue: &'static str,
-    ) -> Result<Option<Duration>, BusError> {
+    ) -> Result<(), BusError> {
         let Login::Token(tokens) = &address.login else {
-            return Ok(None);
+            return Ok(());
         };
         let token = tokens.current().await?;
         let expires = token.expires_on.unix_timestamp();
@@ -129,8 +135,6 @@ impl Connection {
             put?;
             self.put.insert(queue, expires);
         }
-        let left = token.expires_on - azure_core::time::OffsetDateTime::now_utc();
-        let left = Duration::try_from(left).unwrap_or_default();
-        Ok(Some(left.saturating_sub(RENEW_BEFORE)))
+        Ok(())
     }
 }

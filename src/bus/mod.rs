@@ -7,6 +7,7 @@
 //! | `connection` | one AMQP connection: TLS, login, tokens and their renewal, links |
 //! | `broker` | questions out, over one long-lived connection |
 //! | `receiver` | answers in, where no Functions host brings them |
+//! | `lock` | a session of Service Bus, locked for as long as an answer takes |
 //!
 //! AMQP 1.0 with `fe2o3-amqp` from 0.18.2 on, and no other client: before that (and so in `azure_core_amqp` and
 //! `azservicebus`, which are built on it) a send could wait for ever on an answer that had come; `azure_messaging_servicebus`
@@ -15,6 +16,7 @@
 mod address;
 mod broker;
 mod connection;
+mod lock;
 mod receiver;
 
 use tokio::sync::broadcast;

@@ -99,7 +99,7 @@ fn filled(
 
 fn secret(name: &str, secrets: &Secrets) -> Result<String, String> {
     const KEY_VAULT: &str = "@Microsoft.KeyVault(";
-    match secrets(name) {
+    match secrets(name)? {
         Some(value) if value.starts_with(KEY_VAULT) => Err(format!(
             "the setting {name} is a Key Vault reference that was not resolved; check that the app's identity may read \
              the secret and that it exists"
@@ -110,7 +110,8 @@ fn secret(name: &str, secrets: &Secrets) -> Result<String, String> {
         )),
         None => Err(format!(
             "there is no secret {name}; set the environment variable {name}, on Azure Functions as an application \
-             setting or a Key Vault reference"
+             setting or a Key Vault reference, or set PORTCULLIS_KEY_VAULT to a vault that has the secret {}",
+            name.replace('_', "-")
         )),
     }
 }
@@ -154,7 +155,7 @@ mod tests {
     use super::*;
 
     fn filled_with(template: &str, value: &'static str) -> Result<String, String> {
-        let secrets: Secrets = Box::new(move |name| (name == "P").then(|| value.into()));
+        let secrets: Secrets = Box::new(move |name| Ok((name == "P").then(|| value.into())));
         filled(template, percent_encoded, &secrets)
     }
 

@@ -13,6 +13,7 @@ mod watcher;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::sync::watch;
@@ -23,8 +24,8 @@ pub use endpoints::{Endpoints, MissingSecrets};
 pub use files::{ReadFailed, read_files};
 pub use watcher::Watcher;
 
-/// Looks a secret up by its name; `None`: there is none.
-pub type Secrets = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
+/// Looks a secret up by its name; `None`: there is none. An error says why nobody can tell, and how to mend it. May block.
+pub type Secrets = Box<dyn Fn(&str) -> Result<Option<String>, String> + Send + Sync>;
 /// Finishes a policy with what no file holds, such as the key masking needs. Its error refuses the policy.
 pub type Finish = Box<dyn Fn(&mut Policy) -> Result<(), String> + Send + Sync>;
 
@@ -59,6 +60,8 @@ pub struct Source {
     path: PathBuf,
     secrets: Secrets,
     finish: Finish,
+    /// How long a secret is good for; `None`: for as long as the process is.
+    refresh: Option<Duration>,
 }
 
 impl Source {
@@ -66,14 +69,23 @@ impl Source {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
-            secrets: Box::new(|name| std::env::var(name).ok()),
+            secrets: Box::new(|name| Ok(std::env::var(name).ok())),
             finish: Box::new(|_| Ok(())),
+            refresh: None,
         }
     }
 
     /// Takes secrets from elsewhere.
     pub fn with_secrets(self, secrets: Secrets) -> Self {
         Self { secrets, ..self }
+    }
+
+    /// Looks every secret up again after so long.
+    pub fn with_refresh(self, refresh: Duration) -> Self {
+        Self {
+            refresh: Some(refresh),
+            ..self
+        }
     }
 
     /// Finishes every policy with `finish` before it is used.

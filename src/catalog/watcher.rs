@@ -3,15 +3,20 @@
 //! It reads them every second and compares what they hold. Notifications of the file system would be quicker and are
 //! not to be had where policies often lie: on network mounts, behind symbolic links that are swapped as a whole.
 //!
+//! Secrets that a vault may change are looked up again now and then, though no file says so.
+//!
 //! A change counts when two looks in a row saw the same: a file that is still being written may well be a policy
 //! already, without the deny rules at its end.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
-use super::{Catalog, files::Files};
+use super::{Catalog, Snapshot, files::Files};
 use crate::domain::record::Hash;
 
 const EVERY: Duration = Duration::from_secs(1);
@@ -36,6 +41,8 @@ pub struct Watcher {
     settled: Option<Hash>,
     /// What the last look saw.
     last: Option<Hash>,
+    /// When the secrets were last looked up.
+    resolved: Instant,
     every: Duration,
 }
 
@@ -47,6 +54,7 @@ impl Watcher {
             catalog,
             settled: Some(loaded),
             last: Some(loaded),
+            resolved: Instant::now(),
             every: EVERY,
         }
     }
@@ -72,18 +80,44 @@ impl Watcher {
         }
     }
 
+    /// Looks the secrets of the policy in force up again. What cannot be looked up stays as it was.
+    fn refresh(&self, files: Files, stays: &Snapshot) -> Seen {
+        match self.catalog.source.snapshot(files) {
+            // Files that were refused are no policy, whatever their secrets are.
+            Ok(new) if new.policy.version != stays.policy.version => Seen::Nothing,
+            Ok(new) if new.endpoints == stays.endpoints => Seen::Nothing,
+            Ok(new) => {
+                info!(policy = %new.policy.version, "secrets of the policy have changed");
+                self.catalog.current.send_replace(Arc::new(new));
+                Seen::Replaced
+            }
+            Err(error) => {
+                warn!(policy = %stays.policy.version, "secrets cannot be looked up again and stay as they were: {error}");
+                Seen::Nothing
+            }
+        }
+    }
+
     fn look(&mut self) -> Seen {
         let files = Files::read(self.catalog.path());
         let now = files.as_ref().ok().map(Files::fingerprint);
         let before = std::mem::replace(&mut self.last, now);
+        let stays = self.catalog.snapshot();
         if now == self.settled {
-            return Seen::Nothing;
+            let refresh = self.catalog.source.refresh;
+            return match files {
+                Ok(files) if refresh.is_some_and(|after| self.resolved.elapsed() >= after) => {
+                    self.resolved = Instant::now();
+                    self.refresh(files, &stays)
+                }
+                _ => Seen::Nothing,
+            };
         }
         if now != before {
             return Seen::Changing;
         }
         self.settled = now;
-        let stays = self.catalog.snapshot();
+        self.resolved = Instant::now();
         let loaded = files
             .map_err(Into::into)
             .and_then(|files| self.catalog.source.snapshot(files));
@@ -112,7 +146,7 @@ impl Watcher {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::Path};
+    use std::{fs, path::Path, sync::Mutex};
 
     use super::*;
     use crate::{
@@ -128,7 +162,9 @@ mod tests {
     }
 
     fn source(path: &Path) -> Source {
-        Source::new(path).with_secrets(Box::new(|name| (name == "FILE").then(|| "crm.db".into())))
+        Source::new(path).with_secrets(Box::new(|name| {
+            Ok((name == "FILE").then(|| "crm.db".into()))
+        }))
     }
 
     fn in_force(watcher: &Watcher) -> String {
@@ -183,6 +219,35 @@ mod tests {
         fs::write(&path, policy("fourth")).unwrap();
         assert_eq!(settle(&mut watcher), Seen::Replaced);
         assert_eq!(in_force(&watcher), "fourth");
+    }
+
+    #[test]
+    fn a_secret_that_changes_in_its_vault_is_taken_up_and_one_that_is_gone_stays_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("policy.yaml");
+        fs::write(&path, policy("first")).unwrap();
+        let vault = Arc::new(Mutex::new(Ok(Some("one.db".to_owned()))));
+        let secrets = Arc::clone(&vault);
+        let source = Source::new(&path)
+            .with_secrets(Box::new(move |_| secrets.lock().unwrap().clone()))
+            .with_refresh(Duration::ZERO);
+        let catalog = Catalog::load_from(source).unwrap();
+        let mut watcher = Watcher::new(catalog.clone());
+        let leads_to = |url: &str| {
+            let crm = "crm".parse().unwrap();
+            let snapshot = catalog.snapshot();
+            let read = snapshot.endpoints.get(&crm, Access::Read).cloned();
+            assert_eq!(read, Some(crate::domain::policy::Endpoint::url(url)));
+        };
+        assert_eq!(watcher.look(), Seen::Nothing);
+        *vault.lock().unwrap() = Ok(Some("two.db".into()));
+        assert_eq!(watcher.look(), Seen::Replaced);
+        leads_to("sqlite:two.db");
+        for gone in [Ok(None), Err("the vault does not answer".into())] {
+            *vault.lock().unwrap() = gone;
+            assert_eq!(watcher.look(), Seen::Nothing);
+            leads_to("sqlite:two.db");
+        }
     }
 
     #[test]

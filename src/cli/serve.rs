@@ -12,8 +12,14 @@ use crate::{app, config::Config};
                        the record in Azure Cosmos DB: https://ACCOUNT.documents.azure.com/ with this process's own
                        identity, and the name of the database
   PORTCULLIS_SEALING_KEY
-                       the folder for the keys, the same for every gateway of one record; PORTCULLIS_DATA if not set
+                       what keeps the keys of all gateways of one record: https://NAME.vault.azure.net/keys/KEY, or a
+                       folder; PORTCULLIS_DATA if not set
+  PORTCULLIS_KEY_VAULT where secrets are that the environment does not have: https://NAME.vault.azure.net
   PORTCULLIS_LISTEN    address and port; 127.0.0.1:7171 if not set, and TLS in front of any other
+  PORTCULLIS_PUBLIC_URL
+                       the address that clients use, such as https://portcullis.example.com; without it MCP is spoken
+                       with this machine only
+  PORTCULLIS_SCOPES    the scopes that MCP clients ask a token with, separated by spaces
   PORTCULLIS_SERVICE_BUS
                        where approvers are told and heard by messages: amqps://NAMESPACE.servicebus.windows.net with
                        this process's own identity, or amqps://USER:PASSWORD@HOST for RabbitMQ

@@ -522,7 +522,10 @@ impl Operation {
         kind: ConnectionKind,
     ) -> Result<(), BadOperation> {
         let (takes, instead) = match kind {
-            ConnectionKind::Command => ("commands", "send `argv` to its `exec`"),
+            ConnectionKind::Command => (
+                "commands",
+                "send `argv` to its `exec`, which is `run_command` in MCP",
+            ),
             ConnectionKind::Http => ("HTTP calls", "send the call itself to its `http/PATH`"),
             ConnectionKind::Postgres
             | ConnectionKind::Mysql

@@ -1,7 +1,9 @@
 //! The same call made again, by a caller who could not wait for its approval.
 //!
-//! While approvers are asked, asking again asks nobody a second time. Once they have agreed, the call made again runs on
-//! their approval: judged anew, and started by one append after exactly what was read, which one of several claimants wins.
+//! While approvers are asked, asking again asks nobody a second time (`joining`). Once they have agreed, the call made again
+//! runs on their approval: judged anew, and started by one append after exactly what was read, which one of several claimants wins.
+
+use std::sync::Arc;
 
 use super::{
     GateError, Gateway, Outcome, Ports,
@@ -10,106 +12,62 @@ use super::{
     ports::{AppendError, Clock, EventStore, Query, RequestStatus},
     submit::Ask,
 };
-use std::sync::Arc;
 
 use crate::domain::{
     id::RequestId,
     operation::Operation,
     policy::Policy,
-    record::{self, Hash},
+    record,
     session::{AfterAnswer, Claimed, Event, Refusal, Request, claim},
 };
 
-/// How many pages of a principal's open requests are looked through; there are 200 on each.
-const PAGES: usize = 5;
-
-/// What became of the same call made before.
-pub(super) enum Before {
-    /// It waits for its approvers, or has been run now.
-    Answered(Box<Outcome>),
-    /// There is none to go by.
+/// What became of what was granted.
+pub(super) enum Claim {
+    /// It has been run now, or today's policy refuses it.
+    Ran(Box<Outcome>),
+    /// Nothing was.
     Nothing(Caller),
 }
 
 impl<P: Ports> Gateway<P> {
-    /// Goes by what was asked before, if it is exactly this call, by the same principal, and still open.
-    pub(super) async fn asked_before(
+    /// Runs what is asked on an approval that was given for exactly this before, to the same principal.
+    pub(super) async fn claimed(
         &self,
         ask: &Ask,
-        operation: &Operation,
-        assessed: &Assessed,
+        (operation, assessed): (&Operation, &Assessed),
         policy: &Arc<Policy>,
         mut caller: Caller,
-    ) -> Result<Before, GateError> {
+    ) -> Result<Claim, GateError> {
         let digest = operation.digest(&ask.connection, ask.principal.id());
-        for granted in self.open(ask, digest, RequestStatus::Approved).await? {
-            match self
-                .claim(ask, operation, &granted, assessed, policy, caller)
-                .await?
-            {
-                Before::Nothing(unused) => caller = unused,
-                answered @ Before::Answered(_) => return Ok(answered),
-            }
-        }
-        for pending in self
-            .open(ask, digest, RequestStatus::PendingApproval)
-            .await?
-        {
-            let events = self.parts.store.request(&pending).await?;
-            let Some(request) = Request::fold(&events)? else {
-                continue;
-            };
-            let same = request.decided.principal.person() == ask.principal.person();
-            // It may have moved since.
-            if same && request.status() == RequestStatus::PendingApproval {
-                return Ok(Before::Answered(Box::new(Outcome::of(&request, None))));
-            }
-        }
-        Ok(Before::Nothing(caller))
-    }
-
-    /// The caller's requests for exactly this that wait in this status for the same call to be made again.
-    async fn open(
-        &self,
-        ask: &Ask,
-        digest: Hash,
-        status: RequestStatus,
-    ) -> Result<Vec<RequestId>, GateError> {
-        let now = self.parts.clock.now();
-        let mut query = Query {
+        // One page: who has more than that granted is asked about again.
+        let query = Query {
             principal: Some(ask.principal.id().clone()),
             connection: Some(ask.connection.clone()),
-            status: Some(status),
+            status: Some(RequestStatus::Approved),
             limit: 200,
             ..Query::default()
         };
-        let mut found = Vec::new();
-        for _ in 0..PAGES {
-            let page = self.parts.store.search(&query).await?;
-            let same = page.requests.into_iter().filter(|request| {
-                let approval = request.approval.as_ref();
-                let waits =
-                    approval.is_some_and(|asked| asked.grants && now < asked.terms.expires_at);
-                request.decided.digest == digest && waits
-            });
-            found.extend(same.map(|request| request.decided.request_id));
-            query.after = page.next;
-            if query.after.is_none() {
-                break;
+        let page = self.parts.store.search(&query).await?;
+        let requests = page.requests.into_iter();
+        for granted in requests.filter(|request| request.decided.digest == digest) {
+            let granted = granted.decided.request_id;
+            let what = (operation, assessed);
+            match self.claim(ask, what, &granted, policy, caller).await? {
+                Claim::Nothing(unused) => caller = unused,
+                ran @ Claim::Ran(_) => return Ok(ran),
             }
         }
-        Ok(found)
+        Ok(Claim::Nothing(caller))
     }
 
     async fn claim(
         &self,
         ask: &Ask,
-        operation: &Operation,
+        (operation, assessed): (&Operation, &Assessed),
         granted: &RequestId,
-        assessed: &Assessed,
         policy: &Arc<Policy>,
         caller: Caller,
-    ) -> Result<Before, GateError> {
+    ) -> Result<Claim, GateError> {
         let session = granted.session();
         for _ in 0..32 {
             let (request, events) = self.verified(&granted.approval()).await?;
@@ -128,7 +86,7 @@ impl<P: Ports> Gateway<P> {
             let (bodies, permit) = match next {
                 // Another claimant was first, or it is too late: it is asked anew.
                 Err(Refusal::Closed(_) | Refusal::Expired(_) | Refusal::OtherDigest) => {
-                    return Ok(Before::Nothing(caller));
+                    return Ok(Claim::Nothing(caller));
                 }
                 Err(refusal) => return Err(refusal.into()),
                 Ok(AfterAnswer::Noted(bodies)) => (bodies, None),
@@ -143,7 +101,7 @@ impl<P: Ports> Gateway<P> {
             let Some(permit) = permit else {
                 let events = self.parts.store.request(granted).await?;
                 let request = Request::fold(&events)?.ok_or(GateError::Internal)?;
-                return Ok(Before::Answered(Box::new(Outcome::of(&request, None))));
+                return Ok(Claim::Ran(Box::new(Outcome::of(&request, None))));
             };
             let permit = on_record.release(*permit)?;
             let ran = self
@@ -158,9 +116,7 @@ impl<P: Ports> Gateway<P> {
             }
             let events = self.parts.store.request(granted).await?;
             let request = Request::fold(&events)?.ok_or(GateError::Internal)?;
-            return Ok(Before::Answered(Box::new(Outcome::of(
-                &request, ran.result,
-            ))));
+            return Ok(Claim::Ran(Box::new(Outcome::of(&request, ran.result))));
         }
         Err(GateError::Busy(session))
     }

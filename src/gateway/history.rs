@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -61,6 +62,17 @@ pub struct SessionView {
     pub requests: Vec<RequestView>,
 }
 
+/// Where a request stands, and since when.
+#[derive(Debug)]
+pub struct Standing {
+    /// Its outcome so far.
+    pub outcome: Outcome,
+    /// When it was asked.
+    pub asked_at: Timestamp,
+    /// When something last happened to it.
+    pub moved_at: Timestamp,
+}
+
 impl<P: Ports> Gateway<P> {
     /// A request's outcome as it stands, once it is final or `wait` is over, whichever is first.
     pub async fn request(
@@ -69,6 +81,17 @@ impl<P: Ports> Gateway<P> {
         id: &RequestId,
         wait: Duration,
     ) -> Result<Outcome, GateError> {
+        let standing = self.standing(principal, id, wait).await?;
+        Ok(standing.outcome)
+    }
+
+    /// The same, with its times.
+    pub async fn standing(
+        &self,
+        principal: &Principal,
+        id: &RequestId,
+        wait: Duration,
+    ) -> Result<Standing, GateError> {
         let clock = &self.parts.clock;
         let until = clock.now() + wait.min(LONGEST_WAIT);
         let place = self.waiting.join(id);
@@ -86,7 +109,11 @@ impl<P: Ports> Gateway<P> {
             let left = Duration::try_from(until - clock.now()).unwrap_or_default();
             if request.status().is_final() || left.is_zero() {
                 let result = self.result_of(&request).await?;
-                return Ok(Outcome::of(&request, result));
+                return Ok(Standing {
+                    outcome: Outcome::of(&request, result),
+                    asked_at: request.asked_at,
+                    moved_at: events.last().map_or(request.asked_at, |event| event.time),
+                });
             }
             tokio::select! {
                 () = moved => {}

@@ -6,9 +6,12 @@
 mod answer;
 mod budget;
 mod claim;
+mod describe;
 mod execute;
 mod history;
+mod joining;
 mod judge;
+pub mod keyring;
 mod measured;
 mod outcome;
 pub mod ports;
@@ -45,14 +48,15 @@ use waiting::Waiting;
 pub use answer::{Head, Responder, Response, answer};
 pub(crate) use measured::measure;
 
-pub use history::{Found, SessionRequests, SessionView};
+pub use describe::{Description, Reading, RelationView};
+pub use history::{Found, SessionRequests, SessionView, Standing};
 pub use outcome::{
     AnswerBody, AnswerView, ApprovalBrief, ApprovalView, HeaderField, KeptAnswer, Outcome,
     RequestView, ResultBody, TargetError,
 };
 pub use preview::{ExactPreview, PreviewStatus, Sample, Samples};
 pub use resume::{Answering, Delivered};
-pub use submit::Ask;
+pub use submit::{Ask, Manner};
 
 /// The implementations behind the ports of one gateway.
 pub trait Ports: Send + Sync + 'static {
@@ -157,7 +161,7 @@ impl<P: Ports> Gateway<P> {
 #[derive(Debug, thiserror::Error)]
 pub enum GateError {
     /// No such connection.
-    #[error("there is no connection `{0}`; GET /v1/connections lists those you may use")]
+    #[error("there is no connection `{0}`; list the connections for those you may use")]
     UnknownConnection(ConnectionName),
     /// No such session.
     #[error("there is no session `{0}`; leave `Portcullis-Session` out to open one")]
@@ -207,6 +211,14 @@ pub enum GateError {
         /// What was seen, masked.
         why: String,
     },
+    /// What there is at a target cannot be told now.
+    #[error("what there is on `{connection}` cannot be told now ({why}); try again later")]
+    NotDescribed {
+        /// Where.
+        connection: ConnectionName,
+        /// What was seen, masked.
+        why: String,
+    },
     /// Someone may not decide, or not this, or not any more.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -216,6 +228,17 @@ pub enum GateError {
     /// The record cannot be written or read. Nothing was run or disclosed.
     #[error("the record is unavailable, so nothing was run or disclosed; try again later")]
     RecordUnavailable(#[source] BoxError),
+    /// The record takes no event of this size.
+    #[error(
+        "what would have to be on record of this has {bytes} bytes, and the record takes {most}; nothing was changed or \
+         disclosed: send a shorter statement, or less with it"
+    )]
+    TooLarge {
+        /// What there is to write.
+        bytes: usize,
+        /// What the record takes.
+        most: usize,
+    },
     /// It ran, but its outcome cannot be put on record now. It counts as unknown until it can.
     #[error(
         "request `{0}` was dispatched, and its outcome cannot be recorded now; do not repeat it, \
@@ -257,6 +280,7 @@ impl From<AppendError> for GateError {
     fn from(error: AppendError) -> Self {
         match error {
             AppendError::Conflict(session) => Self::Busy(session),
+            AppendError::TooLarge { bytes, most } => Self::TooLarge { bytes, most },
             AppendError::Unavailable(source) => Self::RecordUnavailable(source),
         }
     }

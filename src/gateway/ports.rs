@@ -80,6 +80,14 @@ pub enum AppendError {
     /// Someone else appended first: nothing was written; read the head again and decide again.
     #[error("session `{0}` has moved on since it was read")]
     Conflict(SessionId),
+    /// More than the store takes at once, whoever asks and however often. Nothing was written.
+    #[error("{bytes} bytes are too many for the record, which takes {most} at once")]
+    TooLarge {
+        /// What there is to write.
+        bytes: usize,
+        /// What it takes.
+        most: usize,
+    },
     /// The store did not take it in time, is locked, is full or cannot be reached. It may or may not be durable.
     #[error("the record cannot be written")]
     Unavailable(#[source] BoxError),
@@ -101,6 +109,11 @@ pub trait EventStore: Send + Sync + 'static {
     /// Appends all of `batch` after `batch.after`, or none of it. Of two appends after the same head one wins, the
     /// other gets `Conflict`. Returning `Ok` means durable.
     fn append(&self, batch: Batch) -> impl Future<Output = Result<Appended, AppendError>> + Send;
+
+    /// How many bytes the events of one batch may have, as JSON; `None`: as many as there are.
+    fn most_bytes(&self) -> Option<usize> {
+        None
+    }
 
     /// Where the session's chain stands; `None`: no such session.
     fn head(

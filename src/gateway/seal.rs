@@ -2,13 +2,15 @@
 //!
 //! Each session has a random key of its own. It is stored beside the chain, wrapped under the gateway's master key;
 //! erasing the wrapped key erases every sealed text of the session, while the chain over the ciphertext still verifies.
-//! The master key never leaves this file: what others need of it is derived for one purpose each.
+//! The master key never leaves this file: what others need of it is derived for one purpose each. It is in a file of this machine, or
+//! one of a ring ([`keyring`](super::keyring)).
 
 use std::{
     fmt,
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use aws_lc_rs::{
@@ -21,14 +23,17 @@ use aws_lc_rs::{
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use zeroize::Zeroizing;
 
-use super::ports::WrappedKey;
+use super::{
+    keyring::{KeyWrapper, Ring, Shelf, WrapError},
+    ports::WrappedKey,
+};
 use crate::domain::{
     id::{ApprovalId, Entropy, RequestId, SessionId},
     record::Hash,
     session::Sealed,
 };
 
-const KEY_BYTES: usize = 32;
+pub(super) const KEY_BYTES: usize = 32;
 const NONCE_BYTES: usize = 12;
 
 /// What a sealed text is, so that one can never be passed off as another.
@@ -90,7 +95,7 @@ pub enum SealError {
     },
     /// It was wrapped by another key than this gateway's.
     #[error(
-        "the session's key is wrapped by `{by}`, and this gateway holds `{held}`: start it with the key file it was recorded under"
+        "the session's key is wrapped by `{by}`, and this gateway holds `{held}`: give it the key that the session was recorded under"
     )]
     OtherKey {
         /// The key it names.
@@ -101,20 +106,35 @@ pub enum SealError {
     /// It does not decrypt: changed, or sealed for something else.
     #[error("a sealed {0} cannot be opened: it was changed, or sealed for another purpose")]
     Unopened(&'static str),
+    /// They are in a vault that does not give them. Why is for the log, not for callers.
+    #[error(
+        "the keys that seal cannot be had from their vault, so nothing was run or disclosed; try again later, and see the gateway's log"
+    )]
+    Vault(#[from] WrapError),
     /// The library refused.
     #[error("the cryptographic library refused to {0}")]
     Library(&'static str),
 }
 
-/// The gateway's master key and what is derived from it.
+/// The gateway's keys: the root, from which what lasts is derived, and the master key that wraps the keys of sessions.
 pub struct Sealer {
-    master: hkdf::Prk,
-    id: String,
+    root: hkdf::Prk,
+    keys: Keys,
+}
+
+enum Keys {
+    /// One master key, which is the root as well.
+    Held(MasterKey),
+    /// Those of a vault.
+    Ring(Box<Ring>),
 }
 
 impl fmt::Debug for Sealer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Sealer({})", self.id)
+        match &self.keys {
+            Keys::Held(master) => write!(f, "Sealer({})", master.id),
+            Keys::Ring(_) => f.write_str("Sealer(vault)"),
+        }
     }
 }
 
@@ -139,20 +159,55 @@ impl Sealer {
 
     /// A sealer with this master key: for keys that come from elsewhere, and for simulations.
     pub fn from_key(key: &[u8; KEY_BYTES]) -> Result<Self, SealError> {
-        let master = hkdf::Salt::new(hkdf::HKDF_SHA256, b"portcullis-master-v1").extract(key);
-        let id = derive::<8>(&master, &[b"portcullis-key-id-v1"])?;
-        let id = format!("local:{}", crate::domain::id::hex(id.as_ref()));
-        Ok(Self { master, id })
+        Ok(Self {
+            root: extracted(key),
+            keys: Keys::Held(MasterKey::from_key(key)?),
+        })
     }
 
-    /// The master key's name, which says nothing about it.
-    pub fn key_id(&self) -> &str {
-        &self.id
+    /// The keys on `shelf` that `wrapper` wraps, and the export key among them. Made if there are none.
+    pub async fn shared(
+        wrapper: Arc<dyn KeyWrapper>,
+        shelf: Arc<dyn Shelf>,
+    ) -> Result<(Self, ExportKey), SealError> {
+        let ring = Ring::open(wrapper, shelf).await?;
+        let export_key = ring.export_key().await?;
+        let sealer = Self {
+            root: ring.root(),
+            keys: Keys::Ring(Box::new(ring)),
+        };
+        Ok((sealer, export_key))
     }
 
-    /// The key that pseudonyms are made with: the same for as long as the master key is.
+    /// A new session's key, made of 32 fresh random bytes, and its wrapped form for the store.
+    pub async fn new_session_key(
+        &self,
+        session: &SessionId,
+        entropy: [Entropy; 2],
+    ) -> Result<(SessionKey, WrappedKey), SealError> {
+        let make = |master: &MasterKey| master.new_session_key(session, entropy);
+        match &self.keys {
+            Keys::Held(master) => make(master),
+            Keys::Ring(ring) => ring.with_newest(make).await,
+        }
+    }
+
+    /// The session's key from its wrapped form.
+    pub async fn unwrap(
+        &self,
+        session: &SessionId,
+        key: &WrappedKey,
+    ) -> Result<SessionKey, SealError> {
+        let open = |master: &MasterKey| master.unwrap(session, key);
+        match &self.keys {
+            Keys::Held(master) => open(master),
+            Keys::Ring(ring) => ring.with(&key.by, open).await,
+        }
+    }
+
+    /// The key that pseudonyms are made with: the same for as long as the root is.
     pub fn masking_key(&self) -> Result<Zeroizing<[u8; KEY_BYTES]>, SealError> {
-        derive(&self.master, &[b"portcullis-masking-v1"])
+        derive(&self.root, &[b"portcullis-masking-v1"])
     }
 
     /// What goes with the question that `digest` is of, and has to come back with an answer to it by message.
@@ -175,8 +230,40 @@ impl Sealer {
     }
 
     fn proof_key(&self) -> Result<hmac::Key, SealError> {
-        let key = derive::<KEY_BYTES>(&self.master, &[b"portcullis-approval-proof-v1"])?;
+        let key = derive::<KEY_BYTES>(&self.root, &[b"portcullis-approval-proof-v1"])?;
         Ok(hmac::Key::new(hmac::HMAC_SHA256, key.as_ref()))
+    }
+}
+
+/// A key that wraps the keys of sessions.
+pub struct MasterKey {
+    master: hkdf::Prk,
+    id: String,
+}
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MasterKey({})", self.id)
+    }
+}
+
+impl MasterKey {
+    /// One that is at hand.
+    pub fn from_key(key: &[u8; KEY_BYTES]) -> Result<Self, SealError> {
+        Self::of("local", key)
+    }
+
+    /// One that comes from `kind` of place, which its name says.
+    pub(super) fn of(kind: &str, key: &[u8; KEY_BYTES]) -> Result<Self, SealError> {
+        let master = extracted(key);
+        let id = derive::<8>(&master, &[b"portcullis-key-id-v1"])?;
+        let id = format!("{kind}:{}", crate::domain::id::hex(id.as_ref()));
+        Ok(Self { master, id })
+    }
+
+    /// Its name, which says nothing about it.
+    pub fn id(&self) -> &str {
+        &self.id
     }
 
     /// A new session's key, made of 32 fresh random bytes, and its wrapped form for the store.
@@ -379,18 +466,26 @@ impl fmt::Debug for ExportKey {
 impl ExportKey {
     /// Opens the key file (PKCS#8), or makes one that only its owner may read. The directory must exist.
     pub fn open_or_create(path: &Path) -> Result<Self, SealError> {
-        let bytes = open_or_create_secret(path, || {
-            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
-                .map(|document| Zeroizing::new(document.as_ref().to_vec()))
-                .map_err(|_| SealError::Library("make a signing key"))
-        })?;
-        let pair =
-            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &bytes).map_err(|_| {
-                SealError::NotAKey {
-                    path: path.into(),
-                    expected: "a P-256 key in PKCS#8",
-                }
-            })?;
+        let bytes = open_or_create_secret(path, Self::generate)?;
+        Self::from_pkcs8(&bytes).map_err(|error| match error {
+            SealError::Unopened(_) => SealError::NotAKey {
+                path: path.into(),
+                expected: "a P-256 key in PKCS#8",
+            },
+            error => error,
+        })
+    }
+
+    /// A new key, in PKCS#8.
+    pub(super) fn generate() -> Result<Zeroizing<Vec<u8>>, SealError> {
+        EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
+            .map(|document| Zeroizing::new(document.as_ref().to_vec()))
+            .map_err(|_| SealError::Library("make a signing key"))
+    }
+
+    pub(super) fn from_pkcs8(bytes: &[u8]) -> Result<Self, SealError> {
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, bytes)
+            .map_err(|_| SealError::Unopened("signing key"))?;
         let public: PublicKeyX509Der<'_> = pair
             .public_key()
             .as_der()
@@ -431,6 +526,49 @@ impl ExportKey {
             .map(|signature| signature.as_ref().to_vec())
             .map_err(|_| SealError::Library("sign"))
     }
+}
+
+/// Seals what lasts as long as the root, as text.
+pub(super) fn seal_under(root: &hkdf::Prk, what: &str, text: &[u8]) -> Result<String, SealError> {
+    let mut nonce = [0; NONCE_BYTES];
+    rand::fill(&mut nonce).map_err(|_| SealError::Library("make a nonce"))?;
+    let mut bytes = Zeroizing::new(text.to_vec());
+    under(root, what)?
+        .seal_in_place_append_tag(
+            Nonce::assume_unique_for_key(nonce),
+            Aad::from(what),
+            &mut *bytes,
+        )
+        .map_err(|_| SealError::Library("seal"))?;
+    Ok(BASE64.encode([&nonce[..], &bytes].concat()))
+}
+
+/// What [`seal_under`] sealed.
+pub(super) fn open_under(
+    root: &hkdf::Prk,
+    what: &str,
+    sealed: &str,
+) -> Result<Zeroizing<Vec<u8>>, SealError> {
+    let unopened = || SealError::Unopened("key");
+    let mut bytes = Zeroizing::new(BASE64.decode(sealed).map_err(|_| unopened())?);
+    let (nonce, text) = bytes
+        .split_first_chunk_mut::<NONCE_BYTES>()
+        .ok_or_else(unopened)?;
+    let nonce = Nonce::assume_unique_for_key(*nonce);
+    let opened = under(root, what)?.open_in_place(nonce, Aad::from(what), text);
+    Ok(Zeroizing::new(opened.map_err(|_| unopened())?.to_vec()))
+}
+
+fn under(root: &hkdf::Prk, what: &str) -> Result<LessSafeKey, SealError> {
+    aes(&*derive::<KEY_BYTES>(
+        root,
+        &[b"portcullis-under-root-v1\0", what.as_bytes()],
+    )?)
+}
+
+/// What keys are derived from.
+pub(super) fn extracted(key: &[u8; KEY_BYTES]) -> hkdf::Prk {
+    hkdf::Salt::new(hkdf::HKDF_SHA256, b"portcullis-master-v1").extract(key)
 }
 
 fn aes(key: &[u8; KEY_BYTES]) -> Result<LessSafeKey, SealError> {
@@ -537,14 +675,18 @@ mod tests {
         SessionId::new([of; 16])
     }
 
+    fn master() -> MasterKey {
+        MasterKey::from_key(&[7; 32]).unwrap()
+    }
+
     fn sealer() -> Sealer {
         Sealer::from_key(&[7; 32]).unwrap()
     }
 
     #[test]
     fn what_is_sealed_opens_for_the_same_session_request_and_purpose_only() {
-        let sealer = sealer();
-        let (key, wrapped) = sealer
+        let master = master();
+        let (key, wrapped) = master
             .new_session_key(&session(1), [[1; 16], [2; 16]])
             .unwrap();
         let (request, other) = (
@@ -554,12 +696,12 @@ mod tests {
         let sealed = key
             .seal(&request, Purpose::Operation, [3; 12], b"DELETE FROM t")
             .unwrap();
-        let key = sealer.unwrap(&session(1), &wrapped).unwrap();
+        let key = master.unwrap(&session(1), &wrapped).unwrap();
         let opened = key.open(&request, Purpose::Operation, &sealed).unwrap();
         assert_eq!(opened.as_slice(), b"DELETE FROM t");
         assert!(key.open(&other, Purpose::Operation, &sealed).is_err());
         assert!(key.open(&request, Purpose::Result, &sealed).is_err());
-        let (second, _) = sealer
+        let (second, _) = master
             .new_session_key(&session(2), [[1; 16], [2; 16]])
             .unwrap();
         assert!(second.open(&request, Purpose::Operation, &sealed).is_err());
@@ -567,8 +709,8 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_of_a_sealed_text_or_wrapped_key_is_refused() {
-        let sealer = sealer();
-        let (key, wrapped) = sealer
+        let master = master();
+        let (key, wrapped) = master
             .new_session_key(&session(1), [[1; 16], [2; 16]])
             .unwrap();
         let request = RequestId::new(&session(1), [1; 16]);
@@ -591,16 +733,16 @@ mod tests {
         for bit in 0..(12 + 32 + 16) * 8 {
             let mut wrapped = wrapped.clone();
             wrapped.wrapped = flip(&wrapped.wrapped, bit);
-            assert!(sealer.unwrap(&session(1), &wrapped).is_err());
+            assert!(master.unwrap(&session(1), &wrapped).is_err());
         }
-        assert!(sealer.unwrap(&session(2), &wrapped).is_err());
+        assert!(master.unwrap(&session(2), &wrapped).is_err());
     }
 
     #[test]
     fn two_keys_made_for_one_session_never_share_a_nonce() {
-        let sealer = sealer();
+        let master = master();
         let nonce = |entropy| {
-            let (_, wrapped) = sealer.new_session_key(&session(1), entropy).unwrap();
+            let (_, wrapped) = master.new_session_key(&session(1), entropy).unwrap();
             BASE64.decode(wrapped.wrapped).unwrap()[..12].to_vec()
         };
         assert_ne!(nonce([[1; 16], [2; 16]]), nonce([[1; 16], [3; 16]]));
@@ -627,25 +769,25 @@ mod tests {
 
     #[test]
     fn a_key_wrapped_by_another_gateway_is_named() {
-        let (_, wrapped) = sealer()
+        let (_, wrapped) = master()
             .new_session_key(&session(1), [[1; 16], [2; 16]])
             .unwrap();
-        let other = Sealer::from_key(&[8; 32]).unwrap();
+        let other = MasterKey::from_key(&[8; 32]).unwrap();
         let error = other.unwrap(&session(1), &wrapped).unwrap_err();
         assert!(error.to_string().contains(&wrapped.by), "{error}");
     }
 
     #[test]
     fn no_debug_output_shows_a_key() {
-        let sealer = sealer();
-        let (key, _) = sealer
+        let (key, _) = master()
             .new_session_key(&session(1), [[0x41; 16], [0x41; 16]])
             .unwrap();
         assert_eq!(
             format!("{key:?}"),
             "SessionKey(ses_01010101010101010101010101010101)"
         );
-        assert!(format!("{sealer:?}").starts_with("Sealer(local:"));
+        assert!(format!("{:?}", sealer()).starts_with("Sealer(local:"));
+        assert!(format!("{:?}", master()).starts_with("MasterKey(local:"));
     }
 
     #[cfg(unix)]
@@ -659,7 +801,6 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         let again = Sealer::open_or_create(&path).unwrap();
-        assert_eq!(first.key_id(), again.key_id());
         assert_eq!(first.masking_key().unwrap(), again.masking_key().unwrap());
 
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();

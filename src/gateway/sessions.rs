@@ -140,7 +140,8 @@ impl<P: Ports> Gateway<P> {
         }
         let session = SessionId::new(first);
         let entropy = [clock.entropy(), clock.entropy()];
-        let (key, wrapped) = self.parts.sealer.new_session_key(&session, entropy)?;
+        let made = self.parts.sealer.new_session_key(&session, entropy).await;
+        let (key, wrapped) = made?;
         let opened = Box::new(SessionOpened {
             principal: principal.described(),
         });
@@ -201,6 +202,37 @@ impl<P: Ports> Gateway<P> {
         }
     }
 
+    /// Chains `bodies` after `after`. Of what the record cannot take as it is the result is left out, or what else an outcome can
+    /// be told without: that something ran is never too large to be put on record.
+    fn chained(
+        &self,
+        session: &SessionId,
+        after: Head,
+        mut bodies: Vec<EventBody>,
+    ) -> Result<Vec<Event>, AppendError> {
+        let now = self.parts.clock.now();
+        let extend = |bodies| {
+            let events = record::extend(after, session, &self.parts.source, now, bodies);
+            events.map_err(|error| AppendError::Unavailable(error.into()))
+        };
+        let Some(most) = self.parts.store.most_bytes() else {
+            return extend(bodies);
+        };
+        loop {
+            let events = extend(bodies.clone())?;
+            let bytes = serde_json::to_vec(&events).map_or(usize::MAX, |text| text.len());
+            if bytes <= most {
+                return Ok(events);
+            }
+            match bodies.iter_mut().find_map(EventBody::lighten) {
+                Some(without) => {
+                    tracing::warn!(%session, bytes, most, without, "too large for the record");
+                }
+                None => return Err(AppendError::TooLarge { bytes, most }),
+            }
+        }
+    }
+
     /// Chains `bodies` after `after` and appends them, once.
     #[tracing::instrument(level = "debug", name = "append", skip_all)]
     pub(super) async fn append(
@@ -210,9 +242,7 @@ impl<P: Ports> Gateway<P> {
         bodies: Vec<EventBody>,
         key: Option<WrappedKey>,
     ) -> Result<OnRecord, AppendError> {
-        let now = self.parts.clock.now();
-        let events = record::extend(after, session, &self.parts.source, now, bodies)
-            .map_err(|error| AppendError::Unavailable(error.into()))?;
+        let events = self.chained(session, after, bodies)?;
         let announced = events.last().map_or(after, Event::head);
         let requests: Vec<_> = events
             .iter()
@@ -257,7 +287,8 @@ impl<P: Ports> Gateway<P> {
         let Some(wrapped) = self.parts.store.key(session).await? else {
             return Ok(None);
         };
-        Ok(Some(Arc::new(self.parts.sealer.unwrap(session, &wrapped)?)))
+        let key = self.parts.sealer.unwrap(session, &wrapped).await?;
+        Ok(Some(Arc::new(key)))
     }
 
     async fn known(&self, session: &SessionId) -> Result<Option<Arc<Known>>, GateError> {

@@ -7,7 +7,7 @@ use tracing::Instrument;
 
 use super::{
     GateError, Gateway, Outcome, Ports, Responder,
-    claim::Before,
+    claim::Claim,
     execute::{Caller, Ran},
     judge::Assessed,
     measured,
@@ -55,19 +55,37 @@ pub struct Ask {
     pub responder: Option<Responder>,
 }
 
+/// How a door wants a request taken. The default: as policy says, and nothing else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Manner {
+    /// What is not proven to only read is denied, on record, whatever policy says; these words say what to do instead.
+    pub only_reads: Option<&'static str>,
+    /// What would be held joins the caller's same operation that is held already, rather than asking approvers again.
+    pub joins: bool,
+}
+
 impl<P: Ports> Gateway<P> {
     /// Judges, records and, where policy lets it, runs one operation. If the caller goes away, a read is cancelled at
     /// the target; an effect runs to its end and is recorded.
     pub async fn submit(self: &Arc<Self>, ask: Ask) -> Result<Outcome, GateError> {
+        self.submit_as(ask, Manner::default()).await
+    }
+
+    /// The same, taken in a manner of the door's.
+    pub async fn submit_as(
+        self: &Arc<Self>,
+        ask: Ask,
+        manner: Manner,
+    ) -> Result<Outcome, GateError> {
         if self.running.is_closed() {
             return Err(GateError::Stopping);
         }
         let left = CancellationToken::new();
         let _leaves_when_dropped = left.clone().drop_guard();
         let gateway = Arc::clone(self);
-        let work = self
-            .running
-            .spawn(async move { Box::pin(gateway.admit(ask, left)).await }.in_current_span());
+        let work = self.running.spawn(
+            async move { Box::pin(gateway.admit(ask, manner, left)).await }.in_current_span(),
+        );
         work.await.unwrap_or(Err(GateError::Internal))
     }
 
@@ -75,6 +93,7 @@ impl<P: Ports> Gateway<P> {
     async fn admit(
         self: &Arc<Self>,
         mut ask: Ask,
+        manner: Manner,
         left: CancellationToken,
     ) -> Result<Outcome, GateError> {
         let policy = self.policy();
@@ -123,21 +142,28 @@ impl<P: Ports> Gateway<P> {
             assessed,
             judged,
             rewritten,
-        } = self.shape(principal, connection, operation, &policy).await;
-        let caller = match judged.record.action {
+        } = self
+            .shape(principal, connection, operation, &policy)
+            .await
+            .within(manner, policy.version);
+        let facts = &*assessed.facts;
+        let mut caller = caller;
+        if judged.record.action == Action::RequireApproval && !place.repeatable {
             // Whoever takes an answer while it comes did not wait for the approval of the same call made before.
-            Action::RequireApproval if caller.responder.is_some() => {
-                match self
-                    .asked_before(&ask, &operation, &assessed, &policy, caller)
-                    .await?
-                {
-                    Before::Answered(outcome) => return Ok(*outcome),
-                    Before::Nothing(caller) => caller,
+            let grants = caller.responder.is_some();
+            if grants {
+                let what = (&operation, &assessed);
+                match self.claimed(&ask, what, &policy, caller).await? {
+                    Claim::Ran(outcome) => return Ok(*outcome),
+                    Claim::Nothing(unused) => caller = unused,
                 }
             }
-            _ => caller,
-        };
-        let facts = &*assessed.facts;
+            if (grants || manner.joins)
+                && let Some(outcome) = self.held_alike(principal, name, digest, grants).await?
+            {
+                return Ok(outcome);
+            }
+        }
         let preview = match judged.record.action {
             Action::RequireApproval if facts.class.changes_something() => Some(
                 self.preview_of(connection, &operation, facts, &policy)
@@ -495,6 +521,24 @@ struct Shaped {
     judged: Judged,
     /// By which rule, and how, it is another than what was asked.
     rewritten: Option<(RuleName, Rewrite)>,
+}
+
+impl Shaped {
+    /// What a way in that only reads leaves of it. On the same facts as the rest, so that what it lets through is what runs.
+    fn within(mut self, manner: Manner, policy: Hash) -> Self {
+        let class = self.assessed.facts.class;
+        if let Some(instead) = manner.only_reads
+            && class.changes_something()
+            && self.judged.record.action != Action::Deny
+        {
+            let deny = Decision::Deny {
+                rule: None,
+                message: format!("It was asked for as a read and is judged `{class}`: {instead}."),
+            };
+            self.judged = Judged::new(deny, policy);
+        }
+        self
+    }
 }
 
 /// A decision, as it goes on record, and whom it asks.

@@ -36,6 +36,13 @@ macro_rules! ask {
 }
 
 impl EventStore for Record {
+    fn most_bytes(&self) -> Option<usize> {
+        match self {
+            Self::File(store) => store.most_bytes(),
+            Self::Shared(store) => store.most_bytes(),
+        }
+    }
+
     async fn append(&self, batch: Batch) -> Result<Appended, AppendError> {
         ask!(self, store => store.append(batch))
     }

@@ -52,6 +52,7 @@ impl Standing {
         };
         match &event.body {
             EventBody::SessionOpened(_)
+            | EventBody::ConnectionDescribed(_)
             | EventBody::SessionClosed(_)
             | EventBody::RequestDecided(_)
             | EventBody::PreviewStarted(_)

@@ -37,6 +37,7 @@ mod http;
 mod mssql;
 mod mysql;
 mod overreach;
+mod pool;
 mod postgres;
 mod sqlite;
 mod trust;

@@ -2,7 +2,8 @@
 //! crates read. Off unless `OTEL_EXPORTER_OTLP_ENDPOINT` is set.
 //!
 //! Spans wait in a bounded queue and are sent by a thread of their own; metrics are read at intervals by another. What finds
-//! the queue full is dropped, and what cannot be sent is counted.
+//! the queue full is dropped, and what cannot be sent is counted. A process that is killed, as the Functions host ends its
+//! own, takes with it what it had not sent: some seconds of spans, a minute of metrics.
 //!
 //! Application Insights that takes Entra tokens alone takes OTLP from a collector that logs in with one (the OpenTelemetry
 //! Collector with its `azureauth` extension, or Azure Monitor's agent); the one crate that speaks its own protocol needs

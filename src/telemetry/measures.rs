@@ -24,7 +24,7 @@ use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 pub(super) const MEASURED: &str = "portcullis::measured";
 
 /// The stages of a request: each is a span of this name, but for `mask`, which is spread over the rows of a result.
-const STAGES: [&str; 5] = ["judge", "append", "execute", "publish", "exact_preview"];
+const STAGES: [&str; 4] = ["judge", "append", "execute", "publish"];
 /// The durations of stages.
 const STAGE: &str = "portcullis.stage.duration";
 

@@ -29,6 +29,13 @@ const START: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(25);
 /// The function timeout of the tests; `host.json` has ten minutes.
 const TIMEOUT: Duration = Duration::from_secs(60);
+/// The front end of Azure gives a caller 502 if no answer has begun by then, whatever the host does ("Function app timeout
+/// duration" in the documentation of Functions: 230 seconds).
+pub(super) const CUT: Duration = Duration::from_secs(230);
+/// `ScriptConstants.DefaultMaxRequestBodySize`.
+const LARGEST_BODY: usize = 100 << 20;
+/// How often Service Bus delivers a message before it is dead: `maxDeliveryCount` of the queue in `infra/modules/bus.bicep`.
+const DELIVERIES: u32 = 10;
 
 /// What was deployed: the package, unzipped.
 pub(super) struct App {
@@ -234,6 +241,24 @@ impl App {
         handler
     }
 
+    /// How a process ends that cannot start, told to listen on `port`. `HttpWorkerProcess` restarts it, three times in half an
+    /// hour at most, unless it ends with 0, which older hosts take for no end at all, or with 200, which they do not count.
+    pub(super) fn exit_code(&self, settings: &[(&str, String)], port: u16) -> i32 {
+        let description = &self.host["customHandler"]["description"];
+        let arguments = description["arguments"].as_array().unwrap();
+        let program = description["defaultExecutablePath"].as_str().unwrap();
+        let ended = Command::new(self.root.join(program))
+            .args(arguments.iter().map(|argument| argument.as_str().unwrap()))
+            .current_dir(&self.root)
+            .env_clear()
+            .env("FUNCTIONS_CUSTOMHANDLER_PORT", port.to_string())
+            .envs(settings.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        ended.status.code().unwrap()
+    }
+
     /// A request from outside: nothing but what a route allows reaches the handler.
     pub(super) fn http(
         &self,
@@ -243,8 +268,93 @@ impl App {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Option<Reply> {
+        self.http_within(handler, method, path, headers, body, CUT)
+    }
+
+    /// The same, with a front end that cuts after `cut`.
+    pub(super) fn http_within(
+        &self,
+        handler: &Handler,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+        cut: Duration,
+    ) -> Option<Reply> {
         self.http_function(method, path.split('?').next().unwrap())?;
-        Some(forward(handler, method, path, headers, body))
+        if body.len() > LARGEST_BODY {
+            return Some(from_the_front(413));
+        }
+        let headers = forwarded(headers);
+        let request = http::request(method, path, &headers, body);
+        // The handler sees its caller hang up: the request that the host makes for it is aborted.
+        let answer = http::raw(handler.port, &request, cut);
+        Some(answer.unwrap_or_else(|| from_the_front(502)))
+    }
+
+    /// What the host posts when the clock strikes for a function, and what it makes of the answer. A timer's failure is not
+    /// tried again (`TimerListener`): the next strike is the next chance.
+    pub(super) fn strike(&self, handler: &Handler, function: &str, strike: Strike) -> Invocation {
+        let bindings = self.bindings(function);
+        let [binding] = bindings[..] else {
+            panic!("{function} is more than a timer");
+        };
+        assert_eq!(binding["type"], "timerTrigger");
+        // TimerInfo, as Newtonsoft writes it; a schedule that never ran has the first moment there is, without a zone.
+        let timer = json!({
+            "Schedule": {"AdjustForDST": true},
+            "ScheduleStatus": {
+                "Last": "0001-01-01T00:00:00",
+                "Next": "2026-01-01T00:00:00+00:00",
+                "LastUpdated": "0001-01-01T00:00:00",
+            },
+            "IsPastDue": strike == Strike::PastDue,
+        });
+        let name = binding["name"].as_str().unwrap();
+        let posted = json!({
+            "Data": {name: encoded(&Argument::Object(timer))},
+            "Metadata": {"sys": {"MethodName": function, "UtcNow": "2026-01-01T00:00:00Z", "RandGuid": "4e77a3c1-0000-4000-8000-000000000000"}},
+        });
+        self.invoke(handler, function, &posted)
+    }
+
+    /// When the clock strikes for a function between two moments, in seconds of a day.
+    pub(super) fn strikes(&self, function: &str, from: u32, to: u32) -> Vec<(u32, Strike)> {
+        let binding = self.bindings(function)[0];
+        // NCrontab with seconds: second, minute, hour, and the rest, which no function here restricts.
+        let schedule = binding["schedule"].as_str().unwrap();
+        let fields: Vec<&str> = schedule.split(' ').collect();
+        let [second, minute, hour, "*", "*", "*"] = fields[..] else {
+            panic!("{schedule}");
+        };
+        let is = |field: &str, value: u32| match field.split_once('/') {
+            Some(("*" | "0", every)) => value.is_multiple_of(every.parse().unwrap()),
+            Some(_) => panic!("{schedule}"),
+            None => field == "*" || field.parse() == Ok(value),
+        };
+        let due = |at: &u32| is(second, at % 60) && is(minute, at / 60 % 60) && is(hour, at / 3600);
+        (from..to)
+            .filter(due)
+            .map(|at| (at, Strike::InTime))
+            .collect()
+    }
+
+    /// The same after nobody was there from `gone` on: what was missed is made up for once, as past due, where the function
+    /// has the host keep its schedule (`useMonitor`).
+    pub(super) fn strikes_after(
+        &self,
+        function: &str,
+        gone: u32,
+        from: u32,
+        to: u32,
+    ) -> Vec<(u32, Strike)> {
+        let monitored = self.bindings(function)[0]["useMonitor"] == true;
+        let missed = monitored && !self.strikes(function, gone, from).is_empty();
+        let past_due = missed.then_some((from, Strike::PastDue));
+        past_due
+            .into_iter()
+            .chain(self.strikes(function, from, to))
+            .collect()
     }
 
     /// What the host posts for a message on a Service Bus queue.
@@ -263,8 +373,26 @@ impl App {
             ("SessionId", json!(message.session)),
             ("LockToken", json!("4e77a3c1-0000-4000-8000-000000000000")),
             ("ContentType", json!("application/json")),
+            ("SequenceNumber", json!(message.deliveries + 1)),
         ] {
             metadata.insert(key.into(), encoded(&Argument::Other(value)));
+        }
+        // Dates come without a zone as well; objects of .NET that have no JSON are empty.
+        for (key, value) in [
+            ("ExpiresAtUtc", json!("1999-10-12T20:13:49")),
+            ("EnqueuedTime", json!("2199-10-12T20:13:49+00:00")),
+            ("MessageReceiver", json!({})),
+            ("SessionActions", json!({})),
+            (
+                "Client",
+                json!({"FullyQualifiedNamespace": "ns", "IsClosed": false}),
+            ),
+            (
+                "ApplicationProperties",
+                json!({"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}),
+            ),
+        ] {
+            metadata.insert(key.into(), value);
         }
         metadata.insert(
             "sys".into(),
@@ -304,6 +432,10 @@ impl App {
             ));
         }
         request.push_str("0\r\n\r\n");
+        // HttpClient: SocketException.
+        if TcpStream::connect(("127.0.0.1", handler.port)).is_err() {
+            return Invocation::Failed("connection refused".into());
+        }
         match http::raw(handler.port, request.as_bytes(), TIMEOUT) {
             None => Invocation::Failed("no answer".into()),
             Some(reply) => judged(reply.status, reply.header("content-type"), &reply.body),
@@ -349,8 +481,7 @@ fn normalized(path: &str) -> Option<String> {
     Some(format!("/{}", parts.join("/")))
 }
 
-/// YARP: path and query as they came, `Host` replaced, what came before in `X-Forwarded-*`, and the host's own headers, which
-/// nobody else can set.
+/// YARP: path and query as they came.
 pub(super) fn forward(
     handler: &Handler,
     method: &str,
@@ -358,6 +489,11 @@ pub(super) fn forward(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Reply {
+    http::call(handler.port, method, path, &forwarded(headers), body)
+}
+
+/// `Host` replaced, what came before in `X-Forwarded-*`, and the host's own headers, which nobody else can set.
+fn forwarded<'a>(headers: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     let own = [
         (
             "X-Azure-Functions-InvocationId",
@@ -374,8 +510,24 @@ pub(super) fn forward(
             .any(|(other, _)| name.eq_ignore_ascii_case(other))
             && !name.eq_ignore_ascii_case("host")
     });
-    let headers: Vec<_> = own.iter().chain(kept).copied().collect();
-    http::call(handler.port, method, path, &headers, body)
+    own.iter().chain(kept).copied().collect()
+}
+
+/// What the caller gets without the handler.
+fn from_the_front(status: u16) -> Reply {
+    Reply {
+        status,
+        headers: Vec::new(),
+        body: Vec::new(),
+    }
+}
+
+/// Why the clock strikes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Strike {
+    InTime,
+    /// Nobody was there when it should have.
+    PastDue,
 }
 
 /// An argument of a function, as the host's bindings hand it over.
@@ -522,6 +674,20 @@ impl Queue {
             });
     }
 
+    /// Delivers again and again, at once, as the host does with what it abandons, until nothing is left.
+    pub(super) fn drain(
+        &mut self,
+        app: &App,
+        handler: &Handler,
+        function: &str,
+    ) -> Vec<Invocation> {
+        let mut all = Vec::new();
+        while self.sessions.values().any(|messages| !messages.is_empty()) {
+            all.extend(self.deliver(app, handler, function, After::Complete));
+        }
+        all
+    }
+
     /// Delivers the first message of each session once. Returns what became of each.
     pub(super) fn deliver(
         &mut self,
@@ -541,7 +707,8 @@ impl Queue {
                 messages.pop_front();
             } else {
                 message.deliveries += 1;
-                if message.deliveries >= 10 {
+                // MaxDeliveryCountExceeded.
+                if message.deliveries >= DELIVERIES {
                     self.dead.extend(messages.pop_front());
                 }
             }

@@ -38,6 +38,65 @@ pub(crate) struct Emulator {
     _process: Child,
 }
 
+/// One operation.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    /// `read`, `create`, `replace`, `upsert`, `batch`, `query` or `changes`, and of which container.
+    pub(crate) what: String,
+    items: usize,
+    sent: usize,
+    came: usize,
+}
+
+impl Asked {
+    fn of(line: &str) -> Self {
+        let words: Vec<&str> = line.split(' ').collect();
+        let number = |at: usize| words[at].parse().unwrap();
+        Self {
+            what: format!("{} {}", words[0], words[1]),
+            items: number(2),
+            sent: number(3),
+            came: number(4),
+        }
+    }
+
+    /// What Azure would charge for it, in request units. The emulator's own charges mean nothing: this is from the figures that
+    /// Microsoft publishes for documents of 1, 4 and 64 kB (Session consistency, nothing indexed; "Estimate RU/s", in between
+    /// by straight lines), a third of a unit for each indexed path, twice the price for reading the latest committed version, and
+    /// 2.3 for a query beside what it reads.
+    pub(crate) fn charge(&self) -> f64 {
+        let (operation, container) = self.what.split_once(' ').unwrap();
+        let paths = match container {
+            "events" => 3.0,
+            "requests" => 7.0,
+            _ => 0.0,
+        };
+        let items = self.items as f64;
+        let each = |bytes: usize| bytes as f64 / items / 1024.0;
+        let write = |bytes| items * (between(each(bytes), [5.0, 7.0, 48.0]) + paths / 3.0);
+        let read = 2.0 * between(each(self.came), [1.0, 1.3, 10.0]);
+        match operation {
+            "read" | "changes" => read,
+            "query" => read + 2.0 * 2.3,
+            // What is replaced is found by its etag first: removed from the index, and put there again.
+            "replace" => write(self.sent) + paths / 3.0,
+            _ => write(self.sent),
+        }
+    }
+}
+
+/// The price of so many kilobytes, from those of 1, 4 and 64.
+fn between(kilobytes: f64, [of_1, of_4, of_64]: [f64; 3]) -> f64 {
+    let line = |from: f64, to: f64, low: f64, high: f64| {
+        low + (kilobytes - from) / (to - from) * (high - low)
+    };
+    match kilobytes {
+        ..=1.0 => of_1,
+        ..=4.0 => line(1.0, 4.0, of_1, of_4),
+        _ => line(4.0, 64.0, of_4, of_64),
+    }
+}
+
 /// A database of one test.
 pub(crate) struct Account {
     emulator: String,
@@ -101,16 +160,29 @@ impl Emulator {
         self.call(&format!("_token/{token}")).await;
     }
 
+    /// From now on everybody is let in.
+    pub(crate) async fn wants_nothing(&self) {
+        self.wants("any").await;
+    }
+
     /// Spoils what comes next, of whichever database.
     pub(crate) async fn spoils(&self, fault: Fault, times: usize) {
         let kind = format!("{fault:?}").to_lowercase();
         self.call(&format!("_faults/{kind}/{times}")).await;
     }
 
-    async fn call(&self, path: &str) {
+    /// What it was asked since the last time.
+    pub(crate) async fn asked(&self) -> Vec<Asked> {
+        let said = self.call("_asked").await;
+        said.lines().map(Asked::of).collect()
+    }
+
+    async fn call(&self, path: &str) -> String {
         let client = reqwest::Client::new();
         let answer = client.post(format!("{}{path}", self.address)).send().await;
-        assert!(answer.unwrap().status().is_success());
+        let answer = answer.unwrap();
+        assert!(answer.status().is_success());
+        answer.text().await.unwrap()
     }
 }
 

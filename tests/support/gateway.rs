@@ -169,20 +169,33 @@ impl Gateway {
 
     /// Another `dev` with the data of this one, which has ended.
     pub(crate) fn again(&self) -> Self {
+        let data = self.copied();
+        // On the same port, which is in the name of the local issuer.
+        Self::dev_on(self.port, data, &[])
+    }
+
+    /// Another `serve` with the data of this one, which has ended.
+    pub(crate) fn serve_again(&self, more: &[(&str, String)]) -> Self {
+        Self::serve_with(self.copied(), more)
+    }
+
+    /// A copy of its data: its own folder goes when it does.
+    fn copied(&self) -> PathBuf {
         let data = tempfile::Builder::new()
             .prefix("portcullis-gateway-")
             .tempdir()
             .unwrap()
             .keep();
-        for file in fs::read_dir(&self.data).unwrap() {
-            let file = file.unwrap();
-            fs::copy(file.path(), data.join(file.file_name())).unwrap();
-        }
+        let copied = Command::new("cp")
+            .arg("-r")
+            .arg(self.data.join("."))
+            .arg(&data)
+            .status();
+        assert!(copied.unwrap().success());
         let policy = fs::read_to_string(data.join("policy.yaml")).unwrap();
         let policy = policy.replace(text(&self.data), text(&data));
         fs::write(data.join("policy.yaml"), policy).unwrap();
-        // On the same port, which is in the name of the local issuer.
-        Self::dev_on(self.port, data, &[])
+        data
     }
 
     /// `portcullis serve` in a folder made by [`folder`].

@@ -5,6 +5,7 @@ pub(crate) mod cosmos;
 pub(crate) mod gateway;
 pub(crate) mod http;
 pub(crate) mod identity;
+pub(crate) mod key_vault;
 pub(crate) mod mariadb;
 pub(crate) mod oidc;
 pub(crate) mod openapi;

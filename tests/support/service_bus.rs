@@ -94,18 +94,23 @@ impl ServiceBus {
         self.put_with(queue, id, body, &json!({}));
     }
 
-    /// The same with properties of the application.
+    /// The same with properties of the application. It is in the session of this id's beginning, up to its first `-`.
     pub(crate) fn put_with(&mut self, queue: &str, id: &str, body: &[u8], properties: &Value) {
         let body = std::str::from_utf8(body).unwrap();
-        let put = json!({"queue": queue, "id": id, "body": body, "properties": properties});
+        let session = id.split('-').next();
+        let put = json!({"queue": queue, "id": id, "body": body, "properties": properties, "session": session});
         self.command(json!({"put": put}));
     }
 
     /// How many connections were opened so far.
     pub(crate) fn connections(&mut self) -> usize {
+        self.count(|event| event["connected"] == true)
+    }
+
+    /// How many such events there were so far, of those nobody has waited for.
+    pub(crate) fn count(&mut self, is: impl Fn(&Value) -> bool) -> usize {
         self.command(json!({"count": true}));
-        let opened = |event: &&Value| event["connected"] == true;
-        self.seen.iter().filter(opened).count()
+        self.seen.iter().filter(|event| is(event)).count()
     }
 
     /// Waits for the next event that is one of those.

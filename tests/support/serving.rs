@@ -15,6 +15,9 @@ use serde_json::{Value, json};
 
 use super::{oidc::Provider, postgres::Database};
 
+/// Set to anything, there is no timer in the gateway: the host strikes the time.
+pub(crate) const HOSTED: &str = "FUNCTIONS_CUSTOMHANDLER_PORT";
+
 /// The gateway's process. It ends with this value.
 pub(crate) struct Serving {
     child: Child,
@@ -49,8 +52,12 @@ impl Serving {
             .arg("serve")
             .env("PORTCULLIS_POLICY", policy)
             .env("PORTCULLIS_LISTEN", address.to_string())
-            .env_remove("FUNCTIONS_CUSTOMHANDLER_PORT")
-            .envs(environment.iter().copied())
+            .env_remove(HOSTED)
+            .envs(environment.iter().map(|(name, value)| match *name {
+                // As the Functions host would run it: it says which port.
+                HOSTED => (HOSTED, address.port().to_string()),
+                name => (name, (*value).to_owned()),
+            }))
             .stdin(Stdio::null())
             .stdout(append.unwrap())
             .spawn()
@@ -177,6 +184,20 @@ impl Caller {
         let path = format!("{}/v1/approvals/{id}/preview", self.url);
         let request = self.client.post(path).bearer_auth(&self.token);
         answer(request).await.unwrap()
+    }
+
+    /// Has a gateway do what is due, as the Functions host does once in a while.
+    pub(crate) async fn sweep(&self) {
+        let timer = json!({
+            "Data": {"timer": {"IsPastDue": false}},
+            "Metadata": {"sys": {"MethodName": "sweep"}},
+        });
+        let request = self.client.post(format!("{}/sweep", self.url));
+        let request = request
+            .header("User-Agent", "Azure-Functions-Host/4.1041.200.0")
+            .header("X-Azure-Functions-InvocationId", "1");
+        let done = request.json(&timer).send().await.unwrap();
+        assert_eq!(done.status(), StatusCode::OK);
     }
 
     /// Reads something.

@@ -216,6 +216,7 @@ fn data(body: &EventBody, out: &mut Vec<u8>) -> Result<&'static str, NotCanonica
         EventBody::ExecutionFinished(data) => to_canonical(data, out)?,
         EventBody::ExecutionFailed(data) => to_canonical(data, out)?,
         EventBody::ExecutionOutcomeUnknown(data) => to_canonical(data, out)?,
+        EventBody::ConnectionDescribed(data) => to_canonical(data, out)?,
         EventBody::SessionClosed(data) => to_canonical(data, out)?,
     }
     Ok(body.kind())

@@ -100,12 +100,40 @@ pub enum EventBody {
     /// It was interrupted, and may or may not have happened.
     #[serde(rename = "execution.outcome_unknown")]
     ExecutionOutcomeUnknown(OutcomeUnknown),
+    /// What there is on a connection was told.
+    #[serde(rename = "connection.described")]
+    ConnectionDescribed(ConnectionDescribed),
     /// Nothing more will happen in the session.
     #[serde(rename = "session.closed")]
     SessionClosed(SessionClosed),
 }
 
 impl EventBody {
+    /// Leaves out the largest thing that this outcome can be told without, and says what; `None`: there is nothing.
+    pub fn lighten(&mut self) -> Option<&'static str> {
+        /// Enough to know what went wrong.
+        const MESSAGE: usize = 4096;
+        let notices = match self {
+            Self::ExecutionFinished(finished) => {
+                if finished.result.take().is_some() {
+                    return Some("its result");
+                }
+                &mut finished.notices
+            }
+            Self::ExecutionFailed(failed) => {
+                if failed.message.len() > MESSAGE {
+                    let end = failed.message.floor_char_boundary(MESSAGE);
+                    failed.message.truncate(end);
+                    failed.message.push('…');
+                    return Some("the end of its message");
+                }
+                &mut failed.notices
+            }
+            _ => return None,
+        };
+        (!std::mem::take(notices).is_empty()).then_some("its notices")
+    }
+
     /// Its CloudEvents type.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -124,6 +152,7 @@ impl EventBody {
             Self::ExecutionFinished(_) => "execution.finished",
             Self::ExecutionFailed(_) => "execution.failed",
             Self::ExecutionOutcomeUnknown(_) => "execution.outcome_unknown",
+            Self::ConnectionDescribed(_) => "connection.described",
             Self::SessionClosed(_) => "session.closed",
         }
     }
@@ -131,7 +160,7 @@ impl EventBody {
     /// The request it is about; `None`: the session as a whole.
     pub fn request(&self) -> Option<&RequestId> {
         match self {
-            Self::SessionOpened(_) | Self::SessionClosed(_) => None,
+            Self::SessionOpened(_) | Self::ConnectionDescribed(_) | Self::SessionClosed(_) => None,
             Self::RequestDecided(event) => Some(&event.request_id),
             Self::ApprovalRequested(event) => Some(&event.request_id),
             Self::ApprovalPublished(event)
@@ -155,6 +184,17 @@ impl EventBody {
 pub struct SessionOpened {
     /// Whose session it is; nobody else may use it.
     pub principal: DescribedPrincipal,
+}
+
+/// `connection.described`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConnectionDescribed {
+    /// The connection.
+    pub connection: ConnectionName,
+    /// The tables and views whose columns were told, as they were shown.
+    pub relations: Vec<String>,
+    /// How many more were named.
+    pub others: u64,
 }
 
 /// `session.closed`

@@ -5,7 +5,7 @@
 //! | container | partition | document | the gateway may |
 //! |---|---|---|---|
 //! | `events` | `/subject`, the session | one event, named by session and sequence number | create, read |
-//! | `keys` | `/session` | the wrapped key of one session | create, read; erasing is for whoever is given that |
+//! | `keys` | `/session` | the wrapped key of one session; in a partition of their own, the gateways' own keys | create, read; erasing is for whoever is given that |
 //! | `requests` | `/session` | one request as searches see it | create, read, replace |
 //!
 //! **Append.** Creating a document that is there is a conflict, so of two appends after one head one wins. A batch is created in one
@@ -44,7 +44,7 @@ use azure_data_cosmos::{
     options::{OperationOptions, ReadConsistencyStrategy},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use futures_util::{TryStreamExt, future::BoxFuture};
+use futures_util::{FutureExt, TryFutureExt, TryStreamExt, future::BoxFuture};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::{
@@ -59,8 +59,11 @@ use crate::{
         record::{Hash, Head},
         session::Event,
     },
-    gateway::ports::{
-        AppendError, Appended, Batch, EventStore, Page, Query, ReadError, WrappedKey,
+    gateway::{
+        keyring::Shelf,
+        ports::{
+            AppendError, Appended, Batch, BoxError, EventStore, Page, Query, ReadError, WrappedKey,
+        },
     },
 };
 
@@ -72,6 +75,8 @@ const ATTEMPT_LIMIT: Duration = Duration::from_secs(5);
 const LIMIT: Duration = Duration::from_secs(15);
 /// What a transaction takes, by Cosmos DB's documented limits.
 const MOST_EVENTS: usize = 100;
+/// A document and a transaction are at most 2 MB, of which this is left for what goes around the events.
+const MOST_BYTES: usize = 1_900_000;
 
 /// Where the record is, and as whom to reach it.
 #[derive(Clone)]
@@ -163,6 +168,18 @@ struct KeyDocument {
     #[serde(flatten)]
     key: WrappedKey,
 }
+
+/// One of the gateways' own keys, wrapped.
+#[derive(Serialize, Deserialize)]
+struct ShelfDocument {
+    id: String,
+    /// The partition, which is no session.
+    session: String,
+    document: String,
+}
+
+/// The partition of the gateways' own keys.
+const SHELF: &str = "gateway";
 
 /// What an append has to know of an event that is there.
 #[derive(Deserialize)]
@@ -376,10 +393,10 @@ fn in_time<'a, T: 'a, E: From<Trouble> + 'a>(
 /// One document; `None`: there is none.
 async fn read<T: DeserializeOwned>(
     container: &ContainerClient,
-    session: &SessionId,
+    partition: impl ToString,
     id: &str,
 ) -> Result<Option<T>, Trouble> {
-    match container.read_item(session.to_string(), id, None).await {
+    match container.read_item(partition.to_string(), id, None).await {
         Ok(found) => Ok(Some(found.into_model()?)),
         Err(error) if error.status().is_not_found() => Ok(None),
         Err(error) => Err(error.into()),
@@ -387,6 +404,10 @@ async fn read<T: DeserializeOwned>(
 }
 
 impl EventStore for Cosmos {
+    fn most_bytes(&self) -> Option<usize> {
+        Some(MOST_BYTES)
+    }
+
     async fn append(&self, batch: Batch) -> Result<Appended, AppendError> {
         check(&batch)?;
         if batch.events.len() > MOST_EVENTS {
@@ -526,5 +547,39 @@ impl EventStore for Cosmos {
             Ok(self.due_at(now, limit).await?)
         })
         .await
+    }
+}
+
+impl Shelf for Cosmos {
+    fn read<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<String>, BoxError>> {
+        in_time::<_, Trouble>(async move {
+            let keys = &self.containers().await?.keys;
+            let found: Option<ShelfDocument> = read(keys, SHELF, name).await?;
+            Ok(found.map(|found| found.document))
+        })
+        .map_err(Into::into)
+        .boxed()
+    }
+
+    fn create<'a>(
+        &'a self,
+        name: &'a str,
+        document: String,
+    ) -> BoxFuture<'a, Result<bool, BoxError>> {
+        in_time::<_, Trouble>(async move {
+            let document = ShelfDocument {
+                id: name.into(),
+                session: SHELF.into(),
+                document,
+            };
+            let keys = &self.containers().await?.keys;
+            match keys.create_item(SHELF, name, &document, None).await {
+                Ok(_) => Ok(true),
+                Err(error) if error.status().is_conflict() => Ok(false),
+                Err(error) => Err(error.into()),
+            }
+        })
+        .map_err(Into::into)
+        .boxed()
     }
 }

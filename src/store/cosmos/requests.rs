@@ -4,7 +4,7 @@
 //! says up to which event it was folded, and only gives way to one that knows more: so it does not matter who comes first, or
 //! how often.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use azure_core::http::Etag;
 use azure_data_cosmos::{
@@ -100,6 +100,14 @@ impl Row {
     }
 }
 
+/// Whether there is a row of a request already.
+#[derive(Clone, Copy)]
+enum Known {
+    /// Its first events were just appended: there is nothing to read.
+    New,
+    Perhaps,
+}
+
 /// Nobody asks before 1970.
 fn sortable_time(nanoseconds: i64) -> String {
     format!("{:019}", nanoseconds.max(0))
@@ -132,7 +140,7 @@ impl Cosmos {
                 .iter()
                 .filter(|event| event.body.request() == Some(request));
             match Row::fold(own, self.number()) {
-                Some(row) => self.put(row).await?,
+                Some(row) => self.put(row, Known::New).await?,
                 None => self.refold(request).await?,
             }
         }
@@ -142,21 +150,25 @@ impl Cosmos {
     async fn refold(&self, request: &RequestId) -> Result<(), Trouble> {
         let events = self.events_of(request).await?;
         match Row::fold(&events, self.number()) {
-            Some(row) => self.put(row).await,
+            Some(row) => self.put(row, Known::Perhaps).await,
             None => Ok(()),
         }
     }
 
     /// Writes `row` unless what is there follows as many events. It keeps the place it was given first.
-    async fn put(&self, mut row: Row) -> Result<(), Trouble> {
+    async fn put(&self, mut row: Row, mut known: Known) -> Result<(), Trouble> {
         let requests = &self.containers().await?.requests;
         let (session, id) = (row.session.to_string(), row.id.to_string());
         loop {
-            let written = match read::<Row>(requests, &row.session, &id).await? {
-                Some(known) if known.through >= row.through => return Ok(()),
-                Some(known) => {
-                    row.place = known.place;
-                    let etag = known.etag.unwrap_or_default();
+            let there = match known {
+                Known::New => None,
+                Known::Perhaps => read::<Row>(requests, &row.session, &id).await?,
+            };
+            let written = match there {
+                Some(there) if there.through >= row.through => return Ok(()),
+                Some(there) => {
+                    row.place = there.place;
+                    let etag = there.etag.unwrap_or_default();
                     let unchanged = ItemWriteOptions::default()
                         .with_precondition(Precondition::IfMatch(Etag::from(etag)));
                     requests
@@ -169,7 +181,10 @@ impl Cosmos {
                 Ok(_) => return Ok(()),
                 // Someone else was first: see what it knows.
                 Err(error)
-                    if error.status().is_conflict() || error.status().is_precondition_failed() => {}
+                    if error.status().is_conflict() || error.status().is_precondition_failed() =>
+                {
+                    known = Known::Perhaps;
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -208,19 +223,26 @@ impl Cosmos {
                 break;
             };
             let page = page?;
-            let changed: BTreeSet<_> = page
-                .items()
-                .iter()
-                .filter_map(ChangeFeedItem::current)
-                .filter_map(|changed| changed.data.request_id.clone())
-                .collect();
+            let mut changed = BTreeMap::<RequestId, u64>::new();
+            for event in page.items().iter().filter_map(ChangeFeedItem::current) {
+                if let Some(request) = &event.data.request_id {
+                    let last = changed.entry(request.clone()).or_default();
+                    *last = event.seq.max(*last);
+                }
+            }
             if page.items().is_empty() {
                 empty += 1;
                 continue;
             }
             (empty, seen) = (0, seen + 1);
-            for request in changed {
-                self.refold(&request).await?;
+            for (request, last) in changed {
+                // Nearly always whoever appended it has written it here: reading that is a fraction of folding it again.
+                let session = request.session();
+                let id = request.to_string();
+                let known: Option<Row> = read(&containers.requests, &session, &id).await?;
+                if known.is_none_or(|known| known.through < last) {
+                    self.refold(&request).await?;
+                }
             }
         }
         if seen == 0 {
@@ -317,6 +339,7 @@ impl Cosmos {
 /// What is looked at of a document in the change feed.
 #[derive(Deserialize)]
 struct Changed {
+    seq: u64,
     #[serde(default)]
     data: Data,
 }

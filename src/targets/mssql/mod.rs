@@ -44,7 +44,7 @@ use super::unknown_reach;
 use address::Address;
 use login::Value;
 use origins::{Described, Origins};
-use pool::{Lease, Pool};
+use session::{Lease, Pool};
 use types::{Column, Shown};
 use wire::{Reply, Row, ServerMessage, Transaction, Wire, WireError};
 
@@ -55,7 +55,7 @@ mod login;
 mod origins;
 mod overreach;
 mod own;
-mod pool;
+mod session;
 mod stream;
 mod types;
 mod wire;
@@ -165,7 +165,7 @@ impl Mssql {
     ) -> Result<Arc<Self>, String> {
         Ok(Arc::new(Self {
             access,
-            pool: Pool::new(Arc::new(Address::parse(url, token)?), access),
+            pool: Pool::new(Address::parse(url, token)?, access),
             origins: Origins::default(),
         }))
     }
@@ -325,7 +325,7 @@ impl Mssql {
         let after = match &ran {
             Ok(Ran {
                 finished: false, ..
-            }) => match tokio::time::timeout(STOPPING, wire.abandon()).await {
+            }) => match tokio::time::timeout(STOPPING, wire.stop()).await {
                 Ok(Ok(())) => After::Keep,
                 _ => After::Abandon,
             },

@@ -469,7 +469,7 @@ impl Wire {
     }
 
     /// Asks the server to stop, if anything runs, and reads its answer to the end.
-    pub(super) async fn abandon(&mut self) -> Result<(), WireError> {
+    pub(super) async fn stop(&mut self) -> Result<(), WireError> {
         let stop = CancellationToken::new();
         stop.cancel();
         self.stop = Some(stop);

@@ -40,7 +40,7 @@ use crate::{
 
 use address::Address;
 use names::LookupError;
-use pool::Pool;
+use session::{Pool, give_back};
 use values::{Kind, UnreadableOr};
 use wire::{
     Done, Field, Flavour, Prepared, Reply, RowReply, ServerMessage, Wire, WireError, text_cell,
@@ -52,8 +52,8 @@ mod grants;
 mod names;
 mod overreach;
 mod own;
-mod pool;
 mod preview;
+mod session;
 mod values;
 mod wire;
 
@@ -192,7 +192,7 @@ impl Mysql {
     ) -> Result<Arc<Self>, String> {
         Ok(Arc::new(Self {
             access,
-            pool: Pool::new(Arc::new(Address::parse(url, token)?), access),
+            pool: Pool::new(Address::parse(url, token)?, access),
             known: Mutex::default(),
             hasher: RandomState::new(),
         }))
@@ -203,7 +203,7 @@ impl Mysql {
     }
 
     fn database(&self) -> &str {
-        self.pool.database()
+        &self.pool.address().database
     }
 
     pub(super) async fn run(
@@ -256,7 +256,7 @@ impl Mysql {
         match ended.as_ref().map_or(After::Abandon, |ended| ended.after) {
             // A request to stop may arrive late: it must not meet the next statement.
             After::Reset | After::Discard if stopped.is_some() => lease.discard(),
-            After::Reset => lease.give_back(),
+            After::Reset => give_back(lease),
             After::Discard => lease.discard(),
             After::Abandon => drop(lease),
         }

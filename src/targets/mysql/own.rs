@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{
-    LONGEST_LOCK_WAIT_TO_ROLL_BACK, Mysql, limits, names::LookupError, pool::Lease, wire::WireError,
+    LONGEST_LOCK_WAIT_TO_ROLL_BACK, Mysql, limits,
+    names::LookupError,
+    session::{Lease, give_back},
+    wire::WireError,
 };
 use crate::{domain::connection::Budget, gateway::ports::RunError};
 
@@ -38,7 +41,7 @@ impl Mysql {
     pub(super) async fn ask(&self, questions: &[&str]) -> Result<Vec<Vec<OwnRow>>, RunError> {
         let mut lease = self.lend().await?;
         let answers = answers(&mut lease, questions).await?;
-        lease.give_back();
+        give_back(lease);
         answers
     }
 

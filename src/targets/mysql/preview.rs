@@ -82,12 +82,12 @@ impl Mysql {
         let mut plan = Plan::default();
         match explain(wire, query, &operation.params, limit, &mut plan).await {
             Ok(()) => {
-                lease.give_back();
+                super::give_back(lease);
                 plan.rows()
                     .ok_or_else(|| "the optimizer's answer could not be read".into())
             }
             Err(Failure::Server(message)) => {
-                lease.give_back();
+                super::give_back(lease);
                 Err(format!(
                     "the optimizer could not estimate (error {})",
                     message.code()

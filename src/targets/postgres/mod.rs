@@ -38,12 +38,11 @@ use crate::{
 
 use address::Address;
 use names::{Described, LookupError, Names};
-use pool::{Kind, Lease, Pool};
+use session::{Lease, Pool, give_back_reset};
 use values::Shape;
 use wire::{CancelKey, Field, Reply, ServerMessage, TransactionStatus, Wire, WireError, cells};
 
 pub(super) use address::Encryption;
-pub(super) use pool::{PATIENCE, SIZE};
 pub(super) use values::is_json_number;
 
 mod address;
@@ -51,8 +50,8 @@ mod catalog;
 mod names;
 mod overreach;
 mod own;
-mod pool;
 mod preview;
+mod session;
 mod values;
 mod wire;
 
@@ -157,13 +156,9 @@ impl Postgres {
         token: Option<Token>,
         access: Access,
     ) -> Result<Arc<Self>, String> {
-        let kind = match access {
-            Access::Read => Kind::Read,
-            Access::Write => Kind::Write,
-        };
         Ok(Arc::new(Self {
             access,
-            pool: Pool::new(Arc::new(Address::parse(url, token)?), kind),
+            pool: Pool::new(Address::parse(url, token)?, access),
             names: Names::default(),
             known: Mutex::default(),
             hasher: RandomState::new(),
@@ -211,7 +206,7 @@ impl Postgres {
             // A request to cancel may arrive late: it must not meet the next statement.
             After::Keep | After::Reset | After::Discard if stopped.is_some() => lease.discard(),
             After::Keep => lease.give_back(),
-            After::Reset => lease.give_back_reset(),
+            After::Reset => give_back_reset(lease),
             After::Discard => lease.discard(),
             After::Abandon => drop(lease),
         }

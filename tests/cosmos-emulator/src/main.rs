@@ -1,11 +1,11 @@
 //! Microsoft's in-memory emulator of Cosmos DB (`azure_data_cosmos_driver`) behind a loopback port. Prints its address, and
 //! ends when its stdin closes, so it never outlives the tests.
 //!
-//! Beside the API of Cosmos DB it answers two calls of the tests: `POST /_database/{name}` makes a database as
+//! Beside the API of Cosmos DB it answers calls of the tests: `POST /_asked` says what it was asked since the last time, `POST /_database/{name}` makes a database as
 //! `infra/modules/record.bicep` does, and `POST /_faults/{kind}/{times}` spoils that many transactions that come next:
 //! `throttled` (429), `unavailable` (503), `lost`: it is committed, and 503 is the answer, or `silent`: it is committed, and there
 //! is no answer. `unseen` refuses writes to the read model instead (403). After `POST /_token/{token}` whoever comes without
-//! this token is refused (401), in the words of `https://learn.microsoft.com/rest/api/cosmos-db/access-control-on-cosmosdb-resources`.
+//! this token is refused (401; `any`: nobody is), in the words of `https://learn.microsoft.com/rest/api/cosmos-db/access-control-on-cosmosdb-resources`.
 
 use std::{
     error::Error,
@@ -49,6 +49,7 @@ struct Host {
     base: Url,
     faults: Mutex<Vec<Fault>>,
     authorization: Mutex<Option<String>>,
+    asked: Mutex<Vec<String>>,
 }
 
 #[tokio::main]
@@ -63,9 +64,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         base: base.clone(),
         faults: Mutex::default(),
         authorization: Mutex::default(),
+        asked: Mutex::default(),
     });
     let routes = Router::new()
         .route("/_database/{name}", post(database))
+        .route("/_asked", post(asked))
         .route("/_token/{token}", post(token))
         .route("/_faults/{kind}/{times}", post(faults))
         .fallback(any(answer))
@@ -88,13 +91,20 @@ async fn database(State(host): State<Arc<Host>>, Path(name): Path<String>) {
     }
 }
 
+/// One operation a line: what, of which container (`progress`: how far the change feed was read), how many items, and the bytes
+/// that were sent and came back.
+async fn asked(State(host): State<Arc<Host>>) -> String {
+    let mut asked = host.asked.lock().unwrap_or_else(PoisonError::into_inner);
+    std::mem::take(&mut *asked).join("\n")
+}
+
 async fn token(State(host): State<Arc<Host>>, Path(token): Path<String>) {
     let said = format!("type=aad&ver=1.0&sig={token}");
     let said = url::form_urlencoded::byte_serialize(said.as_bytes()).collect();
     *host
         .authorization
         .lock()
-        .unwrap_or_else(PoisonError::into_inner) = Some(said);
+        .unwrap_or_else(PoisonError::into_inner) = (token != "any").then_some(said);
 }
 
 async fn faults(
@@ -172,6 +182,7 @@ impl Host {
     }
 
     async fn execute(&self, request: Request) -> Result<Response<Body>, Box<dyn Error>> {
+        let what = operation(&request);
         let (parts, body) = request.into_parts();
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         let url = self.base.join(path.trim_start_matches('/'))?;
@@ -186,6 +197,13 @@ impl Host {
         }
         let answer = self.emulator.execute_request(&request).await?;
         let answer = answer.try_into_raw_response().await?;
+        if let Some(what) = what {
+            let text = String::from_utf8_lossy(&body);
+            let items = text.matches("\"operationType\"").count().max(1);
+            let (sent, came) = (body.len(), answer.body().as_ref().len());
+            let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+            asked.push(format!("{what} {items} {sent} {came}"));
+        }
         let mut response = Response::builder().status(u16::from(answer.status()));
         for (name, value) in answer.headers().iter() {
             let name = HeaderName::from_bytes(name.as_str().as_bytes())?;
@@ -193,4 +211,32 @@ impl Host {
         }
         Ok(response.body(Body::from(answer.body().as_ref().to_vec()))?)
     }
+}
+
+/// What a request is, and of which container; `None`: nothing that is charged for.
+fn operation(request: &Request) -> Option<String> {
+    let path = request.uri().path();
+    let (_, rest) = path.split_once("/colls/")?;
+    let (container, _) = rest.split_once("/docs")?;
+    let partition = request.headers().get("x-ms-documentdb-partitionkey");
+    let is_progress = partition.is_some_and(|key| key.as_bytes() == br#"["change-feed"]"#);
+    let container = if is_progress { "progress" } else { container };
+    let has = |name: &str| request.headers().contains_key(name);
+    let what = if has("x-ms-cosmos-is-batch-request") {
+        "batch"
+    } else if has("a-im") {
+        "changes"
+    } else if has("x-ms-documentdb-isquery") || has("x-ms-documentdb-query-iscontinuationexpected")
+    {
+        "query"
+    } else {
+        match (request.method().as_str(), has("x-ms-documentdb-is-upsert")) {
+            ("GET", _) => "read",
+            ("POST", true) => "upsert",
+            ("POST", false) => "create",
+            ("PUT", _) => "replace",
+            _ => "other",
+        }
+    };
+    Some(format!("{what} {container}"))
 }

@@ -25,65 +25,90 @@ pub(super) struct Bits {
 
 impl Bits {
     /// Of the block that starts at `at`. What is beyond the end of the text is of no kind.
-    #[inline]
     pub(super) fn at(text: &[u8], at: usize) -> Self {
+        let mut bits = [Self::default()];
+        Self::of_each(text, at, &mut bits);
+        bits[0]
+    }
+
+    /// Of each of the blocks from `at` on.
+    pub(super) fn of_each(text: &[u8], at: usize, bits: &mut [Self]) {
         let rest = text.get(at..).unwrap_or(&[]);
-        match rest.first_chunk::<BLOCK>() {
-            Some(block) => Self::of(block),
-            None => {
-                let mut block = [0; BLOCK];
-                block[..rest.len()].copy_from_slice(rest);
-                Self::of(&block)
-            }
+        let (blocks, last) = rest.as_chunks::<BLOCK>();
+        let (whole, beyond) = bits.split_at_mut(bits.len().min(blocks.len()));
+        for (bits, block) in whole.iter_mut().zip(blocks) {
+            *bits = Self::of(block);
+        }
+        if let Some((first, beyond)) = beyond.split_first_mut() {
+            let mut block = [0; BLOCK];
+            block[..last.len()].copy_from_slice(last);
+            *first = Self::of(&block);
+            beyond.fill(Self::default());
         }
     }
 
     #[inline]
     fn of(block: &[u8; BLOCK]) -> Self {
-        let (lanes, _) = block.as_chunks::<16>();
-        let bytes: [u8x16; 4] = std::array::from_fn(|lane| u8x16::from(lanes[lane]));
-        let is = |bytes: u8x16, byte: u8| bytes.simd_eq(u8x16::splat(byte));
+        let (lanes, _) = block.as_chunks::<LANES>();
+        let mut bits = Self::default();
+        // One lane after the other: what is known of four would not fit the processor's registers.
+        for (index, lane) in lanes.iter().enumerate() {
+            let lane = Lane::of(u8x16::from(*lane));
+            let place = index * LANES;
+            let add = |bits: &mut u64, lane: u8x16| *bits |= u64::from(lane.to_bitmask()) << place;
+            add(&mut bits.letters, lane.letters);
+            add(&mut bits.upper, lane.upper);
+            add(&mut bits.digits, lane.digits);
+            add(&mut bits.solid, lane.solid);
+            add(&mut bits.grouped, lane.grouped);
+            add(&mut bits.marks, lane.marks);
+            add(&mut bits.colons, lane.colons);
+            add(&mut bits.newlines, lane.newlines);
+        }
+        bits
+    }
+}
+
+/// How many bytes one instruction looks at.
+pub(super) const LANES: usize = 16;
+
+/// The kinds of as many bytes, all of whose bits are set where the byte is of the kind.
+struct Lane {
+    letters: u8x16,
+    upper: u8x16,
+    digits: u8x16,
+    solid: u8x16,
+    grouped: u8x16,
+    marks: u8x16,
+    colons: u8x16,
+    newlines: u8x16,
+}
+
+impl Lane {
+    #[inline]
+    fn of(bytes: u8x16) -> Self {
+        let is = |byte: u8| bytes.simd_eq(u8x16::splat(byte));
         let between = |bytes: u8x16, first: u8, last: u8| {
             let offset = bytes - u8x16::splat(first);
             offset.min(u8x16::splat(last - first)).simd_eq(offset)
         };
         // The bit between the cases; what is no letter does not become one.
-        let letters = bytes.map(|bytes| between(bytes | u8x16::splat(0x20), b'a', b'z'));
+        let case = u8x16::splat(0x20);
+        let letters = between(bytes | case, b'a', b'z');
         // - . / and digits
-        let numeric = bytes.map(|bytes| between(bytes, b'-', b'9'));
-        let marks = bytes.map(|bytes| is(bytes, b'=') | is(bytes, b'~') | is(bytes, b'.'));
-        // That bit, moved to where masks are taken from.
-        let lower = bytes.map(|bytes| {
-            let twice = bytes + bytes;
-            twice + twice
-        });
-        let letter_bits = gathered(letters);
+        let numeric = between(bytes, b'-', b'9');
+        let marks = is(b'=') | is(b'~') | is(b'.');
         Self {
-            letters: letter_bits,
-            upper: letter_bits & !gathered(lower),
-            digits: gathered(bytes.map(|bytes| between(bytes, b'0', b'9'))),
-            solid: gathered(std::array::from_fn(|lane| {
-                letters[lane]
-                    | numeric[lane]
-                    | marks[lane]
-                    | is(bytes[lane], b'+')
-                    | is(bytes[lane], b'_')
-            })),
-            grouped: gathered(std::array::from_fn(|lane| {
-                numeric[lane] | is(bytes[lane], b' ') | between(bytes[lane], b'(', b')')
-            })),
-            marks: gathered(marks),
-            colons: gathered(bytes.map(|bytes| is(bytes, b':'))),
-            newlines: gathered(bytes.map(|bytes| is(bytes, b'\n'))),
+            letters,
+            upper: letters & (bytes & case).simd_eq(u8x16::ZERO),
+            digits: between(bytes, b'0', b'9'),
+            solid: letters | numeric | marks | is(b'+') | is(b'_'),
+            grouped: numeric | is(b' ') | between(bytes, b'(', b')'),
+            marks,
+            colons: is(b':'),
+            newlines: is(b'\n'),
         }
     }
-}
-
-/// The highest bit of each of 64 bytes.
-#[inline]
-fn gathered(lanes: [u8x16; 4]) -> u64 {
-    let [a, b, c, d] = lanes.map(|lane| u64::from(lane.to_bitmask()));
-    a | b << 16 | c << 32 | d << 48
 }
 
 /// The bits of `count` bytes before each: those of `before`, the block before, come in.
@@ -96,6 +121,12 @@ pub(super) const fn earlier(bits: u64, before: u64, count: u32) -> u64 {
 #[inline]
 pub(super) const fn later(bits: u64, after: u64, count: u32) -> u64 {
     bits >> count | after << (u64::BITS - count)
+}
+
+/// The 64 bits from `place` on: those of `after`, the block after, come in.
+#[inline]
+pub(super) const fn from_place(bits: u64, after: u64, place: usize) -> u64 {
+    bits >> place | after << 1 << (u64::BITS as usize - 1 - place)
 }
 
 /// Two blocks in one.
@@ -146,6 +177,8 @@ mod tests {
     fn neighbours_come_from_the_next_block_too() {
         assert_eq!(earlier(1 << 5, 1 << 63, 1), 1 << 6 | 1);
         assert_eq!(later(1 << 5, 1, 1), 1 << 4 | 1 << 63);
+        assert_eq!(from_place(1 << 63, 1, 0), 1 << 63);
+        assert_eq!(from_place(1 << 63, 1, 63), 0b11);
         let mut bits = joined(1 << 3 | 1 << 63, 0) as u64;
         assert_eq!(next_place(&mut bits), Some(3));
         assert_eq!(next_place(&mut bits), Some(63));

@@ -3,6 +3,10 @@
 //! Detectors read the folded text, masks go over the text as it is. Folding looks at one character at a time, so it does not
 //! matter how a stream was cut.
 
+use wide::u8x16;
+
+use super::bits::LANES;
+
 /// What a character is read as.
 enum Folded {
     Itself,
@@ -10,54 +14,85 @@ enum Folded {
     Ascii(u8),
 }
 
-/// Whether a text has a character that would be read as another. Names and words with accents have none.
-pub(super) fn needed(text: &[u8]) -> bool {
-    // Every such character starts with one of these.
-    let lead = |byte: &u8| matches!(byte, 0 | 0xc2 | 0xcd..=0xd1 | 0xd9 | 0xdb | 0xe1..=0xe3 | 0xef | 0xf0);
-    text.iter().any(lead) && characters(text).any(|(_, _, c)| !matches!(fold(c), Folded::Itself))
+/// A text as detectors read it.
+pub(super) struct FoldedText {
+    pub(super) text: Vec<u8>,
+    /// From which place in it on, up to the next, which place of the original is meant.
+    places: Vec<(usize, usize)>,
 }
 
-/// The folded text, and for each of its bytes where it stands in the original; the last entry is the original's end.
-pub(super) fn text(line: &[u8]) -> (Vec<u8>, Vec<usize>) {
-    let mut text = Vec::with_capacity(line.len());
-    let mut places = Vec::with_capacity(line.len() + 1);
-    for (at, length, c) in characters(line) {
-        match fold(c) {
-            Folded::Nothing => {}
-            Folded::Ascii(byte) => {
-                text.push(byte);
-                places.push(at);
-            }
-            Folded::Itself => {
-                for offset in 0..length {
-                    text.push(line[at + offset]);
-                    places.push(at + offset);
-                }
-            }
-        }
-    }
-    places.push(line.len());
-    (text, places)
-}
-
-/// Characters with their places and lengths; a byte that belongs to none stands for itself.
-fn characters(line: &[u8]) -> impl Iterator<Item = (usize, usize, char)> {
-    line.utf8_chunks()
-        .scan(0, |at, chunk| {
-            let start = *at;
-            let valid = chunk.valid();
-            *at += valid.len() + chunk.invalid().len();
-            let invalid = start + valid.len();
-            let broken = (0..chunk.invalid().len())
-                .map(move |offset| (invalid + offset, 1, char::REPLACEMENT_CHARACTER));
-            Some(
-                valid
-                    .char_indices()
-                    .map(move |(offset, c)| (start + offset, c.len_utf8(), c))
-                    .chain(broken),
-            )
+impl FoldedText {
+    /// Where in the original the byte at `place` stands; the end's is the original's end.
+    pub(super) fn original(&self, place: usize) -> usize {
+        let after = self.places.partition_point(|(folded, _)| *folded <= place);
+        after.checked_sub(1).map_or(place, |index| {
+            let (folded, original) = self.places[index];
+            original + (place - folded)
         })
-        .flatten()
+    }
+}
+
+/// The folded text; `None`: it is the text as it is. Names and words with accents have nothing to fold.
+pub(super) fn text(line: &[u8]) -> Option<FoldedText> {
+    let mut folded: Option<FoldedText> = None;
+    // Up to here it is copied.
+    let mut copied = 0;
+    let mut at = 0;
+    while let Some(found) = next_special(line, at) {
+        let (length, c) = character(&line[found..]);
+        at = found + length;
+        let (byte, count) = match fold(c) {
+            Folded::Itself => continue,
+            Folded::Nothing => (0, 0),
+            Folded::Ascii(byte) => (byte, 1),
+        };
+        let own = folded.get_or_insert_with(|| FoldedText {
+            text: Vec::with_capacity(line.len()),
+            places: Vec::new(),
+        });
+        own.text.extend_from_slice(&line[copied..found]);
+        own.text.extend(std::iter::repeat_n(byte, count));
+        copied = at;
+        if own
+            .places
+            .last()
+            .is_some_and(|(place, _)| *place == own.text.len())
+        {
+            own.places.pop();
+        }
+        own.places.push((own.text.len(), copied));
+    }
+    if let Some(own) = &mut folded {
+        own.text.extend_from_slice(&line[copied..]);
+    }
+    folded
+}
+
+/// The next byte, from `from` on, that could begin a character to fold: zero, or none of ASCII.
+fn next_special(text: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    while let Some(lanes) = text.get(at..).and_then(<[u8]>::first_chunk::<LANES>) {
+        let bytes = u8x16::from(*lanes);
+        let special = (bytes | bytes.simd_eq(u8x16::ZERO)).to_bitmask();
+        if special != 0 {
+            return Some(at + special.trailing_zeros() as usize);
+        }
+        at += LANES;
+    }
+    text[at.min(text.len())..]
+        .iter()
+        .position(|byte| *byte == 0 || *byte >= 0x80)
+        .map(|found| at + found)
+}
+
+/// The first character and its length; a byte that belongs to none stands for itself.
+fn character(text: &[u8]) -> (usize, char) {
+    let first = &text[..text.len().min(4)];
+    first
+        .utf8_chunks()
+        .next()
+        .and_then(|chunk| chunk.valid().chars().next())
+        .map_or((1, char::REPLACEMENT_CHARACTER), |c| (c.len_utf8(), c))
 }
 
 fn fold(c: char) -> Folded {
@@ -105,7 +140,8 @@ fn fold(c: char) -> Folded {
             })
         }
         0x1d7ce..=0x1d7ff => ascii((code - 0x1d7ce) % 10 + 0x30),
-        _ => lookalike(c).map_or(Folded::Itself, Folded::Ascii),
+        0x370..=0x52f => lookalike(c).map_or(Folded::Itself, Folded::Ascii),
+        _ => Folded::Itself,
     }
 }
 

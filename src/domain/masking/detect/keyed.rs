@@ -8,8 +8,8 @@ use super::{
     nested,
     tokens::is_old_devops_pat,
     values::{
-        ALNUM, BASE64, DIGIT, DOT, EQUALS, JOIN, LOWER, TILDE, UPPER, is, is_hex, is_placeholder,
-        looks_random, run, run_back, run_within,
+        ALNUM, ANY, BASE64, DIGIT, DOT, EQUALS, JOIN, LOWER, TILDE, UPPER, is, is_hex,
+        is_placeholder, looks_random, run, run_back, run_within,
     },
 };
 
@@ -44,6 +44,11 @@ impl Pair {
                 self.promise = None;
             }
         }
+    }
+
+    /// Whether a line's end changes anything, whatever is in the line.
+    pub(super) fn waits(&self) -> bool {
+        self.promise.is_some() | (self.vault > 0)
     }
 
     /// Takes the promise an earlier line made of all of this one.
@@ -156,6 +161,13 @@ pub(super) fn after_colon(
 ) -> Option<usize> {
     if line[colon..].starts_with(b"://") {
         return uri(line, start, colon, sink).or(Some(colon + 3));
+    }
+    // A host is the first of the fields.
+    let first = memchr::memchr_iter(b':', &line[start..colon]).all(|before| {
+        !is(line[start + before + 1], ANY) || line[start + before..].starts_with(b"://")
+    });
+    if !first {
+        return None;
     }
     // A port, or a star for any, and the next field.
     let port = colon + 1;

@@ -3,7 +3,7 @@
 use super::{
     kinds::Kind,
     values::{
-        ALNUM, BASE64, DIGIT, DOT, EQUALS, JOIN, LOWER, TILDE, UPPER, is, is_code, is_hex,
+        ALNUM, BASE64, DIGIT, DOT, EQUALS, JOIN, LOWER, TILDE, UPPER, class, is, is_code, is_hex,
         is_placeholder, is_uuid, looks_random, mix, run,
     },
 };
@@ -57,16 +57,14 @@ impl Name {
         };
         let mut before = 0_u8;
         for &byte in name {
-            if !byte.is_ascii_alphanumeric() {
+            let class = class(byte) & ALNUM;
+            if class == 0 || class == UPPER && before == LOWER {
                 own.last_word = own.length;
-            } else {
-                if byte.is_ascii_uppercase() && before.is_ascii_lowercase() {
-                    own.last_word = own.length;
-                }
-                own.squashed[own.length] = byte.to_ascii_lowercase();
-                own.length += 1;
             }
-            before = byte;
+            // In lower case; digits have this bit already.
+            own.squashed[own.length] = byte | 0x20;
+            own.length += usize::from(class != 0);
+            before = class;
         }
         // password2, key1: the number says which, not what.
         while own.length > 0 && own.squashed[own.length - 1].is_ascii_digit() {
@@ -87,75 +85,130 @@ impl Name {
     }
 }
 
-/// What names that promise something end in, and words a value may follow: four bytes each, in which `?` is any letter
-/// and `-` whatever joins words.
-const ENDINGS: &[&[u8; 4]] = &[
-    // Promises of secrets.
-    b"word", b"sswd", b"pswd", b"?pwd", b"wort", b"cret", b"?pat", b"pass", b"asse", b"rase",
-    b"code", b"base", b"oken", b"?key", b"keys", b"?sas", b"ture", b"?sig", b"?psk", b"tion",
-    b"auth", b"uths", b"tial", b"ials", b"okie", b"kies", b"?sid", b"onid", b"rets",
+/// What names end in whose value stands after a separator, or in a column of their own: four bytes each, in which `?` is any
+/// letter and `-` whatever joins words.
+const PAIRED: &[&[u8; 4]] = &[
+    b"okie", b"kies", b"rets", b"uths", // Promises of secrets.
     // Promises of personal data.
-    b"card", b"?pan", b"?ccn", b"?cvv", b"?cvc", b"?cvn", b"?pin", b"iban", b"?ssn", b"?bsn",
-    b"?dni", b"?sin", b"?tfn", b"?tin", b"ppsn", b"ahvn", b"?cpn", b"hetu", b"?nif", b"?nie",
-    b"?cpf", b"?nir", b"?ahv", b"?cpr", b"nino", b"esel", b"cale", b"umer", b"dula", b"alid",
-    b"axid", b"enid", b"atid", b"erid", b"arid", b"port", b"?dob", b"irth", b"hday", b"bday",
-    b"date", b"hone", b"bile", b"?tel", b"cell", b"mail", b"ress", b"dres", b"mber", b"?num",
-    b"n-id", b"l-id", b"x-id", b"t-id", b"r-id", b"?-no", b"?-nr", b"rdno", b"neno", b"rtno",
-    b"leno", b"elno", b"llno", b"rdnr", b"nenr", b"rtnr", b"lenr", b"elnr", b"llnr", b"snnr",
-    b"sonr", // Names and values in pairs.
-    b"name", b"alue", b"ault", // Words a value follows without a separator.
-    b"born", b"arer", b"asic", b"rity", b"ring", b" use", b"user", b"plus", b"sqli", b"nect",
-    b"?pdo", b"thin", b"@tcp", b" /rp", b"g_sz", b"d by",
+    b"card", b"?pan", b"?ccn", b"iban", b"?dni", b"?sin", b"?tfn", b"?tin", b"ppsn", b"ahvn",
+    b"?cpn", b"hetu", b"?nif", b"?nie", b"?cpf", b"?nir", b"?ahv", b"?cpr", b"nino", b"cale",
+    b"umer", b"dula", b"alid", b"axid", b"enid", b"atid", b"erid", b"arid", b"hday", b"bday",
+    b"date", b"hone", b"bile", b"?tel", b"cell", b"mail", b"ress", b"dres", b"?num", b"n-id",
+    b"l-id", b"x-id", b"t-id", b"r-id", b"rdno", b"neno", b"leno", b"elno", b"llno", b"rdnr",
+    b"nenr", b"lenr", b"elnr", b"llnr", b"snnr", b"sonr", // Names and values in pairs.
+    b"name", b"alue", b"ault",
 ];
 
-/// One bit for each hash of an ending.
-static ENDS: [u64; 1 << (ENDING_BITS - 6)] = {
-    let mut table = [0; 1 << (ENDING_BITS - 6)];
-    let mut index = 0;
-    while index < ENDINGS.len() {
-        let ending = ENDINGS[index];
-        let joined = ending[1] == b'-';
-        // The first byte, or the first and the second, where they are not fixed.
-        let mut any = 0;
-        while any < 32 * 4 {
-            let mut bytes = *ending;
-            if ending[0] == b'?' {
-                bytes[0] = any % 32;
-            }
-            if joined {
-                bytes[1] = b"_-. "[(any / 32) as usize];
-            }
-            let hash = ending_hash(u32::from_le_bytes(bytes));
-            table[hash >> 6] |= 1 << (hash & 63);
-            any += 1;
-        }
-        index += 1;
-    }
-    table
-};
+/// What names end in whose value may also follow without a separator.
+const TOLD: &[&[u8; 4]] = &[
+    b"word", b"sswd", b"pswd", b"?pwd", b"wort", b"cret", b"?pat", b"pass", b"asse", b"rase",
+    b"code", b"base", b"oken", b"?key", b"keys", b"?sas", b"ture", b"?sig", b"?psk", b"auth",
+    b"tial", b"ials", b"?sid", b"onid", b"?cvv", b"?cvc", b"?cvn", b"?pin", b"?ssn", b"?bsn",
+    b"esel", b"port", b"mber", b"?-no", b"?-nr", b"rtno", b"rtnr", b"rity", b"ring", b"d by",
+];
+
+/// What words end in whose values have a form of their own.
+const OWN_FORM: &[&[u8; 4]] = &[
+    b"arer", b"asic", b"@tcp", b" /rp", b" use", b"user", b"sswd", b"thin", b"plus", b"g_sz",
+    b"born", b"irth", b"?dob", b"nect", b"auth", b"tion", b"sqli", b"?pdo",
+];
+
+/// Which of these endings a word has. Of each hash a bit for each ending: a word has both by chance once in hundreds.
+struct Endings<const WORDS: usize>([[u64; WORDS]; HASHES.len()]);
+
+/// What the hashes multiply by.
+const HASHES: [u32; 2] = [0x9e37_79b1, 0x85eb_ca6b];
 
 /// Small enough to stay near the processor, large enough that few words are there by chance.
-const ENDING_BITS: u32 = 15;
+static ANY: Endings<512> = Endings::of(&[PAIRED, TOLD, OWN_FORM]);
+static FOLLOWED: Endings<64> = Endings::of(&[TOLD, OWN_FORM]);
+static FORMED: Endings<16> = Endings::of(&[OWN_FORM]);
 
-#[inline]
-const fn ending_hash(four: u32) -> usize {
-    // The lowest five bits are the same in both cases.
-    ((four & 0x1f1f_1f1f).wrapping_mul(0x9e37_79b1) >> (u32::BITS - ENDING_BITS)) as usize
+impl<const WORDS: usize> Endings<WORDS> {
+    const fn of(lists: &[&[&[u8; 4]]]) -> Self {
+        let mut tables = [[0; WORDS]; HASHES.len()];
+        let mut list = 0;
+        while list < lists.len() {
+            let mut index = 0;
+            while index < lists[list].len() {
+                let ending = lists[list][index];
+                let joined = ending[1] == b'-';
+                // The first byte, or the first and the second, where they are not fixed.
+                let mut any = 0;
+                while any < 32 * 4 {
+                    let mut bytes = *ending;
+                    if ending[0] == b'?' {
+                        bytes[0] = any % 32;
+                    }
+                    if joined {
+                        bytes[1] = b"_-. "[(any / 32) as usize];
+                    }
+                    let mut table = 0;
+                    while table < HASHES.len() {
+                        let hash = Self::hash(u32::from_le_bytes(bytes), HASHES[table]);
+                        tables[table][hash >> 6] |= 1 << (hash & 63);
+                        table += 1;
+                    }
+                    any += 1;
+                }
+                index += 1;
+            }
+            list += 1;
+        }
+        Self(tables)
+    }
+
+    #[inline]
+    const fn hash(four: u32, multiplier: u32) -> usize {
+        // The lowest five bits are the same in both cases.
+        ((four & 0x1f1f_1f1f).wrapping_mul(multiplier) >> (u32::BITS - 6 - WORDS.ilog2())) as usize
+    }
+
+    #[inline]
+    fn has(&self, four: [u8; 4]) -> bool {
+        let four = u32::from_le_bytes(four);
+        let [first, second] = [0, 1].map(|table| {
+            let hash = Self::hash(four, HASHES[table]);
+            self.0[table][hash >> 6] >> (hash & 63) & 1
+        });
+        // Both are asked in any case: no branch is cheaper than one that nobody can predict.
+        first & second == 1
+    }
 }
 
-/// Whether a word that ends in these four bytes may be one after which a value stands.
+/// Whether a word that ends in these four bytes may be one that names a value, or that a value follows.
 #[inline]
 pub(super) fn may_end_name(four: [u8; 4]) -> bool {
-    let hash = ending_hash(u32::from_le_bytes(four));
-    ENDS[hash >> 6] >> (hash & 63) & 1 == 1
+    ANY.has(four)
+}
+
+/// Whether a value may follow such a word without a separator.
+pub(super) fn may_be_followed(four: [u8; 4]) -> bool {
+    FOLLOWED.has(four)
+}
+
+/// Whether that value may have a form of its own.
+pub(super) fn may_have_own_form(four: [u8; 4]) -> bool {
+    FORMED.has(four)
+}
+
+/// Whether something that names a value, or is followed by one, may go on like this: with a number, a quote, a separator, or
+/// white space. What is in the middle of a path or ends a sentence names nothing.
+#[inline]
+pub(super) fn may_follow(byte: u8) -> bool {
+    !matches!(
+        byte,
+        b'/' | b'.' | b';' | b')' | b'<' | b'@' | b'#' | b'~' | b'!' | b'[' | b'{'
+    )
 }
 
 /// The last four bytes of a text, with spaces before them where there are fewer.
 pub(super) fn last_four(text: &[u8]) -> [u8; 4] {
-    let mut four = [b' '; 4];
-    for (place, byte) in four.iter_mut().rev().zip(text.iter().rev()) {
-        *place = *byte;
+    if let Some(four) = text.last_chunk() {
+        return *four;
     }
+    let mut four = [b' '; 4];
+    four[4 - text.len()..].copy_from_slice(text);
     four
 }
 
@@ -166,47 +219,73 @@ fn may_promise(name: &[u8]) -> bool {
         .is_some_and(|last| may_end_name(last_four(&name[..=last])))
 }
 
-/// Names seen lately and what they promise: a document's keys are few, and come again in every row.
-#[derive(Clone, Debug)]
+/// Names seen lately and what they promise: a document's keys are few, and come again in every row. A copy remembers
+/// nothing, and what has asked for few names neither: it is not worth the memory.
+#[derive(Debug, Default)]
 pub(super) struct Names {
-    seen: [Seen; 64],
+    seen: Option<Box<[Seen; 256]>>,
+    asked: u8,
 }
 
-impl Default for Names {
-    fn default() -> Self {
-        Self {
-            seen: [Seen::default(); 64],
-        }
+impl Clone for Names {
+    fn clone(&self) -> Self {
+        Self::default()
     }
 }
 
+/// Who asks for more is given memory.
+const FEW_NAMES: u8 = 64;
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
-    /// The name, filled up with zeros; no name is all zeros.
+    /// Its bytes, some of them twice, and its length; no name has none.
     name: [u64; 3],
+    length: usize,
     promise: Option<Promise>,
 }
 
 impl Names {
     /// The same as [`promise`].
     pub(super) fn promise(&mut self, name: &[u8]) -> Option<Promise> {
-        let mut padded = [0_u8; 24];
-        let Some(own) = padded.get_mut(..name.len()) else {
+        if self.seen.is_none() && self.asked < FEW_NAMES {
+            self.asked += 1;
+            return promise(name);
+        }
+        let Some(key) = words_of(name) else {
             return promise(name);
         };
-        own.copy_from_slice(name);
-        let (parts, _) = padded.as_chunks::<8>();
-        let key = [0, 1, 2].map(|part| u64::from_le_bytes(parts[part]));
+        let seen = self
+            .seen
+            .get_or_insert_with(|| Box::new([Seen::default(); 256]));
         let hash = (key[0] ^ key[1].rotate_left(23) ^ key[2].rotate_left(41))
             .wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let seen = &mut self.seen[(hash >> 58) as usize];
-        if seen.name != key {
+        let seen = &mut seen[(hash >> 56) as usize];
+        if seen.name != key || seen.length != name.len() {
             *seen = Seen {
                 name: key,
+                length: name.len(),
                 promise: promise(name),
             };
         }
         seen.promise
+    }
+}
+
+/// All bytes of a name of 4 to 24 bytes, some of them twice.
+fn words_of(name: &[u8]) -> Option<[u64; 3]> {
+    let eight = |from: usize| {
+        let eight = name.get(from..)?.first_chunk()?;
+        Some(u64::from_le_bytes(*eight))
+    };
+    let four = |from: usize| {
+        let four = name.get(from..)?.first_chunk()?;
+        Some(u64::from(u32::from_le_bytes(*four)))
+    };
+    match name.len() {
+        4..8 => Some([four(0)?, four(name.len() - 4)?, 0]),
+        8..16 => Some([eight(0)?, eight(name.len() - 8)?, 0]),
+        16..=24 => Some([eight(0)?, eight(8)?, eight(name.len() - 8)?]),
+        _ => None,
     }
 }
 

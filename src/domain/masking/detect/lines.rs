@@ -5,13 +5,13 @@
 
 use super::{
     Finding, Sets, Sink,
-    bits::{BLOCK, Bits, earlier, joined, later, next_place},
+    bits::{BLOCK, Bits, earlier, from_place, joined, later, next_place},
     fold, keyed, keys,
     kinds::Kind,
-    personal, tables,
+    national, nested, personal, tables,
     tokens::{self, Seen},
     told,
-    values::{ALNUM, ANY, BASE64, DIGIT, EQUALS, LOWER, UPPER, classes, is, run},
+    values::{ALNUM, ANY, BASE64, EQUALS, LOWER, UPPER, is, run},
 };
 
 /// What earlier lines say about the next.
@@ -24,6 +24,9 @@ pub(in crate::domain::masking) struct Context {
     aws: u8,
     tables: tables::Tables,
 }
+
+/// How many blocks are searched together.
+const BLOCKS: usize = 16;
 
 /// An access key id and its secret are at most this many lines apart.
 const AWS_LINES: u8 = 6;
@@ -40,14 +43,14 @@ struct Pass<'a> {
     start: usize,
     /// Where it ends, once that was asked.
     end: Option<usize>,
+    /// The block at hand and where lines end in it.
+    newlines: (usize, u64),
     /// It has a word that ends as a promising name does.
     named: bool,
     /// It has the mark of a private key.
     armour: bool,
     /// Its values are looked into whatever their name is.
     encoded: bool,
-    /// It had a colon that could be the first of a file of passwords.
-    fields: bool,
     /// What all of it is, by the line before.
     block: Option<keys::Promise>,
     /// Up to here values are found by their names.
@@ -55,8 +58,10 @@ struct Pass<'a> {
     /// Up to here numbers are looked at.
     numbers: usize,
     seen: Seen,
-    /// The text has percent signs.
-    percent: bool,
+    /// Where the first line with a percent sign starts that does not start before the line at hand.
+    percent: usize,
+    /// The same of one with a tag.
+    tag: usize,
 }
 
 impl<'a> Pass<'a> {
@@ -64,6 +69,11 @@ impl<'a> Pass<'a> {
     fn line(&mut self, at: usize) -> &'a [u8] {
         let text = self.text;
         let end = *self.end.get_or_insert_with(|| {
+            let (from, newlines) = self.newlines;
+            let near = newlines.checked_shr((at - from) as u32).unwrap_or(0);
+            if near != 0 {
+                return at + near.trailing_zeros() as usize;
+            }
             memchr::memchr(b'\n', &text[at..]).map_or(text.len(), |found| at + found)
         });
         &text[..end]
@@ -74,12 +84,21 @@ impl<'a> Pass<'a> {
         self.end = None;
         self.named = false;
         self.armour = false;
-        self.fields = false;
-        self.encoded = self.percent && {
-            let end = self.line(start).len();
-            memchr::memchr(b'%', &self.text[start..end]).is_some()
-        };
+        if start > self.percent {
+            self.percent = line_with(self.text, start, b'%');
+        }
+        if start > self.tag {
+            self.tag = line_with(self.text, start, b'<');
+        }
+        self.encoded = start == self.percent;
     }
+}
+
+/// Where the first line with `byte` starts, from `start` on, where one does; after the text where none has it.
+fn line_with(text: &[u8], start: usize, byte: u8) -> usize {
+    memchr::memchr(byte, &text[start..]).map_or(text.len() + 1, |found| {
+        memchr::memrchr(b'\n', &text[start..start + found]).map_or(start, |end| start + end + 1)
+    })
 }
 
 impl Context {
@@ -104,27 +123,22 @@ impl Context {
 
     /// Scans whole lines. A last line without its newline counts as one.
     pub(super) fn scan(&mut self, text: &[u8], sink: &mut Sink<'_>) {
-        let plain = text.is_ascii() && memchr::memchr(0, text).is_none();
-        if plain || !fold::needed(text) {
+        let Some(folded) = fold::text(text) else {
             return self.scan_folded(text, sink);
-        }
+        };
         let before = sink.found.len();
         let base = std::mem::take(&mut sink.base);
-        let (folded, places) = fold::text(text);
-        self.scan_folded(&folded, sink);
+        self.scan_folded(&folded.text, sink);
         for finding in &mut sink.found[before..] {
-            finding.start = base + places[finding.start];
+            finding.start = base + folded.original(finding.start);
             // What is invisible after the last character goes with it.
-            finding.end = base + places[finding.end];
+            finding.end = base + folded.original(finding.end);
         }
         sink.base = base;
     }
 
     fn scan_folded(&mut self, text: &[u8], sink: &mut Sink<'_>) {
-        let percent = memchr::memchr(b'%', text).is_some();
-        if percent {
-            told::percent_encoded(text, sink);
-        }
+        told::percent_encoded(text, sink);
         if sink.sets.personal {
             personal::emails(text, sink);
         }
@@ -132,76 +146,70 @@ impl Context {
             text,
             start: 0,
             end: None,
+            newlines: (0, 0),
             named: false,
             armour: false,
             encoded: false,
-            fields: false,
             block: self.pair.take_block(),
             keyed: 0,
             numbers: 0,
             seen: Seen::default(),
-            percent,
+            percent: line_with(text, 0, b'%'),
+            tag: line_with(text, 0, b'<'),
         };
         pass.next_line(0);
-        let mut before = Bits::default();
+        // Each search runs over some blocks before the next does: they know nothing of each other, and the processor learns
+        // one at a time. The first is the one before those looked at, the last the one after.
+        let mut bits = [Bits::default(); BLOCKS + 2];
+        bits[1] = Bits::at(text, 0);
         let mut long_before = 0;
-        let mut block = Bits::at(text, 0);
         let mut at = 0;
         while at < text.len() {
-            let after = if at + BLOCK < text.len() {
-                Bits::at(text, at + BLOCK)
-            } else {
-                Bits::default()
+            let count = (text.len() - at).div_ceil(BLOCK).min(BLOCKS);
+            Bits::of_each(text, at + BLOCK, &mut bits[2..count + 2]);
+            let blocks = || {
+                let around = bits[..count + 2].array_windows();
+                around
+                    .enumerate()
+                    .map(move |(index, around)| (around, at + index * BLOCK))
             };
-            long_before = tokens_of(&before, &block, &after, long_before, at, &mut pass, sink);
-            if sink.sets.personal {
-                numbers_of(&before, &block, &after, at, &mut pass, sink);
+            for (around, at) in blocks() {
+                long_before = tokens_of(around, long_before, at, &mut pass, sink);
             }
-            self.words_of(&before, &block, &after, at, &mut pass, sink);
-            before = block;
-            block = after;
-            at += BLOCK;
+            if sink.sets.personal {
+                for (around, at) in blocks() {
+                    numbers_of(around, at, &mut pass, sink);
+                }
+            }
+            let mut names = [0; BLOCKS];
+            for (names, (around, at)) in names.iter_mut().zip(blocks()) {
+                *names = names_of(around, text, at);
+            }
+            for (names, (around, at)) in names.into_iter().zip(blocks()) {
+                self.words_of(names, around, at, &mut pass, sink);
+            }
+            bits[0] = bits[count];
+            bits[1] = bits[count + 1];
+            at += count * BLOCK;
         }
         if pass.start < text.len() {
             self.line(&pass, text.len(), true, sink);
         }
     }
 
-    /// Looks at what follows the words of a block, and at each line that ends in it.
+    /// Looks at what follows the words of a block, of which `names` may name it, and at each line that ends in it.
     #[inline]
     fn words_of(
         &mut self,
-        before: &Bits,
-        block: &Bits,
-        after: &Bits,
+        names: u64,
+        [before, block, after]: &[Bits; 3],
         at: usize,
         pass: &mut Pass<'_>,
         sink: &mut Sink<'_>,
     ) {
         let text = pass.text;
-        let ends = block.letters & !later(block.letters, after.letters, 1);
-        let mut names = 0;
-        // The block with what is before it, where there is that.
-        match at
-            .checked_sub(3)
-            .and_then(|from| text.get(from..)?.first_chunk::<{ BLOCK + 3 }>())
-        {
-            Some(window) => {
-                let mut rest = ends;
-                while let Some(place) = next_place(&mut rest) {
-                    let four = [0, 1, 2, 3].map(|index| window[(place & (BLOCK - 1)) + index]);
-                    names |= u64::from(keys::may_end_name(four)) << place;
-                }
-            }
-            None => {
-                let mut rest = ends;
-                while let Some(place) = next_place(&mut rest) {
-                    let four = keys::last_four(&text[..=at + place]);
-                    names |= u64::from(keys::may_end_name(four)) << place;
-                }
-            }
-        }
-        let colons = block.colons & later(block.solid, after.solid, 1);
+        pass.newlines = (at, block.newlines);
+        let colons = self::colons(block, after);
         // A dash, or a slash, before a letter and after what is of no token.
         let dashes = block.solid
             & block.grouped
@@ -213,10 +221,9 @@ impl Context {
             let place_in_text = at + place;
             match text[place_in_text] {
                 b'\n' => {
-                    let solid = joined(before.solid, block.solid)
-                        >> (BLOCK + place - tokens::SHORTEST_START);
-                    let whole = (1 << tokens::SHORTEST_START) - 1;
-                    let open = solid & whole == whole
+                    let solid = joined(before.solid, block.solid) >> (place + 1);
+                    let run = (solid as u64).leading_ones() as usize;
+                    let open = (tokens::SHORTEST_START..tokens::SHORTEST).contains(&run)
                         || place_in_text > 0 && text[place_in_text - 1] == b'\r';
                     self.line(pass, place_in_text, open, sink);
                     pass.next_line(place_in_text + 1);
@@ -227,12 +234,8 @@ impl Context {
                         continue;
                     }
                     let line = pass.line(place_in_text);
-                    let scheme = line[place_in_text..].starts_with(b"://");
-                    if scheme || !pass.fields {
-                        pass.fields |= !scheme;
-                        let next = keyed::after_colon(line, pass.start, place_in_text, sink);
-                        pass.keyed = next.unwrap_or(pass.keyed);
-                    }
+                    let next = keyed::after_colon(line, pass.start, place_in_text, sink);
+                    pass.keyed = next.unwrap_or(pass.keyed);
                 }
                 b'/' | b'.' => {}
                 b'-' => {
@@ -241,18 +244,36 @@ impl Context {
                         sink.push(from, to, kind);
                     }
                 }
-                _ => {
-                    let line = pass.line(place_in_text);
+                letter => {
                     let end = place_in_text + 1;
-                    pass.named = true;
-                    pass.armour |= line[..end].ends_with(ARMOUR);
-                    pass.encoded |= keyed::is_vault(line, end);
-                    if let Some((from, to, kind)) =
-                        told::after_word(line, end, &mut self.pair.names)
+                    let next = text.get(end).copied().unwrap_or(b'\n');
+                    let second = text.get(end + 1).copied().unwrap_or(b'\n');
+                    // A separator comes after it, or the name of a column goes on.
+                    let paired = matches!(next, b':' | b'=')
+                        || matches!(next, b'"' | b'\'') && second == b':';
+                    let goes_on = matches!(next, b' ' | b'_' | b'-' | b'.' | b'/')
+                        && is(second, UPPER | LOWER);
+                    pass.named |= !paired && !goes_on;
+                    if letter == b'Y' && text[..end].ends_with(ARMOUR) {
+                        pass.armour = true;
+                    }
+                    if next == b'/' && keyed::is_vault(text, end) {
+                        pass.encoded = true;
+                    }
+                    if !keys::may_follow(next) {
+                        continue;
+                    }
+                    let line = pass.line(place_in_text);
+                    if (!paired || told::before_separator(letter))
+                        && let Some((from, to, kind)) =
+                            told::after_word(line, end, &mut self.pair.names)
                     {
                         sink.push(from, to, kind);
                     }
+                    // In a sentence the next word follows; in a tag an attribute may.
+                    let sentence = next == b' ' && goes_on && pass.start != pass.tag;
                     if place_in_text >= pass.keyed
+                        && !sentence
                         && !pass.encoded
                         && let Some(next) =
                             keyed::after_name(line, pass.start, end, &mut self.pair, sink)
@@ -265,7 +286,21 @@ impl Context {
     }
 
     /// Looks at a whole line. `open`: it may end in the start of a token.
+    #[inline(always)]
     fn line(&mut self, pass: &Pass<'_>, end: usize, open: bool, sink: &mut Sink<'_>) {
+        let line = &pass.text[pass.start..end];
+        // Most lines are like this; asking takes few branches.
+        let own = pass.named | pass.armour | pass.encoded | pass.block.is_some();
+        let left =
+            self.armour.is_some() | (self.aws > 0) | self.tables.follows() | self.pair.waits();
+        let begins = tables::may_begin(line) | matches!(line.first(), Some(b'*' | b'v'));
+        if own | left | begins | open | (pass.seen.aws > pass.start) {
+            self.marked_line(pass, end, open, sink);
+        }
+    }
+
+    #[inline(never)]
+    fn marked_line(&mut self, pass: &Pass<'_>, end: usize, open: bool, sink: &mut Sink<'_>) {
         let (text, start) = (pass.text, pass.start);
         if let Some(promise) = pass.block {
             keyed::enclosed(promise, &text[start..end], start, sink);
@@ -273,7 +308,7 @@ impl Context {
         if pass.armour || self.armour.is_some() {
             self.private_key(text, start, end, sink);
         }
-        if pass.seen.aws || self.aws > 0 {
+        if pass.seen.aws > start || self.aws > 0 {
             self.aws_secret(&text[..end], start, sink);
         }
         // A line of `.pgpass` for any host.
@@ -391,13 +426,50 @@ impl Context {
     }
 }
 
+/// Which words of a block, by their last letters, may name something.
+#[inline]
+fn names_of([_, block, after]: &[Bits; 3], text: &[u8], at: usize) -> u64 {
+    let mut ends = block.letters & !later(block.letters, after.letters, 1);
+    let mut names = 0;
+    // The block with what is before it, where there is that.
+    let window = at
+        .checked_sub(3)
+        .and_then(|from| text.get(from..)?.first_chunk::<{ BLOCK + 3 }>());
+    match window {
+        Some(window) => {
+            while let Some(place) = next_place(&mut ends) {
+                let four = [0, 1, 2, 3].map(|index| window[(place & (BLOCK - 1)) + index]);
+                names |= u64::from(keys::may_end_name(four)) << place;
+            }
+        }
+        None => {
+            while let Some(place) = next_place(&mut ends) {
+                let four = keys::last_four(&text[..=at + place]);
+                names |= u64::from(keys::may_end_name(four)) << place;
+            }
+        }
+    }
+    names
+}
+
+/// Colons after which a host or a port's digits stand.
+#[inline]
+fn colons(block: &Bits, after: &Bits) -> u64 {
+    if block.colons == 0 {
+        return 0;
+    }
+    // `- . /`
+    let signs = |bits: &Bits| bits.solid & bits.grouped & !bits.digits;
+    let scheme = at_least(joined(signs(block), signs(after)), 2);
+    let port = at_least(joined(block.digits, after.digits), 3);
+    block.colons & ((scheme | port) >> 1) as u64
+}
+
 /// Looks at the runs of token characters that begin in a block, and at the words in them; `long_before` is where, in the
 /// block before, long runs went on. Says the same of this one.
 #[inline]
 fn tokens_of(
-    before: &Bits,
-    block: &Bits,
-    after: &Bits,
+    [before, block, after]: &[Bits; 3],
     long_before: u64,
     at: usize,
     pass: &mut Pass<'_>,
@@ -405,10 +477,8 @@ fn tokens_of(
 ) -> u64 {
     let solid = joined(block.solid, after.solid);
     // From where on there are as many of them as a token has at least.
-    let mut long = solid & solid >> 1;
-    long &= long >> 2;
-    long &= long >> 4;
-    long &= long >> (tokens::SHORTEST - 8);
+    let long = at_least(solid, tokens::SHORTEST);
+    let longer = at_least(solid & long, tokens::SHORTEST_SIGNED - tokens::SHORTEST + 1);
     let long = long as u64;
     // Everywhere in them.
     let mut inside = joined(long_before, long);
@@ -426,46 +496,76 @@ fn tokens_of(
             before.letters | before.digits,
             1,
         );
-    let mut rest = words & inside;
+    // The letter of an escape is not of the word after it.
+    let starts = |long: u64, solid: u64, before: u64| long & !earlier(solid, before, 1);
+    let starts_before = starts(long_before, before.solid, 0);
+    let starts = starts(long, block.solid, before.solid);
+    let mut rest = words & inside | earlier(starts, starts_before, 1);
+    let mut marks = 0;
     while let Some(place) = next_place(&mut rest) {
+        marks |= u64::from(tokens::may_start(pass.text, at + place)) << place;
+    }
+    while let Some(place) = next_place(&mut marks) {
         tokens::word(pass.text, at + place, &mut pass.seen, sink);
     }
-    let mut rest = long & !earlier(block.solid, before.solid, 1);
+    let mut rest = starts & longer as u64;
     while let Some(place) = next_place(&mut rest) {
         let from = at + place;
-        // The letter of an escape is not of the word after it.
-        if from > 0 && pass.text[from - 1] == b'\\' {
-            tokens::word(pass.text, from + 1, &mut pass.seen, sink);
-        }
         let length = (solid >> place).trailing_ones() as usize;
-        let (to, classes) = if place + length < 2 * BLOCK {
+        let (to, upper) = if place + length < 2 * BLOCK {
             let run = (u128::MAX >> (2 * BLOCK - length)) << place;
-            let has = |bits: u64, after: u64| joined(bits, after) & run != 0;
-            let of = |there: bool, class: u8| if there { class } else { 0 };
-            let lower = |bits: &Bits| bits.letters & !bits.upper;
-            let classes = of(has(block.digits, after.digits), DIGIT)
-                | of(has(block.upper, after.upper), UPPER)
-                | of(has(lower(block), lower(after)), LOWER)
-                | of(has(block.marks, after.marks), EQUALS);
-            (from + length, classes)
+            (from + length, joined(block.upper, after.upper) & run != 0)
         } else {
             let to = run(pass.text, from, ANY);
-            (to, classes(&pass.text[from..to]))
+            (to, true)
         };
-        tokens::whole(pass.text, (from, to), classes, &mut pass.seen, sink);
+        if upper {
+            tokens::signed(pass.text, (from, to), &mut pass.seen, sink);
+        }
+    }
+    // What could be an encoding has none of these marks.
+    let body = |bits: &Bits| bits.solid & !bits.marks;
+    let bodies = at_least(joined(body(block), body(after)), nested::SHORTEST) as u64;
+    let mut rest = bodies & !earlier(body(block), body(before), 1);
+    while let Some(place) = next_place(&mut rest) {
+        let digits = from_place(block.digits, after.digits, place);
+        if nested::may_begin(pass.text, at + place, digits) {
+            nested::part(pass.text, at + place, sink);
+        }
     }
     long
 }
 
+/// From where on at least `count` bits are set.
+#[inline]
+const fn at_least(mut bits: u128, count: usize) -> u128 {
+    let mut have = 1;
+    while have < count {
+        let more = if have <= count - have {
+            have
+        } else {
+            count - have
+        };
+        bits &= bits >> more;
+        have += more;
+    }
+    bits
+}
+
 /// Fewer digits are no number of a person's, unless letters stand before them.
-const FEWEST_DIGITS: u32 = 7;
+const FEWEST_DIGITS: usize = 7;
+
+/// Fewer digits alone are no number of a person's either, but for a phone's with its plus.
+const FEWEST_ALONE: u32 = 11;
+
+fn after_plus(text: &[u8], at: usize) -> bool {
+    at > 0 && text[at - 1] == b'+'
+}
 
 /// Looks at the numbers that begin in a block.
 #[inline]
 fn numbers_of(
-    before: &Bits,
-    block: &Bits,
-    after: &Bits,
+    [before, block, after]: &[Bits; 3],
     at: usize,
     pass: &mut Pass<'_>,
     sink: &mut Sink<'_>,
@@ -474,33 +574,65 @@ fn numbers_of(
     if starts == 0 {
         return;
     }
-    let grouped = joined(block.grouped, after.grouped);
-    let mut long = grouped & grouped >> 1;
-    long &= long >> 2;
-    long &= long >> (FEWEST_DIGITS - 4);
-    let digits = joined(block.digits, after.digits);
     let mut numbers = 0;
-    let mut rest = starts & long as u64;
-    while let Some(place) = next_place(&mut rest) {
-        let length = (grouped >> place).trailing_ones();
-        let group = digits >> place & (u128::MAX >> (2 * BLOCK as u32 - length.max(1)));
-        numbers |= u64::from(group.count_ones() >= FEWEST_DIGITS) << place;
-    }
-    // Letters before: a country's or a document's, alone in their word or after the letter of an escape, or at least four
-    // capitals.
+    // Letters before: those of hashes and ids, or a country's or a document's.
+    let lettered = starts & earlier(block.letters, before.letters, 1);
     let words =
         |bits: &Bits, before: u64| bits.letters & !earlier(bits.letters | bits.digits, before, 1);
     let first = words(before, 0);
     let words = words(block, before.letters | before.digits);
     let word = |count: u32| earlier(words, first, count);
+    let long = at_least(joined(block.grouped, after.grouped), FEWEST_DIGITS) as u64;
+    // One letter alone may be that of an escape.
+    let mut rest = starts & long & (!lettered | word(1));
+    while let Some(place) = next_place(&mut rest) {
+        let grouped = from_place(block.grouped, after.grouped, place);
+        let digits = from_place(block.digits, after.digits, place);
+        // All that are grouped with the first.
+        let mut group = digits & (grouped ^ grouped.wrapping_add(1));
+        for _ in 1..FEWEST_DIGITS {
+            group &= group.wrapping_sub(1);
+        }
+        // A counter, or a fraction: digits alone, or a full stop among them.
+        let goes_on = from_place(
+            block.grouped | block.upper,
+            after.grouped | after.upper,
+            place,
+        );
+        let marks = from_place(block.marks, after.marks, place);
+        let single = digits.trailing_ones();
+        let fraction = (digits | marks & 1_u64.checked_shl(single).unwrap_or(0)).trailing_ones();
+        let ends = |length: u32| goes_on.checked_shr(length).unwrap_or(0) & 1 == 0;
+        let counter =
+            single < FEWEST_ALONE && ends(single) || fraction > single + 1 && ends(fraction);
+        if group != 0
+            && !(counter && !after_plus(pass.text, at + place))
+            && !is_date(pass.text, at + place, digits)
+        {
+            numbers |= 1 << place;
+        }
+    }
     let upper = |count: u32| earlier(block.upper, before.upper, count);
-    let letters = earlier(block.letters, before.letters, 1);
-    let spaced = earlier(block.grouped, before.grouped, 1) & upper(2) & upper(3);
     let second = later(block.digits, after.digits, 1);
-    let pairs = letters & (word(2) | word(3)) & second;
-    let spaced_pairs = spaced & (word(3) | word(4)) & second;
-    let capitals = upper(1) & (word(1) | word(2) | upper(2) & upper(3) & upper(4));
-    numbers |= starts & (pairs | spaced_pairs | capitals);
+    if lettered != 0 {
+        let goes_on = |bits: &Bits| bits.letters | bits.grouped;
+        let third = later(goes_on(block), goes_on(after), 2);
+        let seven = at_least(joined(block.digits, after.digits), 7) as u64;
+        let pairs = lettered & (word(2) | word(3)) & second & third;
+        // Alone in their word, or after the letter of an escape.
+        let alone = upper(1) & (word(1) | word(2)) & seven;
+        let capitals = upper(1) & upper(2) & upper(3) & upper(4) & second;
+        numbers = numbers & !pairs | lettered & (alone | capitals);
+        let mut rest = pairs;
+        while let Some(place) = next_place(&mut rest) {
+            numbers |= u64::from(national::may_follow_pair(pass.text, at + place)) << place;
+        }
+    }
+    let spaced = starts & earlier(block.grouped, before.grouped, 1) & upper(2) & upper(3);
+    let mut rest = spaced & (word(3) | word(4)) & second;
+    while let Some(place) = next_place(&mut rest) {
+        numbers |= u64::from(pass.text[at + place - 1] == b' ') << place;
+    }
     let mut rest = numbers;
     while let Some(place) = next_place(&mut rest) {
         let digit = at + place;
@@ -508,4 +640,16 @@ fn numbers_of(
             pass.numbers = personal::number(pass.text, digit, sink);
         }
     }
+}
+
+/// Whether a date of a time begins there, as most numbers with dashes do: `2026-03-07T…`. `digits` are those from there on.
+#[inline]
+fn is_date(text: &[u8], at: usize, digits: u64) -> bool {
+    const DIGITS: u64 = 0b11_0110_1111;
+    digits & DIGITS == DIGITS
+        && matches!(
+            text.get(at + 4..at + 11),
+            Some([b'-', _, _, b'-', _, _, b'T' | b' ' | b'"'])
+        )
+        && !(at > 0 && (is(text[at - 1], UPPER | LOWER) || matches!(text[at - 1], b'_' | b'+')))
 }

@@ -99,6 +99,31 @@ const IBAN_LENGTHS: &[(&[u8; 2], usize)] = &[
     (b"XK", 20),
 ];
 
+/// For each letter which others follow it in a country of accounts.
+static COUNTRIES: [u32; 32] = {
+    let mut table = [0; 32];
+    let mut index = 0;
+    while index < IBAN_LENGTHS.len() {
+        let [first, second] = *IBAN_LENGTHS[index].0;
+        table[(first & 31) as usize] |= 1 << (second & 31);
+        index += 1;
+    }
+    table
+};
+
+/// Whether digits after two letters, which stand alone or after the letter of an escape, may be an account's, or those of a
+/// national insurance number.
+#[inline]
+pub(super) fn may_follow_pair(text: &[u8], digit: usize) -> bool {
+    let Some([first, second]) = text[..digit].last_chunk() else {
+        return false;
+    };
+    let third = text[..digit].iter().rev().nth(2).copied().unwrap_or(b' ');
+    let country = COUNTRIES[usize::from(first & 31)] >> (second & 31) & 1 == 1;
+    (country | (first.is_ascii_uppercase() & second.is_ascii_uppercase()))
+        & (!is(third, UPPER | LOWER) | (matches!(third, b'n' | b'r' | b't')))
+}
+
 /// Identifiers that begin with letters. `digit` is the first digit; its letters are right before it or one space away.
 /// Says where to go on if one was found.
 pub(super) fn after_letters(text: &[u8], digit: usize, sink: &mut Sink<'_>) -> Option<usize> {

@@ -15,20 +15,25 @@ const LONGEST: usize = 64 << 10;
 /// How deep encodings are opened.
 const DEPTH: u8 = 3;
 
-/// Looks into the parts of a run of token characters that may be encodings of text.
-pub(super) fn parts(text: &[u8], from: usize, to: usize, sink: &mut Sink<'_>) {
-    if sink.depth >= DEPTH {
-        return;
-    }
-    let mut at = from;
-    while at + SHORTEST <= to {
-        let end = run(&text[..to], at, ALNUM | BASE64 | JOIN);
-        if end - at >= SHORTEST {
-            let end = run_within(&text[..to], end, EQUALS, 2);
-            value(&text[at..end], None, at, sink);
-        }
-        at = end + 1;
-    }
+/// Whether the part of a token that begins at `from`, which has at least the shortest's characters, may be an encoding of
+/// text: random characters hardly ever begin as one. `digits`: which of its characters are.
+#[inline]
+pub(super) fn may_begin(text: &[u8], from: usize, digits: u64) -> bool {
+    let Some(probe) = text[from..].first_chunk::<8>() else {
+        return false;
+    };
+    // The first digit of each byte is one of ten, where it is of text; before them `x`, `0x` or nothing.
+    const FIRSTS: u64 = 0b101_0101_0101;
+    let begins = |from: u32| digits >> from & FIRSTS == FIRSTS;
+    tokens::may_decode_to_text(*probe) | begins(0) | begins(1) | begins(2)
+}
+
+/// Looks into such a part.
+#[inline(never)]
+pub(super) fn part(text: &[u8], from: usize, sink: &mut Sink<'_>) {
+    let end = run(text, from, ALNUM | BASE64 | JOIN);
+    let end = run_within(text, end, EQUALS, 2);
+    value(&text[from..end], None, from, sink);
 }
 
 /// Looks into a value that may be an encoding of text. Says whether it was masked.
@@ -52,12 +57,6 @@ pub(super) fn value(
     };
     sink.push(at, at + value.len(), kind);
     true
-}
-
-/// Whether a value begins as an encoding of text does; random characters hardly ever do.
-pub(super) fn may_encode(value: &[u8]) -> bool {
-    let probe = &value[..24.min(value.len() - 4) / 4 * 4];
-    tokens::decodes_to_text(probe) || begins_hex(hex_digits(value))
 }
 
 /// The text a value is the base64 of, if it is.

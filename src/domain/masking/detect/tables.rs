@@ -40,7 +40,38 @@ enum Layout {
     Aligned(Vec<usize>),
 }
 
+/// Whether a line without a name may begin something: most do not, and asking takes few branches.
+#[inline]
+pub(super) fn may_begin(line: &[u8]) -> bool {
+    const BEGIN: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < table.len() {
+            // After as much white space the rest is asked.
+            table[byte] = begins_sql(byte as u8) || matches!(byte as u8, b'-' | b' ' | b'\t');
+            byte += 1;
+        }
+        table
+    };
+    let Some(eight) = line.first_chunk::<8>() else {
+        return !line.is_empty();
+    };
+    let others = u64::from_le_bytes(*eight) ^ u64::from_le_bytes([b' '; 8]);
+    let first = line.get(others.trailing_zeros() as usize / 8);
+    first.is_some_and(|first| BEGIN[usize::from(*first)])
+}
+
+/// Whether a statement, a row of its values, or the end of its columns may begin so.
+const fn begins_sql(first: u8) -> bool {
+    matches!(first, b'C' | b'c' | b'I' | b'i' | b'(' | b')' | b',')
+}
+
 impl Tables {
+    /// Whether the next line may be of a table, whatever is in it.
+    pub(super) fn follows(&self) -> bool {
+        self.table.is_some() | self.expanded | self.creating
+    }
+
     /// Looks at one line; masks what its columns promise. `named`: it has a word that ends as a promising name does,
     /// without which it is no header.
     pub(super) fn line(
@@ -51,12 +82,13 @@ impl Tables {
         sink: &mut Sink<'_>,
     ) {
         let line = &text[start..end];
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let Some(&first) = line.trim_ascii_start().first() else {
+        let Some(&first) = line.iter().find(|byte| !byte.is_ascii_whitespace()) else {
             self.table = None;
             self.expanded = false;
             return;
         };
+        let sql = self.creating || begins_sql(first);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
         if self.expanded && self.record(line, start, sink) {
             return;
         }
@@ -65,7 +97,7 @@ impl Tables {
             self.table = None;
             return;
         }
-        if matches!(first, b'C' | b'c' | b'I' | b'i' | b'(' | b')' | b',') || self.creating {
+        if sql {
             self.sql(line, start, sink);
         }
         if let Some(table) = &mut self.table {

@@ -8,7 +8,6 @@ use std::sync::LazyLock;
 use super::{
     Sink,
     kinds::Kind,
-    nested,
     values::{
         ALNUM, ANY, BASE64, DIGIT, DOT, EQUALS, JOIN, LOWER, TILDE, UPPER, class, is, is_hex,
         is_placeholder, looks_random, mix, run, run_back_within, run_within, starts_word,
@@ -172,17 +171,38 @@ static SIGNATURES: &[(&str, Mark)] = &[
     ),
 ];
 
-/// For each byte which bytes follow it at the start of a mark, as two words of bits.
-static SECOND_LETTERS: [[u64; 2]; 128] = {
-    let mut table = [[0; 2]; 128];
+/// For each hash of three bytes whether a mark starts with such three.
+static STARTS: [u64; 1 << (START_BITS - 6)] = {
+    let mut table = [0; 1 << (START_BITS - 6)];
     let mut index = 0;
     while index < MARKS.len() {
         let mark = MARKS[index].0.as_bytes();
-        table[mark[0] as usize][mark[1] as usize >> 6] |= 1 << (mark[1] & 63);
+        let hash = start_hash([mark[0], mark[1], mark[2], 0]);
+        table[hash >> 6] |= 1 << (hash & 63);
         index += 1;
     }
     table
 };
+
+/// Few words begin so by chance.
+const START_BITS: u32 = 13;
+
+/// Of the first three of four bytes.
+#[inline]
+const fn start_hash(four: [u8; 4]) -> usize {
+    ((u32::from_le_bytes(four) << 8).wrapping_mul(0x9e37_79b1) >> (u32::BITS - START_BITS)) as usize
+}
+
+/// Whether a mark may start here.
+#[inline]
+pub(super) fn may_start(text: &[u8], at: usize) -> bool {
+    text.get(at..)
+        .and_then(<[u8]>::first_chunk)
+        .is_some_and(|four| {
+            let hash = start_hash(*four);
+            STARTS[hash >> 6] >> (hash & 63) & 1 == 1
+        })
+}
 
 /// For each byte the first mark that starts with it, and for each mark the next that starts as it does.
 static CHAINS: ([u8; 128], [u8; MARKS.len()]) = {
@@ -214,7 +234,7 @@ pub(super) const SHORTEST: usize = 15;
 /// The shortest start of a token at the end of a line: the shortest mark and as much of a body as could go on in the next.
 pub(super) const SHORTEST_START: usize = 9;
 /// The shortest run with a signature.
-const SHORTEST_SIGNED: usize = 36;
+pub(super) const SHORTEST_SIGNED: usize = 36;
 
 /// A run with a key of 64 bytes in padded base64.
 const SHORTEST_PADDED: usize = 88;
@@ -222,14 +242,16 @@ const SHORTEST_PADDED: usize = 88;
 /// What a scan for tokens saw.
 #[derive(Default)]
 pub(super) struct Seen {
-    /// An AWS access key id: its secret is near.
-    pub(super) aws: bool,
+    /// Where the last AWS access key id ends: its secret is near.
+    pub(super) aws: usize,
 }
 
 impl Seen {
     fn check(&mut self, text: &[u8], start: usize, end: usize, mark: Mark, sink: &mut Sink<'_>) {
         if let Some((from, to, kind)) = verify(text, start, end, mark) {
-            self.aws |= kind == Kind::AwsAccessKey;
+            if kind == Kind::AwsAccessKey {
+                self.aws = to;
+            }
             sink.push(from, to, kind);
         }
     }
@@ -265,49 +287,34 @@ pub(super) fn line_end(text: &[u8], start: usize, end: usize, sink: &mut Sink<'_
     }
 }
 
-/// Looks inside a whole run of token characters: for signatures in the middle of tokens, and for encodings. `classes` are
-/// those of its bytes; of what is neither letter nor digit, one stands for all of `. = ~`.
-pub(super) fn whole(
+/// Looks inside a whole run of token characters for signatures in the middle of tokens.
+pub(super) fn signed(
     text: &[u8],
     (from, to): (usize, usize),
-    classes: u8,
     seen: &mut Seen,
     sink: &mut Sink<'_>,
 ) {
-    let length = to - from;
     let run = &text[from..to];
-    let marked = classes & (DOT | TILDE | EQUALS) != 0;
-    if length >= SHORTEST_SIGNED && classes & UPPER != 0 {
-        match &*SIGNATURE_SEARCHER {
-            Some(searcher) => searcher.find_iter(run).for_each(|hit| {
-                let (_, mark) = SIGNATURES[hit.pattern().as_usize()];
-                seen.check(text, from + hit.start(), from + hit.end(), mark, sink);
-            }),
-            None => SIGNATURES.iter().for_each(|(signature, mark)| {
-                memchr::memmem::find_iter(run, signature).for_each(|start| {
-                    let start = from + start;
-                    seen.check(text, start, start + signature.len(), *mark, sink);
-                });
-            }),
-        }
-        if marked {
-            for tilde in memchr::memchr_iter(b'~', run) {
-                if tilde > 0 && run[tilde - 1] == b'Q' {
-                    seen.check(text, from + tilde - 1, from + tilde + 1, Mark::Entra, sink);
-                }
-            }
-            if length >= SHORTEST_PADDED {
-                memchr::memmem::find_iter(run, b"==")
-                    .for_each(|at| seen.check(text, from + at, from + at + 2, Mark::Padded, sink));
-            }
+    match &*SIGNATURE_SEARCHER {
+        Some(searcher) => searcher.find_iter(run).for_each(|hit| {
+            let (_, mark) = SIGNATURES[hit.pattern().as_usize()];
+            seen.check(text, from + hit.start(), from + hit.end(), mark, sink);
+        }),
+        None => SIGNATURES.iter().for_each(|(signature, mark)| {
+            memchr::memmem::find_iter(run, signature).for_each(|start| {
+                let start = from + start;
+                seen.check(text, start, start + signature.len(), *mark, sink);
+            });
+        }),
+    }
+    for tilde in memchr::memchr_iter(b'~', run) {
+        if tilde > 0 && run[tilde - 1] == b'Q' {
+            seen.check(text, from + tilde - 1, from + tilde + 1, Mark::Entra, sink);
         }
     }
-    // What encodes text has digits, or letters of both cases.
-    if length >= nested::SHORTEST
-        && (classes & DIGIT != 0 || classes & (UPPER | LOWER) == UPPER | LOWER)
-        && (marked || nested::may_encode(run))
-    {
-        nested::parts(text, from, to, sink);
+    if run.len() >= SHORTEST_PADDED {
+        memchr::memmem::find_iter(run, b"==")
+            .for_each(|at| seen.check(text, from + at, from + at + 2, Mark::Padded, sink));
     }
 }
 
@@ -333,15 +340,11 @@ fn marks(text: &[u8], from: usize, mut found: impl FnMut(usize, usize, Mark)) {
 /// Calls `found` with every mark at one place.
 #[inline]
 fn marks_at(text: &[u8], at: usize, found: &mut impl FnMut(usize, usize, Mark)) {
-    let Some(&[first, second]) = text.get(at..).and_then(|rest| rest.first_chunk::<2>()) else {
-        return;
-    };
-    let seconds = SECOND_LETTERS[usize::from(first & 127)][usize::from(second >> 6 & 1)];
-    if (seconds >> (second & 63)) & 1 == 0 {
+    if !may_start(text, at) {
         return;
     }
     let (heads, next) = &CHAINS;
-    let mut index = usize::from(heads[usize::from(first & 127)]);
+    let mut index = usize::from(heads[usize::from(text[at] & 127)]);
     while let Some((mark, how)) = MARKS.get(index) {
         if text[at..].starts_with(mark.as_bytes()) {
             found(at, at + mark.len(), *how);
@@ -693,38 +696,71 @@ pub(super) fn decode(text: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
+/// The six bits each character of base64 stands for, in either alphabet.
+static SEXTETS: [u8; 256] = {
+    let mut table = [NO_SEXTET; 256];
+    let mut value = 0;
+    while value < 26 {
+        table[b'A' as usize + value] = value as u8;
+        table[b'a' as usize + value] = value as u8 + 26;
+        value += 1;
+    }
+    let mut digit = 0;
+    while digit < 10 {
+        table[b'0' as usize + digit] = digit as u8 + 52;
+        digit += 1;
+    }
+    table[b'+' as usize] = 62;
+    table[b'-' as usize] = 62;
+    table[b'/' as usize] = 63;
+    table[b'_' as usize] = 63;
+    table
+};
+const NO_SEXTET: u8 = 0x80;
+
+/// The three bytes four characters of base64 stand for; where one is none of base64, the highest bit is set.
+#[inline]
+fn three([a, b, c, d]: [u8; 4]) -> u32 {
+    let sextet = |byte: u8| u32::from(SEXTETS[usize::from(byte)]);
+    let (a, b, c, d) = (sextet(a), sextet(b), sextet(c), sextet(d));
+    let none = (a | b | c | d) & u32::from(NO_SEXTET);
+    a << 18 | b << 12 | c << 6 | d | none << 24
+}
+
+/// Whether the six bytes that eight characters of base64 stand for could begin a text. All of it is asked in any case: nobody
+/// could predict the branches.
+#[inline]
+pub(super) fn may_decode_to_text(base64: [u8; 8]) -> bool {
+    const EACH: u64 = 0x0101_0101_0101;
+    const HIGHEST: u64 = EACH << 7;
+    let [a, b, c, d, e, f, g, h] = base64;
+    let (first, second) = (three([a, b, c, d]), three([e, f, g, h]));
+    let bytes = u64::from(first) << 24 | u64::from(second & 0xff_ffff);
+    // Less than a space, but for the eight codes among which are tab, line feed and carriage return.
+    let white = bytes << 4 & !(bytes << 3);
+    let control = !((bytes & !HIGHEST) + EACH * 0x60 | bytes) & !white;
+    // What goes on in another character than it began in, and what begins without going on.
+    let (high, leads) = (bytes, bytes & bytes << 1);
+    let goes_on = high & !(bytes << 1);
+    let broken = goes_on & !(high >> 8) | leads >> 8 & !goes_on;
+    (control | broken) & HIGHEST == 0 && (first | second) >> 31 == 0
+}
+
 /// Whether base64 begins like that of text: what is no text is hardly ever so for more than a few bytes.
 pub(super) fn decodes_to_text(base64: &[u8]) -> bool {
-    const NONE: u8 = 255;
-    const VALUES: [u8; 256] = {
-        let mut table = [NONE; 256];
-        let mut value = 0;
-        while value < 26 {
-            table[b'A' as usize + value] = value as u8;
-            table[b'a' as usize + value] = value as u8 + 26;
-            value += 1;
-        }
-        let mut digit = 0;
-        while digit < 10 {
-            table[b'0' as usize + digit] = digit as u8 + 52;
-            digit += 1;
-        }
-        table[b'+' as usize] = 62;
-        table[b'-' as usize] = 62;
-        table[b'/' as usize] = 63;
-        table[b'_' as usize] = 63;
-        table
-    };
+    /// The highest bit of each of three bytes.
+    const HIGHEST: u32 = 0x80_8080;
     // How many more bytes the character at hand has.
     let mut more = 0;
-    for four in base64.chunks_exact(4) {
-        let mut bits = 0_u32;
-        for byte in four {
-            let value = VALUES[usize::from(*byte)];
-            if value == NONE {
-                return false;
-            }
-            bits = bits << 6 | u32::from(value);
+    let (fours, _) = base64.as_chunks::<4>();
+    for four in fours {
+        let bits = three(*four);
+        if bits >> 31 == 1 {
+            return false;
+        }
+        // Three printable characters of ASCII, as most are.
+        if more == 0 && bits & HIGHEST == 0 && (bits + 0x60_6060) & HIGHEST == HIGHEST {
+            continue;
         }
         for byte in bits.to_be_bytes().into_iter().skip(1) {
             more = match (more, byte) {

@@ -12,6 +12,12 @@ use super::{
     },
 };
 
+/// Whether a word that ends in this letter may have its value after a separator, and is no key: `born: …`, `:thin:…`,
+/// `auth=(…)`.
+pub(super) fn before_separator(last: u8) -> bool {
+    matches!(last.to_ascii_lowercase(), b'n' | b'h' | b'b')
+}
+
 /// Finds the value that follows the word whose last letter is before `end`: flags, sentences, calls, files of credentials.
 pub(super) fn after_word(
     line: &[u8],
@@ -21,46 +27,14 @@ pub(super) fn after_word(
     let before = &line[..end];
     let ends = |word: &[u8]| before.ends_with(word);
     let next = line.get(end).copied().unwrap_or(b'\n');
-    // What has a form of its own.
-    match before[end - 1].to_ascii_lowercase() {
-        b'r' if ends(b"earer") && next == b' ' => return tokens::scheme(line, end - 5, end + 1),
-        b'c' if ends(b"asic") && next == b' ' => return tokens::scheme(line, end - 4, end + 1),
-        b'p' if ends(b"@tcp") && next == b'(' => return mysql(line, end - 4),
-        b'p' if ends(b" /rp") && next == b' ' => return flag(line, end - 4, end + 1),
-        b'e' if ends(b"net use") => return windows_account(line, end),
-        b'r' if ends(b"net user") => return windows_account(line, end - 1),
-        b'd' if ends(b"htpasswd") && next == b' ' => return htpasswd(line, end + 1),
-        b'd' if ends(b"chpasswd") => return chpasswd(line, end - 7),
-        b'n' if ends(b":thin") && next == b':' => return oracle(line, end + 1),
-        b's' if ends(b"qlplus") && next == b' ' => return oracle(line, end + 1),
-        b'z' if ends(b"REG_SZ") => return registry(line, end - 6, end),
-        b'n' | b'h' | b'b'
-            if [b"born".as_slice(), b"Born", b"birth", b"Birth", b"DOB"]
-                .iter()
-                .any(|word| ends(word)) =>
-        {
-            return birth(line, end);
-        }
-        b't' if next == b'(' && ends(b"connect") && !ends(b"qli_connect") => {
-            let value = literal_argument(line, end + 1, 2)?;
-            return positional(line, value);
-        }
-        // auth=("name", "value"), auth("name", "value")
-        b'h' if ends(b"auth") || ends(b"Auth") => {
-            let open = end + usize::from(next == b'=');
-            if line.get(open) == Some(&b'(') {
-                return positional(line, literal_argument(line, open + 1, 1)?);
-            }
-        }
-        b'n' | b'i' | b't' | b'o'
-            if next == b'('
-                && [b"tConnection".as_slice(), b"qli", b"qli_connect", b"PDO"]
-                    .iter()
-                    .any(|word| ends(word)) =>
-        {
-            return third_argument(line, end + 1);
-        }
-        _ => {}
+    let four = keys::last_four(before);
+    if !keys::may_be_followed(four) {
+        return None;
+    }
+    if keys::may_have_own_form(four)
+        && let Some(found) = own_form(line, end)
+    {
+        return found;
     }
     let word_end = run_within(line, end, DIGIT | JOIN, keys::MAX_NAME);
     // A separator after it makes it a key.
@@ -119,6 +93,55 @@ pub(super) fn after_word(
         }
     };
     sentence(line, word_start, word_end, promise)
+}
+
+/// Finds a value that has a form of its own after the word that ends before `end`, as [`after_word`] does; `None`: the word
+/// is none of those that have.
+fn own_form(line: &[u8], end: usize) -> Option<Option<(usize, usize, Kind)>> {
+    let before = &line[..end];
+    let ends = |word: &[u8]| before.ends_with(word);
+    let next = line.get(end).copied().unwrap_or(b'\n');
+    Some(
+        match &keys::last_four(before).map(|byte| byte.to_ascii_lowercase()) {
+            b"arer" if ends(b"earer") && next == b' ' => tokens::scheme(line, end - 5, end + 1),
+            b"asic" if ends(b"asic") && next == b' ' => tokens::scheme(line, end - 4, end + 1),
+            b"@tcp" if ends(b"@tcp") && next == b'(' => mysql(line, end - 4),
+            b" /rp" if ends(b" /rp") && next == b' ' => flag(line, end - 4, end + 1),
+            b" use" if ends(b"net use") => windows_account(line, end),
+            b"user" if ends(b"net user") => windows_account(line, end - 1),
+            b"sswd" if ends(b"htpasswd") && next == b' ' => htpasswd(line, end + 1),
+            b"sswd" if ends(b"chpasswd") => chpasswd(line, end - 7),
+            b"thin" if ends(b":thin") && next == b':' => oracle(line, end + 1),
+            b"plus" if ends(b"qlplus") && next == b' ' => oracle(line, end + 1),
+            b"g_sz" if ends(b"REG_SZ") => registry(line, end - 6, end),
+            b"born" | b"irth" | [_, b'd', b'o', b'b']
+                if [b"born".as_slice(), b"Born", b"birth", b"Birth", b"DOB"]
+                    .iter()
+                    .any(|word| ends(word)) =>
+            {
+                birth(line, end)
+            }
+            b"nect" if next == b'(' && ends(b"connect") && !ends(b"qli_connect") => {
+                literal_argument(line, end + 1, 2).and_then(|value| positional(line, value))
+            }
+            // auth=("name", "value"), auth("name", "value")
+            b"auth" if ends(b"auth") || ends(b"Auth") => {
+                let open = end + usize::from(next == b'=');
+                if line.get(open) != Some(&b'(') {
+                    return None;
+                }
+                literal_argument(line, open + 1, 1).and_then(|value| positional(line, value))
+            }
+            _ if next == b'('
+                && [b"tConnection".as_slice(), b"qli", b"qli_connect", b"PDO"]
+                    .iter()
+                    .any(|word| ends(word)) =>
+            {
+                third_argument(line, end + 1)
+            }
+            _ => return None,
+        },
+    )
 }
 
 /// Finds the password after a flag of one letter; `dash` is where it starts.
@@ -332,6 +355,9 @@ fn sentence(
 
 /// Whether a value named in words is one: words lie more often than configuration does.
 fn said(promise: Promise, value: &[u8], linked: bool, direct: bool) -> Option<Kind> {
+    if !linked && !direct && matches!(promise, Promise::Password | Promise::Secret | Promise::Key) {
+        return None;
+    }
     let all_digits = value.iter().all(|byte| is(*byte, DIGIT) || *byte == b'-');
     match promise {
         Promise::CardCode => {

@@ -123,22 +123,24 @@ pub(super) fn mix(value: &[u8]) -> Mix {
     let mut before = 0_u8;
     for &byte in value {
         let class = CLASS[byte as usize] & ALNUM;
-        match class {
-            DIGIT => mix.digits += 1,
-            UPPER => mix.upper += 1,
-            LOWER => mix.lower += 1,
-            _ if byte.is_ascii_whitespace() => mix.spaces += 1,
-            _ => mix.symbols += 1,
-        }
-        if class != 0 && before != 0 && class != before && !(before == UPPER && class == LOWER) {
-            mix.turns += 1;
-        }
+        mix.digits += usize::from(class & DIGIT);
+        mix.upper += usize::from(class & UPPER) / usize::from(UPPER);
+        mix.lower += usize::from(class & LOWER) / usize::from(LOWER);
+        mix.spaces += usize::from(byte.is_ascii_whitespace());
+        // A capital begins a word.
+        let turn =
+            class != 0 && before != 0 && class != before && before | class << 4 != WORD_START;
+        mix.turns += usize::from(turn);
         before = class;
         seen |= 1 << (byte & 127);
     }
+    mix.symbols = value.len() - mix.digits - mix.upper - mix.lower - mix.spaces;
     mix.distinct = seen.count_ones();
     mix
 }
+
+/// Upper case, then lower.
+const WORD_START: u8 = UPPER | LOWER << 4;
 
 /// Whether a token of letters and digits is random rather than words: many different characters, changing kind often.
 pub(super) fn looks_random(value: &[u8]) -> bool {
@@ -408,8 +410,8 @@ pub(super) fn is_placeholder(value: &[u8]) -> bool {
 fn has_placeholder_inside(value: &[u8]) -> bool {
     // In more than that anything may stand by chance.
     let value = &value[..value.len().min(MAX_PLACEHOLDER)];
-    (0..value.len()).any(|index| {
-        may_begin(&SECOND_LETTERS, &value[index..])
+    value.windows(2).enumerate().any(|(index, two)| {
+        (SECOND_LETTERS[usize::from(two[0])] >> (two[1] & 31)) & 1 == 1
             && PLACEHOLDER_INSIDE
                 .iter()
                 .any(|inside| starts_with_ignore_case(&value[index..], inside))

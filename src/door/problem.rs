@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::{
     auth::AuthError,
     domain::{approval::NotEligible, operation::BadOperation, session::Refusal},
-    gateway::GateError,
+    gateway::{GateError, seal::SealError},
 };
 
 /// An error body: `application/problem+json`.
@@ -86,12 +86,12 @@ impl Problem {
 
     pub(crate) fn too_large(limit: usize) -> Self {
         let detail = format!("The body is larger than {limit} bytes; send less per request.");
-        Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "too-large",
-            "The request is too large",
-            detail,
-        )
+        Self::larger(detail)
+    }
+
+    fn larger(detail: String) -> Self {
+        let status = StatusCode::PAYLOAD_TOO_LARGE;
+        Self::new(status, "too-large", "The request is too large", detail)
     }
 
     pub(crate) fn not_json() -> Self {
@@ -226,11 +226,15 @@ impl From<GateError> for Problem {
                 problem.request_id = Some(request.to_string());
                 problem
             }
+            GateError::NotDescribed { .. } => {
+                Self::unavailable("target-unreachable", "The target cannot be reached", detail)
+            }
             GateError::Refused(refusal) => refused(&refusal, detail),
             GateError::RecordUnavailable(source) => {
                 tracing::error!(error = %source, "record unavailable");
                 Self::unavailable("record-unavailable", "The record is unavailable", detail)
             }
+            GateError::TooLarge { .. } => Self::larger(detail),
             GateError::OutcomeNotRecorded(request) => {
                 let mut problem = Self::new(
                     StatusCode::CONFLICT,
@@ -245,6 +249,14 @@ impl From<GateError> for Problem {
                 tracing::error!(why, "record damaged");
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
                 Self::new(status, "record-damaged", "The record is damaged", detail)
+            }
+            GateError::Seal(SealError::Vault(error)) => {
+                tracing::error!(%error, "sealing");
+                Self::unavailable(
+                    "keys-unavailable",
+                    "The gateway's keys are unavailable",
+                    detail,
+                )
             }
             GateError::Seal(_) => {
                 tracing::error!(detail, "sealing");

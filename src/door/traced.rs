@@ -14,7 +14,7 @@ use tracing::{Instrument, field};
 use crate::{domain::trace, telemetry};
 
 /// Puts what follows into a span.
-pub(super) async fn traced(request: Request, next: Next) -> Response {
+pub(crate) async fn traced(request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>();
     let route = path.map_or("unknown", MatchedPath::as_str);
     // The Functions host asks this again and again to see whether there is anybody.
@@ -31,7 +31,8 @@ pub(super) async fn traced(request: Request, next: Next) -> Response {
         Method::OPTIONS => "OPTIONS",
         _ => "_OTHER",
     };
-    let span = tracing::info_span!(
+    // For collectors: what follows is logged with its session and request, which say more than the path.
+    let span = tracing::debug_span!(
         "call",
         otel.name = format!("{method} {route}"),
         otel.kind = "server",
@@ -56,11 +57,12 @@ pub(super) async fn traced(request: Request, next: Next) -> Response {
 }
 
 /// The trace that a request is part of: its caller's, or one that begins here.
-pub(super) fn traceparent(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn traceparent(headers: &HeaderMap) -> Option<String> {
     let from_caller = from_caller(headers).map(str::to_owned);
     from_caller.or_else(telemetry::traceparent)
 }
 
-fn from_caller(headers: &HeaderMap) -> Option<&str> {
+/// The trace that its caller says in the header.
+pub(crate) fn from_caller(headers: &HeaderMap) -> Option<&str> {
     trace::traceparent(headers.get("traceparent")?.to_str().ok()?)
 }
