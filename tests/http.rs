@@ -1,5 +1,6 @@
 //! The product from outside: the built binary, spoken to over HTTP. Every answer is held against `/openapi.json`.
 
+mod api_clients;
 mod approvals;
 mod commands;
 mod document;

@@ -280,7 +280,18 @@ connections:
     programs: { kubectl: bin/kubectl, ls: /bin/rm, "a b": /bin/a, up: /bin/../up }
     read: { env: { PATH: /tmp, 1A: x, API_TOKEN: abc123, OK: "${secret:OK}" }, files: { "../up": x, /etc/x: y, ok: "password=hunter2" } }
     allow: { groups: [a] }
-  http: { kind: http, read: { url: "https://h/" }, allow: { groups: [a] } }
+  http: { kind: http, api: azur, read: { url: "http://h/" }, allow: { groups: [a] } }
+  secret: { kind: http, read: { url: "https://${secret:HOST}/" }, allow: { groups: [a] } }
+  odd: { kind: http, read: { url: "https://h/a%2fb?x" }, allow: { groups: [a] } }
+  fields:
+    kind: http
+    on_finding: hide
+    read: { url: "https://h/", headers: { host: x, x-api-key: abc, "a b": c, ok: "${secret:OK}", date: "a\tb" } }
+    allow: { groups: [a] }
+  tokens: { kind: http, read: { url: "https://h/", token: entra }, write: { url: "https://i/", scope: s }, allow: { groups: [a] } }
+  both: { kind: http, read: { url: "https://h/" }, write: { url: "https://i/" }, allow: { groups: [a] } }
+  twice: { kind: http, read: { url: "https://h/", token: entra, scope: s, headers: { Authorization: "${secret:A}" } }, allow: { groups: [a] } }
+  misplaced: { kind: sqlite, api: model, mask_requests: true, read: { url: "sqlite:a", headers: { a: b }, sslrootcert: /x }, allow: { groups: [a] } }
   missing: { kind: postgres }
   nobody: { kind: sqlite, read: { url: "sqlite:a.db" }, allow: {} }
   nobody-either: { kind: sqlite, read: { url: "sqlite:a.db" }, allow: { groups: [] } }

@@ -115,6 +115,7 @@ pub(crate) mod story {
                 estimated_rows: Some(3),
                 note: "the planner's estimate".into(),
             }),
+            grants: false,
         }
     }
 
@@ -192,6 +193,12 @@ pub(crate) mod story {
         })
     }
 
+    pub(crate) fn granted(request: &RequestId) -> EventBody {
+        EventBody::ApprovalGranted(RequestRef {
+            request_id: request.clone(),
+        })
+    }
+
     /// One event of every kind.
     pub(crate) fn every_kind(session: &SessionId) -> Vec<EventBody> {
         let id = request(session, 1);
@@ -201,6 +208,7 @@ pub(crate) mod story {
             approval_requested(&id, at(1800)),
             published(&id),
             answered(&id, Answer::Approve),
+            granted(&id),
             EventBody::ApprovalExpired(RequestRef {
                 request_id: id.clone(),
             }),

@@ -238,7 +238,8 @@ impl Story {
     }
 
     fn ask(&mut self, world: &mut World, chance: &mut Chance) {
-        let again: Vec<_> = self.asks.iter().filter(|asked| asked.keyed).collect();
+        let repeats = |asked: &&Asked| asked.keyed || asked.passing;
+        let again: Vec<_> = self.asks.iter().filter(repeats).collect();
         let asked = if !again.is_empty() && chance.percent(35) {
             (*chance.one_of(&again)).clone()
         } else {
@@ -259,12 +260,14 @@ impl Story {
             } else {
                 *chance.one_of(&Statement::ALL)
             };
+            let keyed = chance.percent(50);
             Asked {
                 who,
                 statement,
                 number: self.asks.len(),
                 session,
-                keyed: chance.percent(50),
+                keyed,
+                passing: !keyed && chance.percent(60),
             }
         };
         self.asks.push(asked.clone());
@@ -444,6 +447,8 @@ async fn comes_to_rest(world: &mut World) {
 enum Act {
     /// Someone asks, with an Idempotency-Key: number, who, what.
     Ask(usize, &'static str, Statement),
+    /// Someone asks who does not wait: number, who, what.
+    Call(usize, &'static str, Statement),
     /// Someone answers the question about the ask of this number.
     Answer(usize, &'static str, Answer),
     /// Someone looks at what the ask of this number would change.
@@ -491,7 +496,7 @@ const AT_MOST_TWICE: Rules = Rules {
     ..Rules::USUAL
 };
 
-const SCENARIOS: [Scenario; 11] = [
+const SCENARIOS: [Scenario; 12] = [
     Scenario {
         name: "an approver looks before they say yes",
         rules: Rules::USUAL,
@@ -609,6 +614,16 @@ const SCENARIOS: [Scenario; 11] = [
         ends: &[(1, RequestStatus::Denied)],
     },
     Scenario {
+        name: "who does not wait asks again, and it runs once",
+        rules: Rules::USUAL,
+        acts: &[
+            Act::Call(1, "bot", Statement::Delete),
+            Act::Answer(1, "carla", Answer::Approve),
+            Act::Call(1, "bot", Statement::Delete),
+        ],
+        ends: &[(1, RequestStatus::Succeeded)],
+    },
+    Scenario {
         name: "a read is approved, and looked up",
         rules: Rules::USUAL,
         acts: &[
@@ -631,6 +646,15 @@ impl Scenario {
         match *act {
             Act::Ask(number, who, statement) => {
                 world.ask(instance, &the_ask(number, who, statement))
+            }
+            Act::Call(number, who, statement) => {
+                let asked = the_ask(number, who, statement);
+                let passing = Asked {
+                    keyed: false,
+                    passing: true,
+                    ..asked
+                };
+                world.ask(instance, &passing);
             }
             Act::Answer(number, who, answer) => {
                 let digest = world.asked.iter().find(|(_, asked)| asked.number == number);
@@ -696,6 +720,7 @@ fn the_ask(number: usize, who: &'static str, statement: Statement) -> Asked {
         number,
         session: None,
         keyed: true,
+        passing: false,
     }
 }
 

@@ -632,6 +632,13 @@ async fn the_read_model_follows_a_request_through_its_life(store: impl EventStor
             ),
         ],
         vec![
+            (|id| asked(id, Action::RequireApproval), S::PendingApproval),
+            (|id| approval_requested(id, at(60)), S::PendingApproval),
+            (|id| answered(id, Answer::Approve), S::PendingApproval),
+            (granted, S::Approved),
+            (|id| started(id, at(90)), S::Executing),
+        ],
+        vec![
             (|id| asked(id, Action::Allow), S::Executing),
             (|id| started(id, at(90)), S::Executing),
             (failed, S::Failed),

@@ -66,8 +66,8 @@ pub fn document<P: Ports>(endpoints: &[Endpoint<P>]) -> Value {
         let path = paths.entry(path).or_insert_with(|| json!({}));
         if endpoint.method == ANY {
             // What the API answers is the API's own.
-            operation["responses"]["default"]["content"]["*/*"] = json!({});
-            for method in ["get", "put", "post", "delete", "options", "head", "patch"] {
+            operation["responses"]["default"]["content"]["*/*"] = json!({"schema": {}});
+            for method in ["get", "put", "post", "delete", "options", "patch"] {
                 path[method] = operation.clone();
             }
         } else {

@@ -97,7 +97,9 @@ pub(super) fn parse_name(text: &str) -> Result<ConnectionName, Problem> {
 pub(super) fn respond(outcome: Outcome) -> Response {
     let status = match outcome.status {
         RequestStatus::Succeeded | RequestStatus::Failed => StatusCode::OK,
-        RequestStatus::PendingApproval | RequestStatus::Executing => StatusCode::ACCEPTED,
+        RequestStatus::PendingApproval | RequestStatus::Approved | RequestStatus::Executing => {
+            StatusCode::ACCEPTED
+        }
         RequestStatus::Denied | RequestStatus::ApprovalDenied | RequestStatus::ApprovalExpired => {
             StatusCode::FORBIDDEN
         }

@@ -253,6 +253,13 @@ impl Refusal {
                     ..Self::new(forbidden, "ApprovalRequired", message)
                 }
             }
+            RequestStatus::Approved => Self::new(
+                forbidden,
+                "Approved",
+                format!(
+                    "This call is approved: make exactly it again, and it runs, once. Request `{request}`."
+                ),
+            ),
             RequestStatus::Denied => Self::new(
                 forbidden,
                 "PolicyDenied",

@@ -13,12 +13,14 @@ use crate::domain::{
 
 impl<P: Ports> Gateway<P> {
     /// The newest request of `principal` with this digest that still waits for approval. A digest covers operation,
-    /// parameters, connection and principal, so what is found is the same thing asked by the same one.
+    /// parameters, connection and principal, so what is found is the same thing asked by the same one. `grants`: it was
+    /// asked by someone who makes the call again, or by someone who waits; what follows from its approval differs.
     pub(super) async fn held_alike(
         &self,
         principal: &Principal,
         connection: &ConnectionName,
         digest: Hash,
+        grants: bool,
     ) -> Result<Option<Outcome>, GateError> {
         // One page: who has more than that waiting is asked about again.
         let query = Query {
@@ -42,6 +44,7 @@ impl<P: Ports> Gateway<P> {
             if let Some(request) = Request::fold(&events)?
                 && request.status() == RequestStatus::PendingApproval
                 && let Some(approval) = &request.approval
+                && approval.requested.grants == grants
                 && approval.requested.terms.expires_at > now
             {
                 return Ok(Some(Outcome::of(&request, None)));

@@ -5,6 +5,7 @@
 
 mod answer;
 mod budget;
+mod claim;
 mod describe;
 mod execute;
 mod history;

@@ -287,9 +287,9 @@ impl Outcome {
                 });
             }
             Stage::OutcomeUnknown { why } => outcome.why.clone_from(why),
-            Stage::Pending | Stage::Executing(_) | Stage::ApprovalExpired => {}
+            Stage::Pending | Stage::Granted | Stage::Executing(_) | Stage::ApprovalExpired => {}
         }
-        if request.status() == RequestStatus::PendingApproval {
+        if matches!(request.stage, Stage::Pending | Stage::Granted) {
             outcome.approval = request
                 .approval
                 .as_ref()

@@ -7,6 +7,7 @@ use tracing::Instrument;
 
 use super::{
     GateError, Gateway, Outcome, Ports, Responder,
+    claim::Claim,
     execute::{Caller, Ran},
     judge::Assessed,
     measured,
@@ -146,12 +147,22 @@ impl<P: Ports> Gateway<P> {
             .await
             .within(manner, policy.version);
         let facts = &*assessed.facts;
-        if manner.joins
-            && !place.repeatable
-            && judged.record.action == Action::RequireApproval
-            && let Some(outcome) = self.held_alike(principal, name, digest).await?
-        {
-            return Ok(outcome);
+        let mut caller = caller;
+        if judged.record.action == Action::RequireApproval && !place.repeatable {
+            // Whoever takes an answer while it comes did not wait for the approval of the same call made before.
+            let grants = caller.responder.is_some();
+            if grants {
+                let what = (&operation, &assessed);
+                match self.claimed(&ask, what, &policy, caller).await? {
+                    Claim::Ran(outcome) => return Ok(*outcome),
+                    Claim::Nothing(unused) => caller = unused,
+                }
+            }
+            if (grants || manner.joins)
+                && let Some(outcome) = self.held_alike(principal, name, digest, grants).await?
+            {
+                return Ok(outcome);
+            }
         }
         let preview = match judged.record.action {
             Action::RequireApproval if facts.class.changes_something() => Some(

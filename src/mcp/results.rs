@@ -17,9 +17,10 @@ use crate::{
 pub(super) fn outcome(mut outcome: Outcome) -> CallToolResult {
     let advice = advice(&outcome);
     let is_error = match outcome.status {
-        RequestStatus::Succeeded | RequestStatus::PendingApproval | RequestStatus::Executing => {
-            false
-        }
+        RequestStatus::Succeeded
+        | RequestStatus::PendingApproval
+        | RequestStatus::Approved
+        | RequestStatus::Executing => false,
         RequestStatus::Failed
         | RequestStatus::Denied
         | RequestStatus::ApprovalDenied
@@ -66,6 +67,10 @@ pub(super) fn advice(outcome: &Outcome) -> Option<String> {
     let request = &outcome.request_id;
     let why = outcome.decision.message.as_deref().unwrap_or_default();
     Some(match outcome.status {
+        RequestStatus::Approved => format!(
+            "Approved, and not run: request `{request}` was made through the connection's HTTP door, and runs once when \
+             exactly the same call is made there again."
+        ),
         RequestStatus::PendingApproval => {
             let approval = outcome.approval.as_ref();
             let (from, until) = match approval {

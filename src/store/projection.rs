@@ -75,6 +75,10 @@ impl Standing {
                 Answer::Approve => self,
                 Answer::Deny => becomes(RequestStatus::ApprovalDenied),
             },
+            EventBody::ApprovalGranted(_) => Self {
+                due_at: self.expires_at,
+                ..becomes(RequestStatus::Approved)
+            },
             EventBody::ApprovalExpired(_) => becomes(RequestStatus::ApprovalExpired),
             EventBody::RequestRefused(_) => becomes(RequestStatus::Denied),
             EventBody::ExecutionStarted(started) => Self {

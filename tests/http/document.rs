@@ -32,6 +32,9 @@ fn the_document_is_open_and_lists_every_route() {
         "get /v1/sessions/{id}/events",
         "get /v1/sessions/{id}/export",
         "post /v1/approvals/{id}/decision",
+        "delete /v1/connections/{name}/http/{path}",
+        "get /v1/connections/{name}/http/{path}",
+        "post /v1/connections/{name}/exec",
         "post /v1/connections/{name}/query",
     ];
     for route in routes {
@@ -42,6 +45,7 @@ fn the_document_is_open_and_lists_every_route() {
     for (path, item) in paths {
         for method in item.as_object().unwrap().keys() {
             let place = path.replace("{name}", "crm").replace("{id}", "none");
+            let place = place.replace("{path}", "x");
             let reply = agent.send(&method.to_uppercase(), &place, &[], b"");
             assert_ne!(reply.status, 405, "{method} {path}");
             if let Some(detail) = reply.json()["detail"].as_str() {

@@ -30,6 +30,7 @@ const POLICY: &str = r#"
 version: 1
 approvers:
   dba: { groups: [db-admins] }
+  hasty: { groups: [db-admins], expires_in: 1s }
 connections:
   api: { kind: http, api: generic, READ, WRITE, allow: { groups: [ai-agents] }, budget: { requests_per_minute: 100000, bytes: 1MiB, timeout: 5s } }
   below: { kind: http, api: generic, read: { url: "http://127.0.0.1:{PORT}/base/v1" }, allow: { groups: [ai-agents] } }
@@ -41,6 +42,7 @@ connections:
   graphql: { kind: http, api: graphql, READ, WRITE, allow: { groups: [ai-agents] } }
   model: { kind: http, api: model, READ, WRITE, allow: { groups: [ai-agents] }, budget: { requests_per_minute: 100000 } }
   strict: { kind: http, api: model, on_finding: deny, READ, WRITE, allow: { groups: [ai-agents] } }
+  hasty: { kind: http, api: generic, READ, WRITE, allow: { groups: [ai-agents] } }
   only-reads: { kind: http, api: generic, READ, allow: { groups: [ai-agents] } }
   down: { kind: http, api: kubernetes, read: { url: "http://127.0.0.1:1" }, allow: { groups: [ai-agents] } }
   neighbour: { kind: http, api: generic, read: { url: "https://{NEIGHBOUR}" }, allow: { groups: [ai-agents] } }
@@ -48,17 +50,18 @@ rules:
   - { name: reads, when: { effect: read }, then: allow }
   - { name: small-writes, connections: [api, below, only-reads], when: { effect: write }, then: allow }
   - { name: inference, connections: [model, strict], when: { effect: unknown }, then: allow }
-  - { name: removals, when: { effect: [destructive, secret] }, then: { require_approval: dba } }
+  - { name: removals, connections: [api, cluster, arm, vault, blobs, cosmos, graphql, model], when: { effect: [destructive, secret] }, then: { require_approval: dba } }
+  - { name: hasty-removals, connections: [hasty], when: { effect: destructive }, then: { require_approval: hasty } }
   - { name: changes, connections: [cluster, arm, blobs, cosmos, graphql, vault], when: { effect: [write] }, then: { require_approval: dba } }
 "#;
 
-struct House {
-    gateway: Gateway,
-    upstream: Upstream,
+pub(super) struct House {
+    pub(super) gateway: Gateway,
+    pub(super) upstream: Upstream,
 }
 
 /// The gateway and the API that these tests share: each uses paths of its own.
-fn house() -> &'static House {
+pub(super) fn house() -> &'static House {
     static HOUSE: OnceLock<House> = OnceLock::new();
     HOUSE.get_or_init(|| {
         let upstream = Upstream::start(answer);
@@ -174,12 +177,33 @@ fn answer(call: &Call, back: &mut Answering) {
             wait_for(path);
             back.json(200, &json!({"changed": true}));
         }
+        // The cluster's: what `kubectl` asks before it asks for anything.
+        "/api" => back.json(200, &json!({"kind": "APIVersions", "versions": ["v1"]})),
+        "/apis" => back.json(200, &json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": []})),
+        "/api/v1" => back.json(
+            200,
+            &json!({"kind": "APIResourceList", "groupVersion": "v1", "resources": [{
+                "name": "pods", "singularName": "pod", "namespaced": true, "kind": "Pod", "shortNames": ["po"],
+                "verbs": ["get", "list", "delete", "create"],
+            }]}),
+        ),
+        "/api/v1/namespaces/default/pods" => back.json(
+            200,
+            &json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": [pod()]}),
+        ),
+        "/api/v1/namespaces/default/pods/web-0" => back.json(200, &pod()),
         "/v1/chat/completions" => back.json(
             200,
             &json!({"choices": [{"index": 0, "message": {"role": "assistant", "content": "plain"}}]}),
         ),
         _ => back.json(200, &json!({"path": call.target(), "method": call.method()})),
     }
+}
+
+fn pod() -> Value {
+    json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "web-0", "namespace": "default"}, "spec": {
+        "containers": [{"name": "web", "image": "web"}],
+    }})
 }
 
 /// Paths whose caller was seen to leave.
@@ -189,7 +213,7 @@ fn left() -> &'static Mutex<Vec<String>> {
 }
 
 /// One call, and all of its answer; chunks joined.
-fn send(
+pub(super) fn send(
     caller: &Caller<'_>,
     method: &str,
     path: &str,
@@ -428,7 +452,7 @@ fn an_answer_that_breaks_off_is_cut_and_not_ended() {
 
 #[test]
 fn what_is_compressed_is_read_and_masked_and_what_cannot_be_read_is_not_passed_on() {
-    let reply = get("api/http/gzip");
+    let reply = get("api/http/gzip?read");
     assert_eq!(reply.header("content-encoding"), None);
     assert!(
         reply.text().starts_with("my key is ") && !reply.text().contains("ghp_16"),
@@ -442,7 +466,7 @@ fn what_is_compressed_is_read_and_masked_and_what_cannot_be_read_is_not_passed_o
         "{}",
         reply.text()
     );
-    let asked = house().upstream.only("/gzip");
+    let asked = house().upstream.only("/gzip?read");
     assert_eq!(asked.header("accept-encoding"), Some("gzip, deflate"));
 }
 
@@ -544,7 +568,17 @@ fn what_is_not_allowed_is_refused_in_the_words_of_its_api() {
     assert_eq!(error["error"]["type"], "permission_error", "{error}");
     let down = send(&agent, "GET", "down/http/api/v1/pods", &[], b"");
     assert_eq!(down.expect(503)["reason"], "ServiceUnavailable");
-    assert!(house().upstream.calls("DELETE").is_empty());
+    for unasked in [
+        "/pods/web ",
+        "DELETE /subscriptions",
+        "/secrets/a",
+        "/colls/b",
+        "/container/blob",
+        "/graphql",
+        "/files/1",
+    ] {
+        assert!(house().upstream.calls(unasked).is_empty(), "{unasked}");
+    }
 }
 
 #[test]
@@ -777,4 +811,104 @@ fn an_answer_with_something_to_mask_is_kept_back_where_policy_says_so() {
         "{}",
         reply.text()
     );
+}
+
+/// The approval that a refusal names.
+fn approval_of(reply: &Reply) -> String {
+    assert_eq!(reply.status, 403, "{}", reply.text());
+    reply
+        .header("portcullis-approval")
+        .expect("an approval")
+        .to_owned()
+}
+
+fn approve(approval: &str) -> Value {
+    let dana = house().gateway.person("dana", &["db-admins"]);
+    let path = format!("/v1/approvals/{approval}");
+    let asked = dana.get(&path).expect(200);
+    let decision = json!({"decision": "approve", "digest": asked["digest"]});
+    dana.post(&format!("{path}/decision"), &decision)
+        .expect(200)
+}
+
+#[test]
+fn a_call_that_was_approved_runs_once_when_its_caller_makes_it_again() {
+    let (house, agent) = (house(), house().gateway.agent());
+    let call = |who: &Caller<'_>, body: &str| {
+        let numbered = [
+            ("X-Request-Id", "another one each time"),
+            ("Content-Type", "text/plain"),
+        ];
+        send(
+            who,
+            "DELETE",
+            "api/http/granted",
+            &numbered,
+            body.as_bytes(),
+        )
+    };
+    let approval = approval_of(&call(&agent, "this"));
+    // Asked again, nobody is asked a second time; asked by another, or for something else, it is another question.
+    assert_eq!(approval_of(&call(&agent, "this")), approval);
+    assert_ne!(approval_of(&call(&agent, "that")), approval);
+    let other = house.gateway.agent();
+    assert_ne!(approval_of(&call(&other, "this")), approval);
+    let approved = approve(&approval);
+    assert_eq!(approved["status"], "approved", "{approved}");
+    assert!(
+        house.upstream.calls("/granted").is_empty(),
+        "it ran by itself"
+    );
+    assert_ne!(approval_of(&call(&agent, "that")), approval);
+    assert_ne!(approval_of(&call(&other, "this")), approval);
+    // Of those who claim it at once, one gets it.
+    let replies: Vec<Reply> = std::thread::scope(|scope| {
+        let claims: Vec<_> = (0..6)
+            .map(|_| scope.spawn(|| call(&agent, "this")))
+            .collect();
+        claims
+            .into_iter()
+            .map(|claim| claim.join().unwrap())
+            .collect()
+    });
+    let (ran, held): (Vec<_>, Vec<_>) = replies.iter().partition(|reply| reply.status == 200);
+    assert_eq!(ran.len(), 1, "{replies:?}");
+    assert!(held.iter().all(|reply| approval_of(reply) != approval));
+    assert_eq!(house.upstream.only("/granted").text(), "this");
+    let events = events(&agent, ran[0]);
+    let kinds: Vec<_> = events.iter().map(|event| word(&event["type"])).collect();
+    assert_eq!(
+        kinds,
+        [
+            "session.opened",
+            "request.decided",
+            "approval.requested",
+            "approval.published",
+            "approval.decided",
+            "approval.granted",
+            "execution.started",
+            "execution.finished"
+        ]
+    );
+}
+
+#[test]
+fn what_was_granted_lapses_with_its_question() {
+    let (house, agent) = (house(), house().gateway.agent());
+    let call = || send(&agent, "DELETE", "hasty/http/lapsing", &[], b"");
+    let first = call();
+    let approval = approval_of(&first);
+    assert_eq!(approve(&approval)["status"], "approved");
+    std::thread::sleep(Duration::from_millis(1100));
+    assert_ne!(approval_of(&call()), approval);
+    let request = format!(
+        "/v1/requests/{}?wait=5",
+        first.header("portcullis-request").unwrap()
+    );
+    let began = std::time::Instant::now();
+    while agent.get(&request).json()["status"] != "approval_expired" {
+        assert!(began.elapsed() < PATIENCE, "it does not lapse");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert!(house.upstream.calls("/lapsing").is_empty());
 }

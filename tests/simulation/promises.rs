@@ -23,7 +23,7 @@ use super::{
 type Kept = Result<(), String>;
 type Promise = (&'static str, fn(&World, &Seen) -> Kept);
 
-const PROMISES: [Promise; 14] = [
+const PROMISES: [Promise; 15] = [
     (
         "every effect's intent was on record before it",
         every_effects_intent_was_on_record_before_it,
@@ -56,6 +56,10 @@ const PROMISES: [Promise; 14] = [
     ),
     ("the record tells the truth", the_record_tells_the_truth),
     ("one ask is one request", one_ask_is_one_request),
+    (
+        "what was granted runs in time",
+        what_was_granted_runs_in_time,
+    ),
     ("the record only grew", the_record_only_grew),
     ("nobody acts on what is over", nobody_acts_on_what_is_over),
     ("nothing broke inside", nothing_broke_inside),
@@ -164,12 +168,12 @@ fn nothing_ran_twice(world: &World, _: &Seen) -> Kept {
 }
 
 fn what_was_refused_has_no_effect(world: &World, seen: &Seen) -> Kept {
-    use RequestStatus::{ApprovalDenied, ApprovalExpired, Denied, PendingApproval};
+    use RequestStatus::{ApprovalDenied, ApprovalExpired, Approved, Denied, PendingApproval};
     for (id, (request, events)) in &seen.requests {
         let status = request.status();
         if matches!(
             status,
-            Denied | ApprovalDenied | ApprovalExpired | PendingApproval
+            Denied | ApprovalDenied | ApprovalExpired | Approved | PendingApproval
         ) {
             if world.effects_of(id) > 0 {
                 return Err(format!("{id} is {} and took effect", status.as_str()));
@@ -454,9 +458,36 @@ fn one_ask_is_one_request(world: &World, seen: &Seen) -> Kept {
         if decided.principal != principal(asked.who).described() {
             return Err(format!("{} is not of who asked it", decided.request_id));
         }
+        // Who cannot wait asks again, and is asked about anew once what was granted is used up.
+        if asked.passing {
+            continue;
+        }
         let first = known.entry(decided.digest).or_insert(&decided.request_id);
         if *first != &decided.request_id {
             return Err(format!("{first} and {} are one ask", decided.request_id));
+        }
+    }
+    Ok(())
+}
+
+fn what_was_granted_runs_in_time(_: &World, seen: &Seen) -> Kept {
+    for (id, (request, events)) in &seen.requests {
+        let Some(approval) = request
+            .approval
+            .as_ref()
+            .filter(|asked| asked.requested.grants)
+        else {
+            continue;
+        };
+        let at = |kind: &str| events.iter().position(|event| event.body.kind() == kind);
+        let Some(started) = at("execution.started") else {
+            continue;
+        };
+        if at("approval.granted").is_none_or(|granted| granted > started) {
+            return Err(format!("{id} ran before it was granted"));
+        }
+        if events[started].time >= approval.requested.terms.expires_at {
+            return Err(format!("{id} ran on a grant that had lapsed"));
         }
     }
     Ok(())

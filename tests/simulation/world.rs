@@ -17,7 +17,7 @@ use portcullis::{
         session::{Answer, Event, EventBody},
     },
     gateway::{
-        Answering, Ask, GateError, Gateway, Outcome, Parts, PreviewStatus,
+        Answering, Ask, GateError, Gateway, Outcome, Parts, PreviewStatus, answer,
         seal::{ExportKey, Sealer},
     },
 };
@@ -40,6 +40,8 @@ pub(super) struct Asked {
     pub(super) number: usize,
     pub(super) session: Option<SessionId>,
     pub(super) keyed: bool,
+    /// Its caller takes what comes and does not wait for approvers: an approval is then a grant.
+    pub(super) passing: bool,
 }
 
 /// One answer, however often it is delivered.
@@ -253,7 +255,7 @@ impl World {
             session: asked.session.clone(),
             idempotency_key: asked.keyed.then(|| format!("key-{}", asked.number)),
             traceparent: None,
-            responder: None,
+            responder: asked.passing.then(|| answer().0),
         };
         let gateway = Arc::clone(&self.gateways[&instance]);
         let hub = Arc::clone(&self.hub);

@@ -15,4 +15,5 @@ pub(crate) mod rabbitmq;
 pub(crate) mod service_bus;
 pub(crate) mod serving;
 pub(crate) mod tds;
+pub(crate) mod tls;
 pub(crate) mod upstream;

@@ -206,6 +206,7 @@ fn data(body: &EventBody, out: &mut Vec<u8>) -> Result<&'static str, NotCanonica
         EventBody::ApprovalRequested(data) => to_canonical(data, out)?,
         EventBody::ApprovalPublished(data) => to_canonical(data, out)?,
         EventBody::ApprovalDecided(data) => to_canonical(data, out)?,
+        EventBody::ApprovalGranted(data) => to_canonical(data, out)?,
         EventBody::ApprovalExpired(data) => to_canonical(data, out)?,
         EventBody::PreviewStarted(data) => to_canonical(data, out)?,
         EventBody::PreviewFinished(data) => to_canonical(data, out)?,

@@ -3,7 +3,7 @@
 //! INVARIANT: [`Permit`] has private fields and is made here alone; a permit for anything that could have an effect is
 //! inside a [`OnceRecorded`], which opens only with the receipt for the very events that announce it.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 
@@ -25,7 +25,7 @@ use crate::domain::{
         ApproverGroupName, ConnectionRules, Decision, Endpoint, Policy, Question, RuleName,
         evaluate,
     },
-    principal::{Principal, PrincipalKind},
+    principal::{Person, Principal, PrincipalKind},
     record::{Hash, Head},
     rewrite::{Revisited, Rewrite, rewrite},
 };
@@ -143,7 +143,8 @@ pub struct Asked<'a> {
     pub from: &'a [ApproverGroupName],
     /// What it would touch, when humans will be asked.
     pub preview: Option<Preview>,
-    /// Whether its answer is handed over while it comes: then even of a read the intent goes on record first.
+    /// Whether its answer is handed over while it comes: then even of a read the intent goes on record first, and an
+    /// approval is a grant, since whoever takes the answer does not wait for one.
     pub streams: bool,
     /// The process that would run it.
     pub instance: &'a str,
@@ -401,6 +402,7 @@ pub fn ask(asked: Asked<'_>) -> Next {
                 request_id: request,
                 terms,
                 preview,
+                grants: streams,
             };
             events.push(EventBody::ApprovalRequested(Box::new(requested.clone())));
             Next::Hold(events, OnceRecorded(requested))
@@ -601,41 +603,31 @@ pub fn answer(answered: Answered<'_>) -> Result<AfterAnswer, Refusal> {
         return Ok(AfterAnswer::Noted(events));
     }
 
-    // Earlier approvers count only if today's policy would still let them decide.
-    let mut yes = approval.yes();
-    for earlier in &approval.answers {
-        match terms.eligible(policy, &decided.principal, &earlier.approver) {
-            Ok(groups) => yes.insert(earlier.approver.person(), groups),
-            Err(_) => yes.remove(&earlier.approver.person()),
-        };
-    }
+    let mut yes = still_yes(request, policy);
     yes.insert(described.person(), groups);
     if !terms.satisfied(policy, &yes) {
         return Ok(AfterAnswer::Noted(events));
     }
 
-    let access = access_for(facts.class, &operation);
-    match still_agreed(request, (&operation, facts), asked, policy, now) {
+    let asker = Principal::remembered(&decided.principal);
+    match still_agreed(request, (&operation, facts), asked, policy, &asker, now) {
+        Ok(_) if approval.requested.grants => {
+            let request_id = decided.request_id.clone();
+            events.push(EventBody::ApprovalGranted(RequestRef { request_id }));
+            Ok(AfterAnswer::Noted(events))
+        }
         Ok(connection) => {
-            let at_most = match access {
-                Access::Read => None,
-                Access::Write => agreed_rows(request, terms, policy),
-            };
-            let id = &decided.request_id;
-            events.push(EventBody::ExecutionStarted(ExecutionStarted {
+            let at_most = agreed_rows(request, terms, policy);
+            let begun = begin(
+                request,
+                (operation, facts),
+                connection,
                 at_most,
-                ..started(id, access, connection, policy, instance, now)
-            }));
-            let permit = Permit {
-                request: id.clone(),
-                connection: connection.name.clone(),
-                ending: ending(&operation, at_most),
-                operation,
-                access,
-                budget: connection.budget,
-                begin_before: Some(begin_before(now)),
-            };
-            Ok(AfterAnswer::Act(events, Box::new(OnceRecorded(permit))))
+                policy,
+                (instance, now),
+            );
+            events.push(EventBody::ExecutionStarted(begun.0));
+            Ok(AfterAnswer::Act(events, Box::new(begun.1)))
         }
         Err(decision) => {
             let request_id = decided.request_id.clone();
@@ -646,6 +638,126 @@ pub fn answer(answered: Answered<'_>) -> Result<AfterAnswer, Refusal> {
             Ok(AfterAnswer::Noted(events))
         }
     }
+}
+
+/// Everyone who has said yes and may still decide by today's policy.
+fn still_yes(request: &Request, policy: &Policy) -> BTreeMap<Person, Vec<ApproverGroupName>> {
+    let answers = request.approval.iter().flat_map(|approval| {
+        let terms = &approval.requested.terms;
+        let yes = approval
+            .answers
+            .iter()
+            .filter(|one| one.answer == Answer::Approve);
+        yes.filter_map(|one| {
+            let groups = terms.eligible(policy, &request.decided.principal, &one.approver);
+            Some((one.approver.person(), groups.ok()?))
+        })
+    });
+    answers.collect()
+}
+
+/// The start of what was approved, and leave for it once that is on record.
+fn begin(
+    request: &Request,
+    (operation, facts): (Operation, &Facts),
+    connection: &ConnectionRules,
+    at_most: Option<u64>,
+    policy: &Policy,
+    (instance, now): (&str, Timestamp),
+) -> (ExecutionStarted, OnceRecorded<Permit>) {
+    let access = access_for(facts.class, &operation);
+    let at_most = at_most.filter(|_| access == Access::Write);
+    let id = &request.decided.request_id;
+    let started = ExecutionStarted {
+        at_most,
+        ..started(id, access, connection, policy, instance, now)
+    };
+    let permit = Permit {
+        request: id.clone(),
+        connection: connection.name.clone(),
+        ending: ending(&operation, at_most),
+        operation,
+        access,
+        budget: connection.budget,
+        begin_before: Some(begin_before(now)),
+    };
+    (started, OnceRecorded(permit))
+}
+
+/// The same call, made again on the strength of an approval.
+#[derive(Debug)]
+pub struct Claimed<'a> {
+    /// The request as it stands, folded from its session's verified chain.
+    pub request: &'a Request,
+    /// What is asked now.
+    pub operation: Operation,
+    /// What it would do, judged now.
+    pub facts: &'a Facts,
+    /// Today's policy.
+    pub policy: &'a Policy,
+    /// Who asks now.
+    pub principal: &'a Principal,
+    /// The process that would run it.
+    pub instance: &'a str,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// What follows from a call that was granted before. INVARIANT: a grant is for whoever asked and for exactly what they
+/// asked; it is used up by the first execution, lapses with its question, and gives nothing that today's policy would
+/// refuse, or have others approve.
+pub fn claim(claimed: Claimed<'_>) -> Result<AfterAnswer, Refusal> {
+    let Claimed {
+        request,
+        operation,
+        facts,
+        policy,
+        principal,
+        instance,
+        now,
+    } = claimed;
+    let decided = &request.decided;
+    let (Stage::Granted, Some(approval)) = (&request.stage, &request.approval) else {
+        return Err(Refusal::Closed(request.status()));
+    };
+    let terms = &approval.requested.terms;
+    if operation.digest(&decided.connection, principal.id()) != decided.digest
+        || decided.principal.person() != principal.person()
+    {
+        return Err(Refusal::OtherDigest);
+    }
+    if now >= terms.expires_at {
+        return Err(Refusal::Expired(terms.expires_at));
+    }
+    let agreed = still_agreed(request, (&operation, facts), None, policy, principal, now);
+    let agreed = agreed.and_then(|connection| {
+        if terms.satisfied(policy, &still_yes(request, policy)) {
+            return Ok(connection);
+        }
+        let message = "Not all who approved it may do so by today's policy; make the call again.";
+        Err(DecisionRecord {
+            action: Action::Deny,
+            rule: None,
+            policy: policy.version,
+            message: Some(message.into()),
+        })
+    });
+    Ok(match agreed {
+        Ok(connection) => {
+            let at_most = agreed_rows(request, terms, policy);
+            let what = (operation, facts);
+            let (started, permit) =
+                begin(request, what, connection, at_most, policy, (instance, now));
+            AfterAnswer::Act(vec![EventBody::ExecutionStarted(started)], Box::new(permit))
+        }
+        Err(decision) => {
+            let request_id = decided.request_id.clone();
+            AfterAnswer::Noted(vec![EventBody::RequestRefused(RequestRefused {
+                request_id,
+                decision,
+            })])
+        }
+    })
 }
 
 /// The most rows that everyone who said yes has agreed to: what had been shown by then, times the factor of the group
@@ -710,6 +822,7 @@ pub fn ask_again(
     Some(ApprovalRequested {
         request_id: decided.request_id.clone(),
         terms: terms(policy, &from, decided.digest, Some(again), now),
+        grants: request.approval.as_ref()?.requested.grants,
         preview: Some(Preview {
             estimated_rows: None,
             note: format!(
@@ -806,14 +919,22 @@ pub fn preview(
         return Err(Refusal::PreviewedEnough);
     }
     // What today's policy would not run is not run to be seen either.
-    let connection = still_agreed(request, (operation, facts), before_rewriting, policy, now)
-        .map_err(|denied| {
-            Refusal::NoPreview(
-                denied
-                    .message
-                    .unwrap_or_else(|| "policy now denies it".into()),
-            )
-        })?;
+    let asker = Principal::remembered(&decided.principal);
+    let connection = still_agreed(
+        request,
+        (operation, facts),
+        before_rewriting,
+        policy,
+        &asker,
+        now,
+    )
+    .map_err(|denied| {
+        Refusal::NoPreview(
+            denied
+                .message
+                .unwrap_or_else(|| "policy now denies it".into()),
+        )
+    })?;
     let Rehearsed { before, change } = rehearsal.map_err(Refusal::NoPreview)?;
     let (rows, bytes) = PREVIEW_SAMPLE;
     let budget = Budget {
@@ -856,6 +977,7 @@ fn still_agreed<'a>(
     (operation, facts): (&Operation, &Facts),
     asked: Option<&Revisited>,
     policy: &'a Policy,
+    principal: &Principal,
     now: Timestamp,
 ) -> Result<&'a ConnectionRules, DecisionRecord> {
     let deny = |rule, message: String| DecisionRecord {
@@ -871,9 +993,8 @@ fn still_agreed<'a>(
             format!("Connection `{name}` is gone from the policy."),
         )
     })?;
-    let principal = Principal::remembered(&request.decided.principal);
     let question = Question {
-        principal: &principal,
+        principal,
         connection,
         facts,
         now,
@@ -962,7 +1083,9 @@ pub enum Due {
 pub fn due(request: &Request, now: Timestamp) -> Due {
     let request_id = request.decided.request_id.clone();
     match (&request.stage, &request.approval) {
-        (Stage::Pending, Some(approval)) if now >= approval.requested.terms.expires_at => {
+        (Stage::Pending | Stage::Granted, Some(approval))
+            if now >= approval.requested.terms.expires_at =>
+        {
             Due::Note(EventBody::ApprovalExpired(RequestRef { request_id }))
         }
         (Stage::Pending, Some(approval)) if !approval.published => {

@@ -70,7 +70,10 @@ pub enum EventBody {
     /// One of them answered.
     #[serde(rename = "approval.decided")]
     ApprovalDecided(Box<ApprovalDecided>),
-    /// Nobody answered in time.
+    /// Everyone needed has agreed, and whoever asked has to make the same call again: that runs it, once.
+    #[serde(rename = "approval.granted")]
+    ApprovalGranted(RequestRef),
+    /// Nobody answered in time, or what was granted was not used in time.
     #[serde(rename = "approval.expired")]
     ApprovalExpired(RequestRef),
     /// An approver asked to see what it would change: it is about to be run and rolled back.
@@ -139,6 +142,7 @@ impl EventBody {
             Self::ApprovalRequested(_) => "approval.requested",
             Self::ApprovalPublished(_) => "approval.published",
             Self::ApprovalDecided(_) => "approval.decided",
+            Self::ApprovalGranted(_) => "approval.granted",
             Self::ApprovalExpired(_) => "approval.expired",
             Self::PreviewStarted(_) => "preview.started",
             Self::PreviewFinished(_) => "preview.finished",
@@ -159,9 +163,9 @@ impl EventBody {
             Self::SessionOpened(_) | Self::ConnectionDescribed(_) | Self::SessionClosed(_) => None,
             Self::RequestDecided(event) => Some(&event.request_id),
             Self::ApprovalRequested(event) => Some(&event.request_id),
-            Self::ApprovalPublished(event) | Self::ApprovalExpired(event) => {
-                Some(&event.request_id)
-            }
+            Self::ApprovalPublished(event)
+            | Self::ApprovalGranted(event)
+            | Self::ApprovalExpired(event) => Some(&event.request_id),
             Self::ApprovalDecided(event) => Some(&event.request_id),
             Self::PreviewStarted(event) => Some(&event.request_id),
             Self::PreviewFinished(event) => Some(&event.request_id),
@@ -317,6 +321,9 @@ pub struct ApprovalRequested {
     /// What the approver sees of its reach.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<Preview>,
+    /// Whether an approval is a grant: whoever asked cannot wait, and makes the same call again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub grants: bool,
 }
 
 /// What a statement would touch, before it runs.

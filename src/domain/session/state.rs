@@ -1,7 +1,5 @@
 //! Where a request stands: a fold over its events. An impossible history is an error, never a guess.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,7 +9,6 @@ use super::event::{
     ExecutionFailed, ExecutionFinished, ExecutionStarted, Failure, PreviewFailed, PreviewFinished,
     PreviewStarted, RequestDecided,
 };
-use crate::domain::{policy::ApproverGroupName, principal::Person};
 
 /// Where a request stands, in the words of the API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -19,6 +16,8 @@ use crate::domain::{policy::ApproverGroupName, principal::Person};
 pub enum RequestStatus {
     /// Humans have been asked.
     PendingApproval,
+    /// They have agreed, and whoever asked has not made the call again that runs it.
+    Approved,
     /// It is running.
     Executing,
     /// It ran.
@@ -37,8 +36,9 @@ pub enum RequestStatus {
 
 impl RequestStatus {
     /// Every status.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::PendingApproval,
+        Self::Approved,
         Self::Executing,
         Self::Succeeded,
         Self::Failed,
@@ -57,6 +57,7 @@ impl RequestStatus {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::PendingApproval => "pending_approval",
+            Self::Approved => "approved",
             Self::Executing => "executing",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
@@ -124,13 +125,9 @@ impl Approval {
         }
     }
 
-    /// Everyone who said yes, each once, with the groups they said it for.
-    pub fn yes(&self) -> BTreeMap<Person, Vec<ApproverGroupName>> {
-        self.answers
-            .iter()
-            .filter(|answer| answer.answer == Answer::Approve)
-            .map(|answer| (answer.approver.person(), answer.groups.clone()))
-            .collect()
+    fn has_a_yes(&self) -> bool {
+        let mut answers = self.answers.iter();
+        answers.any(|answer| answer.answer == Answer::Approve)
     }
 }
 
@@ -139,6 +136,8 @@ impl Approval {
 pub enum Stage {
     /// Waiting for humans.
     Pending,
+    /// Everyone needed has agreed that the same call, made again, runs once.
+    Granted,
     /// Dispatched, no outcome yet.
     Executing(ExecutionStarted),
     /// It ran.
@@ -163,6 +162,7 @@ impl Request {
     pub fn status(&self) -> RequestStatus {
         match self.stage {
             Stage::Pending => RequestStatus::PendingApproval,
+            Stage::Granted => RequestStatus::Approved,
             Stage::Executing(_) => RequestStatus::Executing,
             Stage::Succeeded(_) => RequestStatus::Succeeded,
             Stage::Failed(_) => RequestStatus::Failed,
@@ -345,19 +345,25 @@ impl Request {
                     Answer::Deny => Stage::ApprovalDenied,
                 })
             }
-            (Stage::Pending, EventBody::ApprovalExpired(_)) => Some(Stage::ApprovalExpired),
-            (Stage::Pending, EventBody::RequestRefused(refused)) => {
+            (Stage::Pending | Stage::Granted, EventBody::ApprovalExpired(_)) => {
+                Some(Stage::ApprovalExpired)
+            }
+            (Stage::Pending | Stage::Granted, EventBody::RequestRefused(refused)) => {
                 Some(Stage::Denied(refused.decision.clone()))
             }
+            // Whether the quorum was reached is for `decide` with a policy at hand; that someone said yes is not.
+            (Stage::Pending, EventBody::ApprovalGranted(_)) => {
+                let approval = self.approval.as_ref()?;
+                (approval.requested.grants && approval.has_a_yes()).then_some(Stage::Granted)
+            }
             (Stage::Pending, EventBody::ExecutionStarted(started)) => {
-                // Whether the quorum was reached is for `decide` with a policy at hand; that someone said yes is not.
-                let anyone = self.approval.as_ref().is_some_and(|approval| {
-                    approval
-                        .answers
-                        .iter()
-                        .any(|answer| answer.answer == Answer::Approve)
-                });
-                anyone.then(|| Stage::Executing(started.clone()))
+                let approval = self.approval.as_ref()?;
+                let runs = !approval.requested.grants && approval.has_a_yes();
+                runs.then(|| Stage::Executing(started.clone()))
+            }
+            // A grant is for one execution.
+            (Stage::Granted, EventBody::ExecutionStarted(started)) => {
+                Some(Stage::Executing(started.clone()))
             }
             (Stage::Executing(_), EventBody::ExecutionOutcomeUnknown(unknown)) => {
                 Some(Stage::OutcomeUnknown {

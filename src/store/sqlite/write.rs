@@ -440,19 +440,9 @@ pub(super) fn decision(action: Action) -> &'static str {
 
 /// The status a word stands for.
 pub(super) fn status(word: &str) -> Option<RequestStatus> {
-    use RequestStatus as S;
-    [
-        S::PendingApproval,
-        S::Executing,
-        S::Succeeded,
-        S::Failed,
-        S::Denied,
-        S::ApprovalDenied,
-        S::ApprovalExpired,
-        S::OutcomeUnknown,
-    ]
-    .into_iter()
-    .find(|status| status.as_str() == word)
+    RequestStatus::ALL
+        .into_iter()
+        .find(|status| status.as_str() == word)
 }
 
 pub(super) fn time(nanoseconds: Option<i64>) -> Option<Timestamp> {
