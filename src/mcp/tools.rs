@@ -102,7 +102,9 @@ impl Name {
             ),
             Self::RunCommand => (
                 "Run a command",
-                "Runs one program with its arguments on a connection of kind `command`, as policy allows: `kubectl`,                  `az` and the like, with credentials you never see. There is no shell: no pipes, no redirection, no                  variables. What changes something may need a person's approval first, as with `execute`.",
+                "Runs one program with its arguments on a connection of kind `command`, as policy allows: `kubectl`, \
+                 `az` and the like, with credentials you never see. There is no shell: no pipes, no redirection, no \
+                 variables. What changes something may need a person's approval first, as with `execute`.",
                 input::<CommandCall>(),
                 output::<Outcome>(),
                 changes.open_world(true),
