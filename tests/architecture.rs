@@ -67,13 +67,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     (".vouched(", &["api/decisions.rs"]),
     (
         "reqwest",
-        &[
-            "auth/",
-            "cli/",
-            "targets/http.rs",
-            "telemetry/",
-            "vault.rs",
-        ],
+        &["auth/", "cli/", "targets/http.rs", "telemetry/", "vault.rs"],
     ),
     ("opentelemetry", &["telemetry/"]),
     ("Timestamp::now(", &["app.rs", "auth/", "cli/"]),

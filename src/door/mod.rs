@@ -46,7 +46,10 @@ pub(crate) async fn caller(
 
 /// The one header of this name, as text. What is there twice or is no text is a problem, never ignored: each of them
 /// makes a call safe to repeat, or says whose it is.
-pub(crate) fn the_header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Problem> {
+pub(crate) fn the_header<'a>(
+    headers: &'a HeaderMap,
+    name: &str,
+) -> Result<Option<&'a str>, Problem> {
     let mut found = headers.get_all(name).iter();
     let Some(value) = found.next() else {
         return Ok(None);
