@@ -606,7 +606,7 @@ fn numbers_of(
         let counter =
             single < FEWEST_ALONE && ends(single) || fraction > single + 1 && ends(fraction);
         if group != 0
-            && !(counter && !after_plus(pass.text, at + place))
+            && (!counter || after_plus(pass.text, at + place))
             && !is_date(pass.text, at + place, digits)
         {
             numbers |= 1 << place;

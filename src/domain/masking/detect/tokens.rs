@@ -738,7 +738,7 @@ pub(super) fn may_decode_to_text(base64: [u8; 8]) -> bool {
     let bytes = u64::from(first) << 24 | u64::from(second & 0xff_ffff);
     // Less than a space, but for the eight codes among which are tab, line feed and carriage return.
     let white = bytes << 4 & !(bytes << 3);
-    let control = !((bytes & !HIGHEST) + EACH * 0x60 | bytes) & !white;
+    let control = !(((bytes & !HIGHEST) + EACH * 0x60) | bytes) & !white;
     // What goes on in another character than it began in, and what begins without going on.
     let (high, leads) = (bytes, bytes & bytes << 1);
     let goes_on = high & !(bytes << 1);
