@@ -17,6 +17,9 @@
 //!
 //! ten rows of eight columns, 1441 bytes: 7.0 µs
 //! ```
+//!
+//! That is of the tree before searches ran over several blocks each. Timed in turns with it on a busy machine, the tree since
+//! then is 1.25 to 1.46 times as fast on the corpus, dense and sparse.
 
 use std::{
     hint::black_box,

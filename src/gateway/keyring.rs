@@ -626,7 +626,8 @@ mod tests {
         assert_eq!(after.masking_key().unwrap(), ours.masking_key().unwrap());
         let made = after.new_session_key(&session(1), [[1; 16]; 2]).await;
         let (_, wrapped) = made.unwrap();
-        ours.unwrap(&session(1), &wrapped).await.unwrap();
+        let (other, _) = gateway(&vault, &shelf).await;
+        other.unwrap(&session(1), &wrapped).await.unwrap();
         assert!(shelf.0.lock().unwrap().contains_key("3"));
     }
 
