@@ -167,8 +167,8 @@ class Template(unittest.TestCase):
         self.assertEqual({name for name, may in actions.items() if f'{ITEMS}/create' in may}, {'Appender', 'Projector'})
         self.assertEqual({name for name, may in actions.items() if f'{ITEMS}/delete' in may}, {'Session key eraser'})
         for name, may in actions.items():
-            changes = [action for action in may if '*' in action or action.endswith(('/replace', '/upsert'))]
-            self.assertEqual(changes, [f'{ITEMS}/replace', f'{ITEMS}/upsert'] if name == 'Projector' else [], name)
+            changes = {action for action in may if '*' in action or action.endswith(('/replace', '/upsert'))}
+            self.assertEqual(changes, {f'{ITEMS}/replace', f'{ITEMS}/upsert'} if name == 'Projector' else set(), name)
         projector = next(role for role in writers.values() if role['roleName'] == 'Projector')
         self.assertTrue(all(scope.endswith('/colls/requests') for scope in projector['assignableScopes']))
         eraser = next(role for role in writers.values() if role['roleName'] == 'Session key eraser')
