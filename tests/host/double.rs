@@ -16,6 +16,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use serde_json::{Map, Value, json};
 
 use crate::support::{
@@ -616,11 +617,12 @@ impl Handler {
         self.signal_kill();
     }
 
-    /// The same while something waits for it.
+    /// The same while something waits for it: gone when this returns.
     pub(super) fn signal_kill(&self) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-KILL", &pid]).status();
-        assert!(sent.unwrap().success());
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::KILL).unwrap();
+        let gone = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(pid), gone).unwrap();
     }
 }
 

@@ -182,8 +182,7 @@ async fn a_connection_lost_before_the_commit_is_known_to_have_changed_nothing() 
             let killed = admin
                 .query(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-                     WHERE datname = current_database() AND state = 'active' AND query LIKE '%pg_sleep(60)%'
-                     AND pid <> pg_backend_pid()",
+                     WHERE datname = current_database() AND wait_event = 'PgSleep'",
                     &[],
                 )
                 .await
