@@ -7,7 +7,7 @@ mod document;
 mod identity;
 mod lifecycle;
 mod outcomes;
-mod proxy;
+pub(crate) mod proxy;
 mod refusals;
 mod rewriting;
 mod sessions;

@@ -116,6 +116,20 @@ pub(super) fn advice(outcome: &Outcome) -> Option<String> {
                 Some(ResultBody::Command(command)) if command.truncated => {
                     "Only the beginning of the output fits the connection's budget: narrow the question down.".into()
                 }
+                Some(ResultBody::Answer(answer)) if answer.record.withheld => {
+                    let kinds: Vec<_> = outcome.masked.by.keys().map(String::as_str).collect();
+                    let why = match outcome.notices.as_slice() {
+                        [] => format!("policy gives none of an answer in which it finds {}", kinds.join(", ")),
+                        notices => notices.join("; "),
+                    };
+                    format!(
+                        "The call was made, and its answer is kept back: {why}. Sending it again makes the call again. If \
+                         the answer is needed, tell the person you work for."
+                    )
+                }
+                Some(ResultBody::Answer(answer)) if answer.truncated => {
+                    "The call was made, and its answer is not whole: `notices` says why.".into()
+                }
                 _ => return None,
             }
         }

@@ -21,9 +21,9 @@ use crate::support::{
 };
 
 /// What the connection sends, and no caller ever sees.
-const KEY: &str = "upstream-credential-4711";
+pub(crate) const KEY: &str = "upstream-credential-4711";
 /// A value every detector knows.
-const SECRET: &str = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
+pub(crate) const SECRET: &str = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 const POLICY: &str = r#"
@@ -55,13 +55,13 @@ rules:
   - { name: changes, connections: [cluster, arm, blobs, cosmos, graphql, vault], when: { effect: [write] }, then: { require_approval: dba } }
 "#;
 
-pub(super) struct House {
-    pub(super) gateway: Gateway,
-    pub(super) upstream: Upstream,
+pub(crate) struct House {
+    pub(crate) gateway: Gateway,
+    pub(crate) upstream: Upstream,
 }
 
 /// The gateway and the API that these tests share: each uses paths of its own.
-pub(super) fn house() -> &'static House {
+pub(crate) fn house() -> &'static House {
     static HOUSE: OnceLock<House> = OnceLock::new();
     HOUSE.get_or_init(|| {
         let upstream = Upstream::start(answer);
@@ -133,6 +133,7 @@ fn answer(call: &Call, back: &mut Answering) {
             &gzip(&format!("my key is {SECRET}\n")),
         ),
         "/brotli" => back.answer(200, &[("Content-Encoding", "br")], b"\x0b\x02\x80text\x03"),
+        "/image" => back.answer(200, &[("Content-Type", "image/png")], b"\x89PNG\r\n\x1a\n\0\xff"),
         "/zip" => back.answer(200, &[], b"PK\x03\x04 whatever is in it"),
         "/moved/near" => back.answer(302, &[("Location", "/people?x=1")], b""),
         "/moved/away" => back.answer(302, &[("Location", elsewhere)], b"gone"),
@@ -822,7 +823,7 @@ fn approval_of(reply: &Reply) -> String {
         .to_owned()
 }
 
-fn approve(approval: &str) -> Value {
+pub(crate) fn approve(approval: &str) -> Value {
     let dana = house().gateway.person("dana", &["db-admins"]);
     let path = format!("/v1/approvals/{approval}");
     let asked = dana.get(&path).expect(200);
