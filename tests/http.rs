@@ -4,6 +4,7 @@ mod api_clients;
 mod approvals;
 mod commands;
 mod document;
+pub(crate) mod held_answers;
 mod identity;
 mod lifecycle;
 mod outcomes;

@@ -134,6 +134,7 @@ fn answer(call: &Call, back: &mut Answering) {
         ),
         "/brotli" => back.answer(200, &[("Content-Encoding", "br")], b"\x0b\x02\x80text\x03"),
         "/image" => back.answer(200, &[("Content-Type", "image/png")], b"\x89PNG\r\n\x1a\n\0\xff"),
+        "/long-people" => back.answer(200, &[], format!("{SECRET} {}", "x y ".repeat(25_000)).as_bytes()),
         "/zip" => back.answer(200, &[], b"PK\x03\x04 whatever is in it"),
         "/moved/near" => back.answer(302, &[("Location", "/people?x=1")], b""),
         "/moved/away" => back.answer(302, &[("Location", elsewhere)], b"gone"),
@@ -250,7 +251,7 @@ fn joined(mut chunked: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The events on record of the request that a reply names.
-fn events(caller: &Caller<'_>, reply: &Reply) -> Vec<Value> {
+pub(super) fn events(caller: &Caller<'_>, reply: &Reply) -> Vec<Value> {
     let session = reply.header("portcullis-session").expect("a session");
     let events = caller
         .get(&format!("/v1/sessions/{session}/events"))
@@ -258,7 +259,7 @@ fn events(caller: &Caller<'_>, reply: &Reply) -> Vec<Value> {
     events["events"].as_array().unwrap().clone()
 }
 
-fn of_type<'e>(events: &'e [Value], kind: &str) -> &'e Value {
+pub(super) fn of_type<'e>(events: &'e [Value], kind: &str) -> &'e Value {
     let found = events.iter().find(|event| event["type"] == kind);
     &found.unwrap_or_else(|| panic!("no {kind}: {events:?}"))["data"]
 }
@@ -815,7 +816,7 @@ fn an_answer_with_something_to_mask_is_kept_back_where_policy_says_so() {
 }
 
 /// The approval that a refusal names.
-fn approval_of(reply: &Reply) -> String {
+pub(super) fn approval_of(reply: &Reply) -> String {
     assert_eq!(reply.status, 403, "{}", reply.text());
     reply
         .header("portcullis-approval")
@@ -919,7 +920,7 @@ fn what_was_granted_lapses_with_its_question() {
 }
 
 /// Puts another policy in force, and waits until it is.
-fn replace_policy(gateway: &Gateway, policy: &str) {
+pub(super) fn replace_policy(gateway: &Gateway, policy: &str) {
     let agent = gateway.agent();
     let version = || {
         let waits = [("Prefer", "respond-async")];

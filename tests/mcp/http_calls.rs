@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{Client, client, done, error, shared, with_tasks, word};
-use crate::http::proxy::{KEY, SECRET, approve, house};
+use crate::http::{
+    held_answers::{decide, gateway, people},
+    proxy::{KEY, SECRET, approve, house},
+};
 
 /// One call, not waited for.
 #[track_caller]
@@ -222,4 +225,44 @@ fn what_is_denied_or_cannot_be_meant_reaches_no_api_and_says_what_to_do() {
     let described = agent.call("describe", &json!({"connection": "api"}));
     assert_eq!(done(&described)["relations"], json!([]));
     assert_eq!(done(&described)["usage"], api["usage"]);
+}
+
+#[test]
+fn an_answer_that_people_are_asked_about_is_fetched_once_they_agree() {
+    let agent = client(gateway().agent());
+    let held = request(&agent, "api", "GET", "/people?asked-by-tool", json!({}));
+    assert_eq!(done(&held)["status"], "pending_approval", "{held}");
+    let said = word(&held["content"][0]["text"]);
+    for part in [
+        "The call was made",
+        "privacy",
+        "secrets:",
+        "Do not send it again",
+        "`get_result`",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    let ask = json!({"request_id": done(&held)["request_id"], "wait_seconds": 0});
+    let fetched = || agent.call("get_result", &ask);
+    assert_eq!(done(&fetched()), done(&held));
+    assert!(!held.to_string().contains("Ada"), "{held}");
+    for who in people(gateway()) {
+        decide(&who, word(&done(&held)["approval"]["id"]), "approve").expect(200);
+    }
+    let given = fetched();
+    let body = word(&done(&given)["result"]["body"]);
+    assert!(body.contains("Ada") && !body.contains(SECRET), "{given}");
+    assert_eq!(house().upstream.calls("asked-by-tool").len(), 1);
+
+    let refused = request(&agent, "api", "GET", "/people?refused-by-tool", json!({}));
+    let [pia, _] = people(gateway());
+    decide(&pia, word(&done(&refused)["approval"]["id"]), "deny").expect(200);
+    let ask = json!({"request_id": done(&refused)["request_id"]});
+    let answer = agent.call("get_result", &ask);
+    let said = error(&answer);
+    assert!(
+        said.contains("The call was made") && said.contains("said no"),
+        "{said}"
+    );
+    assert!(!said.contains("nothing was run"), "{said}");
 }

@@ -15,6 +15,9 @@ use crate::domain::{
     record::Hash,
 };
 
+/// What an API answered, masked.
+const HELD: &[u8] = b"[secret]";
+
 /// Minutes an approval is good for.
 const PATIENCE: i64 = 30;
 
@@ -60,6 +63,8 @@ enum Day {
     Strangers,
     /// The connection is gone.
     Gone,
+    /// No answer is given in which something was masked.
+    GivesNone,
 }
 
 impl Day {
@@ -70,10 +75,20 @@ impl Day {
             _ => ("db-admins", 1),
         };
         let then = match self {
-            Self::Asks(_) | Self::Strangers | Self::Gone => "{ require_approval: dba }",
+            Self::Asks(_) | Self::Strangers | Self::Gone | Self::GivesNone => {
+                "{ require_approval: dba }"
+            }
             Self::AsksOthers => "{ require_approval: owners }",
             Self::Allows => "allow",
             Self::Denies => "{ deny: \"Not today.\" }",
+        };
+        let looking = match self {
+            Self::Denies => "{ deny: \"Not today.\" }",
+            _ => "allow",
+        };
+        let on_finding = match self {
+            Self::GivesNone => "deny",
+            _ => "require_approval",
         };
         let name = if self == Self::Gone { "other" } else { "api" };
         let text = format!(
@@ -83,11 +98,13 @@ approvers:
   dba: {{ groups: [{group}], count: {count}, expires_in: {PATIENCE}m }}
   owners: {{ groups: [owners] }}
 connections:
-  {name}: {{ kind: http, api: generic, read: {{ url: "https://api.example" }}, write: {{ url: "https://api.example" }}, allow: {{ groups: [ai-agents] }} }}
+  {name}: {{ kind: http, api: generic, on_finding: {on_finding}, read: {{ url: "https://api.example" }}, write: {{ url: "https://api.example" }}, allow: {{ groups: [ai-agents] }} }}
 rules:
+  - {{ name: looking, when: {{ effect: read }}, then: {looking} }}
   - {{ name: removals, when: {{ effect: destructive }}, then: {then} }}
   - {{ name: schema, when: {{ effect: schema }}, then: {{ require_approval: dba }} }}
   - {{ name: administration, when: {{ effect: admin }}, then: {{ require_approval: owners }} }}
+masking: {{ approvers: dba }}
 "#
         );
         Policy::parse(&[("policy.yaml".into(), text)]).unwrap_or_else(|error| panic!("{error}"))
@@ -103,6 +120,7 @@ fn days() -> impl Strategy<Value = Day> {
         Day::Denies,
         Day::Strangers,
         Day::Gone,
+        Day::GivesNone,
     ])
 }
 
@@ -125,6 +143,14 @@ enum Move {
     Finish,
 }
 
+fn yes(who: Who) -> Move {
+    Move::Answer {
+        who,
+        yes: true,
+        to_this: true,
+    }
+}
+
 fn moves() -> impl Strategy<Value = Vec<Move>> {
     let who = || sample::select(Who::ALL.to_vec());
     let likely = |one: Who| prop_oneof![3 => Just(one), 1 => who()];
@@ -142,8 +168,8 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
     vec(one, 0..16)
 }
 
-fn removal(of: &str) -> Operation {
-    Operation::Http(HttpOperation::new("DELETE", of, &[], Default::default()).unwrap())
+fn call(method: &str, path: &str) -> Operation {
+    Operation::Http(HttpOperation::new(method, path, &[], Default::default()).unwrap())
 }
 
 fn connection() -> ConnectionName {
@@ -152,25 +178,53 @@ fn connection() -> ConnectionName {
 
 /// One request, and the world around it.
 struct Life {
+    operation: Operation,
     journal: Vec<(Timestamp, EventBody)>,
     now: Timestamp,
     day: Day,
     policy: Policy,
+    /// How many people it takes, by the policy it was asked under.
     asked_for: u32,
 }
 
 impl Life {
     /// Held, for `count` of the database's people.
     fn held(count: u32) -> Self {
+        let (life, next) = Self::asked(call("DELETE", "/thing"), count);
+        match next {
+            Next::Hold(events, _) => life.with(events),
+            next => panic!("it is not held: {next:?}"),
+        }
+    }
+
+    /// Run, and its answer kept back, for `count` of the database's people.
+    fn answered(count: u32) -> Self {
+        let (life, next) = Self::asked(call("GET", "/thing"), count);
+        let Next::Act(events, _) = next else {
+            panic!("it does not run: {next:?}");
+        };
+        let life = life.with(events);
+        let finished = life.finished(Some(HELD));
+        let (request, EventBody::ExecutionFinished(held)) = (life.request(), &finished) else {
+            panic!("it has not finished");
+        };
+        let asked = ask_about_answer(&request.decided, held, &life.policy, life.now).unwrap();
+        life.with(vec![
+            finished,
+            EventBody::ApprovalRequested(Box::new(asked)),
+        ])
+    }
+
+    fn asked(operation: Operation, count: u32) -> (Self, Next) {
         let day = Day::Asks(count);
-        let mut life = Self {
+        let life = Self {
+            operation: operation.clone(),
             journal: Vec::new(),
             now: Timestamp::from_second(1_800_000_000).unwrap(),
             day,
             policy: day.policy(),
             asked_for: count,
         };
-        let operation = removal("/thing");
         let rules = &life.policy.connections[&connection()];
         let facts = facts(rules, &operation);
         let bot = Who::Bot.principal();
@@ -180,22 +234,19 @@ impl Life {
             facts: &facts,
             now: life.now,
         };
-        let Decision::RequireApproval { rule, from } = verdict(&life.policy, &question, &operation)
-        else {
-            panic!("it is not held");
+        let (action, rule, from) = match verdict(&life.policy, &question, &operation) {
+            Decision::Allow { rule } => (Action::Allow, rule, Vec::new()),
+            Decision::RequireApproval { rule, from } => (Action::RequireApproval, rule, from),
+            decision => panic!("{decision:?}"),
         };
         let session = SessionId::new([7; 16]);
-        let sealed = Sealed {
-            nonce: String::new(),
-            ciphertext: String::new(),
-        };
         let decided = RequestDecided {
             request_id: RequestId::new(&session, [8; 16]),
             principal: bot.described(),
             connection: connection(),
             statement: operation.shown().into_owned(),
             params: Vec::new(),
-            sealed,
+            sealed: sealed(),
             digest: operation.digest(&connection(), bot.id()),
             reason: None,
             effect: facts.class,
@@ -203,7 +254,7 @@ impl Life {
             unbounded: facts.unbounded,
             why: facts.why.clone(),
             decision: DecisionRecord {
-                action: Action::RequireApproval,
+                action,
                 rule: Some(rule),
                 policy: life.policy.version,
                 message: None,
@@ -223,11 +274,12 @@ impl Life {
             instance: "here",
             now: life.now,
         });
-        let Next::Hold(events, _) = next else {
-            panic!("it is not held: {next:?}");
-        };
-        life.happens(events);
-        life
+        (life, next)
+    }
+
+    fn with(mut self, events: Vec<EventBody>) -> Self {
+        self.happens(events);
+        self
     }
 
     fn happens(&mut self, events: Vec<EventBody>) {
@@ -268,10 +320,13 @@ impl Life {
 
     fn answers(&mut self, who: Who, yes: bool, to_this: bool) {
         let request = self.request();
-        let operation = removal("/thing");
+        let operation = self.operation.clone();
         let facts = self.facts_of(&operation);
-        let digest = match (&request.approval, to_this) {
-            (Some(approval), true) => approval.requested.terms.digest,
+        let asked = request.approval.as_ref().unwrap();
+        let digest = match (asked.requested.terms.digest, request.decided.digest) {
+            (digest, _) if to_this => digest,
+            // A yes to the call is none to its answer.
+            (digest, to_run) if to_run != digest => to_run,
             _ => Hash::of(b"something else"),
         };
         let answered = answer(Answered {
@@ -291,10 +346,37 @@ impl Life {
             Err(_) => {}
             Ok(AfterAnswer::Noted(events)) => {
                 assert!(to_this && who.may_approve(), "{who:?} counted");
+                let was_over = self.is_over();
                 self.happens(events);
+                let given = self.count("answer.released") > 0;
+                assert_eq!(given, yes && !was_over && self.may_be_given());
             }
             Ok(AfterAnswer::Act(..)) => panic!("a grant ran by itself"),
         }
+    }
+
+    fn in_time(&self) -> bool {
+        self.now < self.journal[0].0 + SignedDuration::from_mins(PATIENCE)
+    }
+
+    /// Whether nothing follows from anyone's answer any more.
+    fn is_over(&self) -> bool {
+        let ends = ["request.refused", "approval.expired", "answer.released"];
+        let refused = |(_, body): &(Timestamp, EventBody)| matches!(body, EventBody::ApprovalDecided(said) if said.answer == Answer::Deny);
+        ends.iter().any(|end| self.count(end) > 0) || self.journal.iter().any(refused)
+    }
+
+    /// Whether those who have said yes are enough for the answer, and today's policy gives it: said without the code that
+    /// decides it.
+    fn may_be_given(&self) -> bool {
+        let needed = match self.day {
+            Day::Asks(count) => count.max(self.asked_for),
+            Day::Allows | Day::AsksOthers => self.asked_for,
+            Day::Denies | Day::Strangers | Day::Gone | Day::GivesNone => return false,
+        };
+        self.count("execution.finished") > 0
+            && self.in_time()
+            && self.agreed().len() >= needed as usize
     }
 
     /// Whether the same call, made by the one who was granted it, may run now: said without the code that decides it.
@@ -303,19 +385,20 @@ impl Life {
         let used = ["execution.started", "request.refused", "approval.expired"]
             .iter()
             .any(|over| self.count(over) > 0);
-        let asked_at = self.journal[0].0;
-        let in_time = self.now < asked_at + SignedDuration::from_mins(PATIENCE);
         let needed = match self.day {
             Day::Asks(count) => count.max(self.asked_for),
-            Day::Allows => self.asked_for,
+            Day::Allows | Day::GivesNone => self.asked_for,
             Day::AsksOthers | Day::Denies | Day::Strangers | Day::Gone => return false,
         };
-        granted && !used && in_time && self.agreed().len() >= needed as usize
+        granted && !used && self.in_time() && self.agreed().len() >= needed as usize
     }
 
     fn claims(&mut self, who: Who, same: bool) {
         let request = self.request();
-        let operation = removal(if same { "/thing" } else { "/other" });
+        let operation = match same {
+            true => self.operation.clone(),
+            false => call("DELETE", "/other"),
+        };
         let facts = self.facts_of(&operation);
         let may = self.may_run() && who == Who::Bot && same;
         let claimed = claim(Claimed {
@@ -365,14 +448,21 @@ impl Life {
             }
             Move::Finish => {
                 if self.request().status() == RequestStatus::Executing {
-                    let finished = self.finished();
+                    let finished = self.finished(None);
                     self.happens(vec![finished]);
                 }
             }
         }
     }
 
-    fn finished(&self) -> EventBody {
+    fn finished(&self, body: Option<&[u8]>) -> EventBody {
+        let answer = body.map(|body| AnswerRecord {
+            status: 200,
+            content_type: None,
+            bytes: body.len() as u64,
+            sha256: Hash::of(body),
+            withheld: true,
+        });
         EventBody::ExecutionFinished(Box::new(ExecutionFinished {
             request_id: self.request().decided.request_id,
             row_count: 0,
@@ -382,10 +472,17 @@ impl Life {
             columns: Vec::new(),
             notices: Vec::new(),
             exit_code: None,
-            answer: None,
-            result: None,
+            result: answer.is_some().then(sealed),
+            answer,
             took_us: 1,
         }))
+    }
+}
+
+fn sealed() -> Sealed {
+    Sealed {
+        nonce: String::new(),
+        ciphertext: String::new(),
     }
 }
 
@@ -408,6 +505,61 @@ proptest! {
             prop_assert!(life.count("execution.started") <= 1);
         }
     }
+
+    #[test]
+    fn an_answer_is_given_once_enough_agree_in_time_and_as_todays_policy_agrees_and_never_runs_again(
+        count in 1..=2u32,
+        moves in moves(),
+    ) {
+        let mut life = Life::answered(count);
+        for next in moves {
+            life.moves(next);
+            let given = life.count("answer.released");
+            prop_assert!(given <= 1);
+            prop_assert_eq!(life.count("execution.started"), 1);
+            let shown = match life.request().stage {
+                Stage::Succeeded(finished) => !finished.answer.unwrap().withheld,
+                _ => false,
+            };
+            prop_assert_eq!(shown, given == 1);
+        }
+    }
+}
+
+#[test]
+fn a_question_about_an_answer_is_about_that_answer_and_nobody_gives_it_unasked() {
+    let life = Life::answered(1);
+    let fold = |bodies: &[&EventBody]| {
+        let bodies = bodies.iter().map(|body| (life.now, *body));
+        Request::fold_bodies(bodies).is_ok()
+    };
+    let [decided, started, finished, asked] = &life.journal[..] else {
+        panic!("{:?}", life.journal);
+    };
+    let [decided, started, finished, asked] = [&decided.1, &started.1, &finished.1, &asked.1];
+    assert!(fold(&[decided, started, finished, asked]));
+    let request_id = life.request().decided.request_id;
+    let released = EventBody::AnswerReleased(RequestRef { request_id });
+    for impossible in [
+        &[decided, started, finished, &released][..],
+        &[decided, started, finished, asked, &released],
+        &[decided, started, finished, asked, asked],
+        &[decided, started, &life.finished(None), asked],
+        &[decided, started, &life.finished(Some(b"another")), asked],
+        &[decided, started, asked],
+        &[decided, started, finished, asked, started],
+    ] {
+        assert!(!fold(impossible), "{impossible:?}");
+    }
+    let mut life = Life::answered(1);
+    life.moves(yes(Who::Dana));
+    assert_eq!(life.request().status(), RequestStatus::Succeeded);
+    let mut life = Life::answered(2);
+    for who in [Who::Bot, Who::Cat, Who::Hana, Who::Dana, Who::Erik] {
+        assert_eq!(life.request().status(), RequestStatus::PendingApproval);
+        life.moves(yes(who));
+    }
+    assert_eq!(life.request().status(), RequestStatus::Succeeded);
 }
 
 #[test]
