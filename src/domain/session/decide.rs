@@ -566,6 +566,7 @@ pub fn answer(answered: Answered<'_>) -> Result<AfterAnswer, Refusal> {
         instance,
         now,
     } = answered;
+    let now = request.time(now);
     let (Stage::Pending | Stage::Withheld(_), Some(approval)) = (&request.stage, &request.approval)
     else {
         return Err(Refusal::Closed(request.status()));
@@ -730,6 +731,7 @@ pub fn claim(claimed: Claimed<'_>) -> Result<AfterAnswer, Refusal> {
         instance,
         now,
     } = claimed;
+    let now = request.time(now);
     let decided = &request.decided;
     let (Stage::Granted, Some(approval)) = (&request.stage, &request.approval) else {
         return Err(Refusal::Closed(request.status()));
@@ -927,6 +929,7 @@ pub fn preview(
         instance,
         now,
     } = asked;
+    let now = request.time(now);
     if let Stage::Withheld(_) = request.stage {
         let why = "the call was made already, and whether its answer may be given is asked";
         return Err(Refusal::NoPreview(why.into()));
@@ -1161,6 +1164,7 @@ pub enum Due {
 /// What is due for a request at `now`.
 pub fn due(request: &Request, now: Timestamp) -> Due {
     let request_id = request.decided.request_id.clone();
+    let now = request.time(now);
     match (&request.stage, &request.approval) {
         (Stage::Pending | Stage::Granted | Stage::Withheld(_), Some(approval))
             if now >= approval.requested.terms.expires_at =>
