@@ -2,6 +2,7 @@
 
 mod auth;
 mod fixture;
+mod http_calls;
 mod peers;
 mod tools;
 mod waiting;

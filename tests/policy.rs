@@ -962,3 +962,39 @@ fn the_schema_is_printed_as_it_is() {
     let printed: Value = serde_json::from_slice(&portcullis(&["policy", "schema"]).stdout).unwrap();
     assert_eq!(printed, schema());
 }
+
+#[test]
+fn whoever_has_people_asked_about_answers_names_them_and_keeps_the_answers() {
+    let policy = |approvers: &str, more: &str| {
+        parse(&format!(
+            "version: 1\napprovers: {{ {approvers} }}\nconnections:\n  api: {{ kind: http, on_finding: require_approval, \
+             read: {{ url: \"https://api.example\" }}, allow: {{ groups: [a] }} }}\n{more}"
+        ))
+    };
+    let (one, other) = ("dba: { groups: [a] }", "privacy: { groups: [b] }");
+    let two = format!("{one}, {other}");
+    for (approvers, more, said) in [
+        ("", "", "names nobody to ask"),
+        (
+            &*two,
+            "",
+            "name a group of `approvers` in `masking.approvers`",
+        ),
+        (
+            one,
+            "record: { results: none }",
+            "an answer that is not kept",
+        ),
+    ] {
+        let problems = policy(approvers, more).unwrap_err();
+        assert!(problems.contains(said), "{problems}");
+        assert!(problems.contains("policy.yaml:4:"), "{problems}");
+    }
+    let asked = |policy: Policy| {
+        let asked = policy.asked_about_answers(&"api".parse().unwrap());
+        asked.unwrap().to_string()
+    };
+    assert_eq!(asked(policy(one, "").unwrap()), "dba");
+    let named = policy(&two, "masking: { approvers: privacy }");
+    assert_eq!(asked(named.unwrap()), "privacy");
+}

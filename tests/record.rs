@@ -110,6 +110,7 @@ pub(crate) mod story {
                 policy: Hash::of(b"policy"),
                 rows_factor: None,
                 again: None,
+                answer: None,
             },
             preview: Some(Preview {
                 estimated_rows: Some(3),
@@ -210,6 +211,9 @@ pub(crate) mod story {
             answered(&id, Answer::Approve),
             granted(&id),
             EventBody::ApprovalExpired(RequestRef {
+                request_id: id.clone(),
+            }),
+            EventBody::AnswerReleased(RequestRef {
                 request_id: id.clone(),
             }),
             EventBody::RequestRefused(RequestRefused {

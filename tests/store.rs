@@ -357,6 +357,10 @@ async fn a_varied_record(store: &impl EventStore) -> Vec<RequestId> {
             Action::Deny => {}
             Action::RequireApproval => bodies.push(approval_requested(&id, at(1000))),
         }
+        // It ran, and people are asked about its answer.
+        if of == 9 {
+            bodies.push(approval_requested(&id, at(1000)));
+        }
         append(store, batch(&session, Head::GENESIS, of as i64, bodies)).await;
         ids.push(id);
     }
@@ -425,7 +429,14 @@ async fn a_search_finds_by_every_condition_and_by_all_of_them_together(store: im
                 status: Some(RequestStatus::PendingApproval),
                 ..all.clone()
             },
-            vec![2, 5, 8],
+            vec![2, 5, 8, 9],
+        ),
+        (
+            Query {
+                asked: true,
+                ..all.clone()
+            },
+            vec![2, 5, 8, 9],
         ),
         (
             Query {

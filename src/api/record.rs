@@ -160,6 +160,7 @@ pub(super) async fn sessions<P: Ports>(
         effect: filter.effect,
         object: filter.object,
         decision: filter.decision,
+        asked: false,
         status: None,
         since: filter.since,
         until: filter.until,

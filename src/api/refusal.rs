@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::Problem;
 use crate::{
     domain::{
+        approval::HeldAnswer,
         classify::http::Family,
         connection::ConnectionName,
         policy::{Endpoint, Policy},
@@ -227,29 +228,19 @@ impl Refusal {
             .unwrap_or("it is not allowed");
         let request = &outcome.request_id;
         let forbidden = StatusCode::FORBIDDEN;
+        if let Some(held) = &outcome.held_answer {
+            return Self::about_answer(outcome, held);
+        }
         match outcome.status {
             RequestStatus::PendingApproval => {
-                let (mut approval, mut until) = (String::new(), String::new());
-                if let Some(brief) = &outcome.approval {
-                    let groups: Vec<_> = brief
-                        .from
-                        .iter()
-                        .map(|group| format!("`{group}`"))
-                        .collect();
-                    approval = brief.id.to_string();
-                    until = format!(
-                        " Approval `{approval}` waits for {} until {}.",
-                        groups.join(" and "),
-                        brief.expires_at
-                    );
-                }
+                let until = waits(outcome);
                 let message = format!(
                     "Portcullis holds this call for approval{by}: {}.{until} Nothing was sent. Once it is approved, \
                      make exactly this call again: it then runs, once.",
                     outcome.why
                 );
                 Self {
-                    approval: Some(approval).filter(|id| !id.is_empty()),
+                    approval: outcome.approval.as_ref().map(|brief| brief.id.to_string()),
                     ..Self::new(forbidden, "ApprovalRequired", message)
                 }
             }
@@ -314,13 +305,13 @@ impl Refusal {
                     Some(ResultBody::Answer(answer)) if answer.record.withheld && !answer.truncated
                 );
                 let found: Vec<_> = outcome.masked.by.keys().map(String::as_str).collect();
-                let why = match withheld {
-                    true => format!(
+                let why = match outcome.notices.as_slice() {
+                    [] if withheld => format!(
                         "something in the answer was masked ({}), and policy (`on_finding`) then gives none of it",
                         found.join(", ")
                     ),
-                    false if outcome.notices.is_empty() => "its answer is not kept any more".into(),
-                    false => outcome.notices.join("; "),
+                    [] => "its answer is not kept any more".into(),
+                    notices => notices.join("; "),
                 };
                 let status = if withheld {
                     forbidden
@@ -337,6 +328,52 @@ impl Refusal {
             }
         }
     }
+
+    /// Why an answer in which something was found is not given, or not yet.
+    fn about_answer(outcome: &Outcome, held: &HeldAnswer) -> Self {
+        let request = &outcome.request_id;
+        let found = held.kinds();
+        let made =
+            format!("The call was made, and something in the answer was masked ({found}), so that");
+        let said = outcome.decision.message.as_deref().unwrap_or_default();
+        let (code, message) = match outcome.status {
+            RequestStatus::PendingApproval => (
+                "AnswerHeld",
+                format!(
+                    "{made} people are asked before it is given.{} Do not make the call again: once they agree, the masked \
+                     answer is at `/v1/requests/{request}`.",
+                    waits(outcome)
+                ),
+            ),
+            RequestStatus::ApprovalExpired => (
+                "ApprovalExpired",
+                format!(
+                    "{made} people were asked before it is given, and nobody agreed in time. Request `{request}`."
+                ),
+            ),
+            _ => (
+                "AnswerWithheld",
+                format!("{made} it is not given: {said} Request `{request}`."),
+            ),
+        };
+        Self {
+            approval: outcome.approval.as_ref().map(|brief| brief.id.to_string()),
+            ..Self::new(StatusCode::FORBIDDEN, code, message)
+        }
+    }
+}
+
+/// For whom an approval waits, in a sentence after a blank.
+fn waits(outcome: &Outcome) -> String {
+    outcome.approval.as_ref().map_or(String::new(), |brief| {
+        let groups = brief.from.iter().map(|group| format!("`{group}`"));
+        format!(
+            " Approval `{}` waits for {} until {}.",
+            brief.id,
+            groups.collect::<Vec<_>>().join(" and "),
+            brief.expires_at
+        )
+    })
 }
 
 impl From<GateError> for Refusal {

@@ -255,6 +255,7 @@ fn reach(notice: &ApprovalNotice) -> String {
     if request.unbounded {
         said.push("every row".into());
     }
+    said.extend(approval.terms.answer.as_ref().map(ToString::to_string));
     if let Some(preview) = &approval.preview {
         let rows = preview
             .estimated_rows

@@ -11,7 +11,7 @@ use super::{
     output::{print_json, text, visible},
     table,
 };
-use crate::domain::{id::ApprovalId, record::Hash};
+use crate::domain::{approval::HeldAnswer, id::ApprovalId, record::Hash};
 
 /// Arguments of `portcullis approvals`.
 #[derive(Debug, clap::Args)]
@@ -196,6 +196,9 @@ pub(super) fn print(approval: &Value, out: &mut impl Write) -> io::Result<()> {
             ),
         )?;
     }
+    if approval["answer"].is_object() {
+        line("answer of", &held(&approval["answer"]))?;
+    }
     for preview in approval["exact_previews"].as_array().into_iter().flatten() {
         line("exact", &said_of(preview))?;
     }
@@ -220,6 +223,12 @@ pub(super) fn print(approval: &Value, out: &mut impl Write) -> io::Result<()> {
     }
     line("expires at", &text(&approval["expires_at"]))?;
     line("digest", &text(&approval["digest"]))
+}
+
+/// An answer that is kept back, in a line.
+pub(super) fn held(answer: &Value) -> String {
+    serde_json::from_value::<HeldAnswer>(answer.clone())
+        .map_or_else(|_| text(answer), |held| visible(&held.to_string()))
 }
 
 async fn preview(client: &Client, id: &ApprovalId, format: Format) -> Result<Exit, Failure> {

@@ -10,7 +10,7 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::{
-    Exit, Failure, Format,
+    Exit, Failure, Format, approvals,
     client::{Client, Gateway, block_on},
     output::{print_json, text, visible},
     table,
@@ -277,6 +277,9 @@ pub(super) fn print_event(
                     "again: it changed {rows} rows, at most {} were agreed to",
                     terms["again"]["at_most"]
                 ))?;
+            }
+            if terms["answer"].is_object() {
+                line(approvals::held(&terms["answer"]))?;
             }
             line(format!("digest {}", text(&terms["digest"])))
         }

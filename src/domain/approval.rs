@@ -3,13 +3,14 @@
 //! The approver is another, eligible human, or a pipeline that policy names: never the requester, never an agent, and
 //! no role is exempt. Each person counts once, whatever groups they are in.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    masking::MaskedCounts,
     policy::{ApproverGroup, ApproverGroupName, ApproverKind, Policy},
     principal::{DescribedPrincipal, Person, PrincipalKind},
     record::{Hash, hash_of},
@@ -34,6 +35,51 @@ pub struct ApprovalTerms {
     /// Why the same is asked again; absent: it is asked for the first time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub again: Option<AskedAgain>,
+    /// The answer that may be given; absent: what may be run is asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<HeldAnswer>,
+}
+
+/// What an API answered, kept back until people agree that whoever called may have it, masked as it is. The call was made,
+/// and is not made again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HeldAnswer {
+    /// The status.
+    pub status: u16,
+    /// Its `Content-Type`, masked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_type: Option<String>,
+    /// How many bytes of its body, masked.
+    pub bytes: u64,
+    /// Over those bytes.
+    pub sha256: Hash,
+    /// What was found in it, and masked.
+    pub found: MaskedCounts,
+}
+
+impl HeldAnswer {
+    /// The kinds of what was found, for a sentence.
+    pub fn kinds(&self) -> String {
+        let kinds: Vec<_> = self.found.by.keys().map(String::as_str).collect();
+        kinds.join(", ")
+    }
+}
+
+/// In a sentence, for whoever decides.
+impl fmt::Display for HeldAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let found = self.found.by.iter();
+        let found: Vec<_> = found
+            .map(|(kind, count)| format!("{count} of {kind}"))
+            .collect();
+        write!(
+            f,
+            "the call was made, and its answer (status {}, {} bytes) is kept back: found and masked were {}",
+            self.status,
+            self.bytes,
+            found.join(", ")
+        )
+    }
 }
 
 /// Why an approved request is asked again: it was run, changed more rows than were agreed to, and was rolled back.
@@ -93,14 +139,24 @@ impl ApprovalTerms {
         self.again.map_or(1, |again| again.question)
     }
 
-    /// What an answer to a question must name: the operation's own digest, and, when it is asked again, what it is
-    /// asked again for.
-    pub fn asks(operation: Hash, again: Option<&AskedAgain>) -> Hash {
-        match again {
-            None => operation,
-            Some(again) => hash_of(
+    /// These terms, with the digest that an approver's yes or no must name: the operation's own; when it is asked again,
+    /// with what it is asked again for; when an answer may be given, with that. So none is a yes to another.
+    pub(super) fn about(mut self, operation: Hash) -> Self {
+        self.digest = self.asks(operation);
+        self
+    }
+
+    /// That digest.
+    pub fn asks(&self, operation: Hash) -> Hash {
+        match (&self.answer, &self.again) {
+            (None, None) => operation,
+            (None, Some(again)) => hash_of(
                 "portcullis-question-v1",
                 &serde_json::json!({"operation": operation, "again": again}),
+            ),
+            (Some(answer), _) => hash_of(
+                "portcullis-answer-question-v1",
+                &serde_json::json!({"operation": operation, "answer": answer}),
             ),
         }
     }

@@ -111,6 +111,30 @@ impl ConnectionKind {
             Self::Command | Self::Http => None,
         }
     }
+
+    /// What it takes, and where that is sent: in the API, and by which tool of the MCP door.
+    pub fn takes(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Command => (
+                "commands",
+                "send `argv` to its `exec`, which is `run_command` in MCP",
+            ),
+            Self::Http => (
+                "HTTP calls",
+                "send the call itself to its `http/PATH`, which is `http_request` in MCP",
+            ),
+            Self::Postgres | Self::Mysql | Self::Sqlite | Self::Mssql => (
+                "SQL",
+                "send `sql` to its `query`, which is `query` or `execute` in MCP",
+            ),
+        }
+    }
+
+    /// The same, in a sentence.
+    pub fn usage(self) -> String {
+        let (what, how) = self.takes();
+        format!("It takes {what}: {how}.")
+    }
 }
 
 /// How much one principal may take from one connection.

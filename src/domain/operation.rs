@@ -387,6 +387,16 @@ impl HttpOperation {
         if target.len() > MAX_HTTP_HEAD || in_head.sum::<usize>() > MAX_HTTP_HEAD {
             return Err(BadOperation::HeadTooLong);
         }
+        let is_plain = |value: &str| {
+            value
+                .bytes()
+                .all(|b| b == b'\t' || matches!(b, b' '..=b'~'))
+        };
+        if !headers.iter().all(|(_, value)| is_plain(value)) {
+            return Err(BadOperation::NoOneForm(
+                "a header field has characters other than visible ASCII",
+            ));
+        }
         if !target.starts_with('/') {
             return Err(BadOperation::NoOneForm("its path does not begin with `/`"));
         }
@@ -521,17 +531,7 @@ impl Operation {
         connection: &ConnectionName,
         kind: ConnectionKind,
     ) -> Result<(), BadOperation> {
-        let (takes, instead) = match kind {
-            ConnectionKind::Command => (
-                "commands",
-                "send `argv` to its `exec`, which is `run_command` in MCP",
-            ),
-            ConnectionKind::Http => ("HTTP calls", "send the call itself to its `http/PATH`"),
-            ConnectionKind::Postgres
-            | ConnectionKind::Mysql
-            | ConnectionKind::Sqlite
-            | ConnectionKind::Mssql => ("SQL", "send `sql` to its `query`"),
-        };
+        let (takes, instead) = kind.takes();
         let sent = match self {
             Self::Sql(_) => "SQL",
             Self::Command(_) => "a command",

@@ -19,7 +19,7 @@ use crate::{
 };
 
 pub use problem::Problem;
-pub(crate) use requests::{Connections, command, sql};
+pub(crate) use requests::{Connections, command, http, sql};
 pub(crate) use traced::{from_caller, traced, traceparent};
 
 /// Names a session, in both directions.

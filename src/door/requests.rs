@@ -8,7 +8,7 @@ use super::Problem;
 use crate::{
     domain::{
         connection::{ConnectionKind, ConnectionName},
-        operation::{CommandOperation, Operation, Param, SqlOperation},
+        operation::{CommandOperation, HttpOperation, Operation, Param, SqlOperation},
         policy::Policy,
         principal::Principal,
     },
@@ -36,11 +36,29 @@ pub(crate) fn command(argv: Vec<String>, stdin: Option<String>) -> Result<Operat
         .map_err(|bad| Problem::from(GateError::BadOperation(bad)))
 }
 
+/// One call to an API: its method, path and query below the connection's url, header fields as they were written, and body.
+pub(crate) fn http(
+    method: &str,
+    target: &str,
+    headers: &[(String, String)],
+    body: String,
+) -> Result<Operation, Problem> {
+    let headers: Vec<_> = headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
+    HttpOperation::new(method, target, &headers, body.into())
+        .map(Operation::Http)
+        .map_err(|bad| Problem::from(GateError::BadOperation(bad)))
+}
+
 /// One connection a caller may use.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ConnectionView {
     name: ConnectionName,
     kind: ConnectionKind,
+    /// What it takes, and where that is sent.
+    usage: String,
     /// Whether it has a write credential at all.
     writable: bool,
     budget: BudgetView,
@@ -70,6 +88,7 @@ impl Connections {
             .map(|connection| ConnectionView {
                 name: connection.name.clone(),
                 kind: connection.kind,
+                usage: connection.kind.usage(),
                 writable: connection.write.is_some(),
                 budget: BudgetView {
                     rows: connection.budget.rows,

@@ -18,7 +18,7 @@ use crate::domain::{
     operation::Operation,
     policy::Policy,
     record,
-    session::{AfterAnswer, Claimed, Event, Refusal, Request, claim},
+    session::{AfterAnswer, Claimed, Event, Refusal, claim},
 };
 
 /// What became of what was granted.
@@ -99,9 +99,8 @@ impl<P: Ports> Gateway<P> {
                 Err(error) => return Err(error.into()),
             };
             let Some(permit) = permit else {
-                let events = self.parts.store.request(granted).await?;
-                let request = Request::fold(&events)?.ok_or(GateError::Internal)?;
-                return Ok(Claim::Ran(Box::new(Outcome::of(&request, None))));
+                let outcome = self.outcome_on_record(granted, None).await?;
+                return Ok(Claim::Ran(Box::new(outcome)));
             };
             let permit = on_record.release(*permit)?;
             let ran = self
@@ -114,9 +113,8 @@ impl<P: Ports> Gateway<P> {
                     why,
                 });
             }
-            let events = self.parts.store.request(granted).await?;
-            let request = Request::fold(&events)?.ok_or(GateError::Internal)?;
-            return Ok(Claim::Ran(Box::new(Outcome::of(&request, ran.result))));
+            let outcome = self.outcome_on_record(granted, ran.result).await?;
+            return Ok(Claim::Ran(Box::new(outcome)));
         }
         Err(GateError::Busy(session))
     }

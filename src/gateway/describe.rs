@@ -41,6 +41,8 @@ pub struct Description {
     pub connection: ConnectionName,
     /// What it leads to.
     pub kind: ConnectionKind,
+    /// What it takes, and where that is sent.
+    pub usage: String,
     /// Where a name without a schema is looked for, in order.
     pub search_path: Vec<String>,
     /// Tables and views, with their columns.
@@ -135,6 +137,7 @@ impl<P: Ports> Gateway<P> {
             session_id: place.request.session(),
             connection: connection.clone(),
             kind: rules.kind,
+            usage: rules.kind.usage(),
             search_path: Vec::new(),
             relations: Vec::new(),
             others: Vec::new(),

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, ops::ControlFlow, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
@@ -23,11 +24,12 @@ use crate::domain::{
     id::RequestId,
     masking::{Cell, MaskedColumn, MaskedCounts, MaskedText, Masking, RowMasker, ServerColumn},
     operation::Operation,
-    policy::{Endpoint, OnFinding, Policy, RecordedResults},
+    policy::{ConnectionRules, OnFinding, Policy, RecordedResults},
     record::Head,
     session::{
-        AnswerRecord, EventBody, ExecutionFailed, ExecutionFinished, Failure, LEASE_GRACE,
-        OutcomeUnknown, Permit, Request, RequestStatus, Sealed, Spent, ask_again,
+        AnswerRecord, ApprovalRequested, EventBody, ExecutionFailed, ExecutionFinished, Failure,
+        LEASE_GRACE, OutcomeUnknown, Permit, Request, RequestDecided, RequestStatus, Sealed, Spent,
+        ask_about_answer, ask_again,
     },
 };
 
@@ -60,6 +62,33 @@ pub(super) struct Ran {
     pub(super) exceeded: Option<(u64, u64)>,
 }
 
+impl Ran {
+    /// Whether people are asked something because of it.
+    pub(super) fn asks(&self) -> bool {
+        self.exceeded.is_some() || self.is_held()
+    }
+
+    /// Whether its answer is kept back until people agree to give it.
+    pub(super) fn is_held(&self) -> bool {
+        matches!(&self.event, EventBody::ExecutionFinished(finished) if finished.held_answer().is_some())
+    }
+
+    /// What they are asked about its answer.
+    pub(super) fn question(
+        &self,
+        decided: &RequestDecided,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Option<ApprovalRequested> {
+        match &self.event {
+            EventBody::ExecutionFinished(finished) => {
+                ask_about_answer(decided, finished, policy, now)
+            }
+            _ => None,
+        }
+    }
+}
+
 impl<P: Ports> Gateway<P> {
     /// Runs what `permit` allows, once. A caller who leaves ends a read; a change goes on.
     pub(super) async fn execute(
@@ -76,14 +105,8 @@ impl<P: Ports> Gateway<P> {
             Access::Read => caller.left,
             Access::Write => CancellationToken::new(),
         };
-        let on_finding = match policy
-            .connections
-            .get(&spent.connection)
-            .map(|rules| &rules.read)
-        {
-            Some(Endpoint::Http(upstream)) => upstream.api.on_finding,
-            _ => OnFinding::Mask,
-        };
+        let rules = policy.connections.get(&spent.connection);
+        let on_finding = rules.map(ConnectionRules::on_finding).unwrap_or_default();
         let is_undone = spent.access == Access::Read || spent.ending == Ending::RollBack;
         let max_rows = (spent.operation.sql())
             .and_then(|sql| sql.max_rows)
@@ -191,7 +214,7 @@ impl<P: Ports> Gateway<P> {
             result,
             row_count,
             truncated,
-            notices,
+            mut notices,
             masked,
             answer,
         } = sink.finish();
@@ -207,6 +230,14 @@ impl<P: Ports> Gateway<P> {
                 .inspect_err(|error| tracing::error!(%request, %error, "result not kept"))
                 .ok()
         });
+        let withheld = answer.as_ref().is_some_and(|answer| answer.withheld);
+        if withheld && result.is_some() && sealed.is_none() {
+            notices.push(
+                "something was found in the answer, and it is too large to be kept until people agree to give it \
+                 (`record.max_result`): ask for less at once"
+                    .into(),
+            );
+        }
         let event = EventBody::ExecutionFinished(Box::new(ExecutionFinished {
             request_id: request,
             row_count,
@@ -222,7 +253,10 @@ impl<P: Ports> Gateway<P> {
         }));
         Ran {
             event,
-            result: result.and_then(|result| RawValue::from_string(result).ok()),
+            // INVARIANT: what is kept back leaves by way of the record alone, once people have agreed.
+            result: result
+                .filter(|_| !withheld)
+                .and_then(|result| RawValue::from_string(result).ok()),
             unreachable: None,
             exceeded: None,
         }
@@ -242,7 +276,7 @@ impl<P: Ports> Gateway<P> {
             return Err(GateError::Internal);
         };
         self.record_outcome(&request, &ran, policy).await?;
-        if ran.exceeded.is_some() {
+        if ran.asks() {
             // Its approvers are asked again; if telling them fails, `reconcile` does it.
             if let Err(error) = self.settle(&request).await {
                 tracing::warn!(%request, %error, "approvers not told yet");
@@ -272,11 +306,12 @@ impl<P: Ports> Gateway<P> {
             if !news {
                 return Vec::new();
             }
-            let again = ran
-                .exceeded
-                .and_then(|rows| ask_again(request, rows, policy, now));
-            let again = again.map(|again| EventBody::ApprovalRequested(Box::new(again)));
-            std::iter::once(ran.event.clone()).chain(again).collect()
+            let asked = match ran.exceeded {
+                Some(rows) => ask_again(request, rows, policy, now),
+                None => ran.question(&request.decided, policy, now),
+            };
+            let asked = asked.map(|asked| EventBody::ApprovalRequested(Box::new(asked)));
+            std::iter::once(ran.event.clone()).chain(asked).collect()
         };
         self.note_surely(request, unfinished).await
     }
@@ -548,10 +583,10 @@ impl<'a> Sink<'a> {
                 (Vec::new(), Some(printed.to_json()))
             }
             Incoming::Answer { coming, refused } => {
-                let found = on_finding == OnFinding::Deny && masked.cells > 0;
-                let withheld = refused || found;
-                answer = Some(coming.record(withheld));
-                let kept = coming.kept().filter(|_| !withheld);
+                let found = masked.cells > 0;
+                let lost = refused || found && on_finding == OnFinding::Deny;
+                answer = Some(coming.record(lost || found && on_finding != OnFinding::Mask));
+                let kept = coming.kept().filter(|_| !lost);
                 (
                     Vec::new(),
                     kept.and_then(|kept| serde_json::to_string(&kept).ok()),

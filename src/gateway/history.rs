@@ -130,7 +130,9 @@ impl<P: Ports> Gateway<P> {
         let Stage::Succeeded(finished) = &request.stage else {
             return Ok(None);
         };
-        let Some(sealed) = &finished.result else {
+        // INVARIANT: what is kept back is opened for nobody.
+        let withheld = finished.answer.as_ref().is_some_and(|one| one.withheld);
+        let Some(sealed) = finished.result.as_ref().filter(|_| !withheld) else {
             return Ok(None);
         };
         let id = &request.decided.request_id;
@@ -152,7 +154,7 @@ impl<P: Ports> Gateway<P> {
     ) -> Result<Vec<ApprovalView>, GateError> {
         let mut found = Vec::new();
         let mut query = Query {
-            decision: Some(crate::domain::session::Action::RequireApproval),
+            asked: true,
             status: pending.then_some(RequestStatus::PendingApproval),
             limit: 200,
             ..Query::default()

@@ -8,25 +8,46 @@ use crate::domain::{
     connection::ConnectionName,
     principal::Principal,
     record::Hash,
-    session::{Action, Request},
+    session::{ApprovalRequested, Request},
 };
 
+/// What people are asked about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    /// Whether it may run. `grants`: it was asked by someone who makes the call again, or by someone who waits; what
+    /// follows from an approval differs.
+    Call {
+        /// By someone who makes the call again.
+        grants: bool,
+    },
+    /// It has run: whether its caller may have the answer.
+    Answer,
+}
+
+impl Held {
+    fn is(self, asked: &ApprovalRequested) -> bool {
+        let about_answer = asked.terms.answer.is_some();
+        match self {
+            Self::Call { grants } => !about_answer && asked.grants == grants,
+            Self::Answer => about_answer,
+        }
+    }
+}
+
 impl<P: Ports> Gateway<P> {
-    /// The newest request of `principal` with this digest that still waits for approval. A digest covers operation,
-    /// parameters, connection and principal, so what is found is the same thing asked by the same one. `grants`: it was
-    /// asked by someone who makes the call again, or by someone who waits; what follows from its approval differs.
+    /// The newest request of `principal` with this digest about which people are asked this. A digest covers operation,
+    /// parameters, connection and principal, so what is found is the same thing asked by the same one.
     pub(super) async fn held_alike(
         &self,
         principal: &Principal,
         connection: &ConnectionName,
         digest: Hash,
-        grants: bool,
+        held: Held,
     ) -> Result<Option<Outcome>, GateError> {
         // One page: who has more than that waiting is asked about again.
         let query = Query {
             principal: Some(principal.id().clone()),
             connection: Some(connection.clone()),
-            decision: Some(Action::RequireApproval),
             status: Some(RequestStatus::PendingApproval),
             limit: 200,
             ..Query::default()
@@ -44,7 +65,7 @@ impl<P: Ports> Gateway<P> {
             if let Some(request) = Request::fold(&events)?
                 && request.status() == RequestStatus::PendingApproval
                 && let Some(approval) = &request.approval
-                && approval.requested.grants == grants
+                && held.is(&approval.requested)
                 && approval.requested.terms.expires_at > now
             {
                 return Ok(Some(Outcome::of(&request, None)));

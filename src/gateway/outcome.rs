@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::preview::ExactPreview;
 use crate::domain::{
-    approval::AskedAgain,
+    approval::{AskedAgain, HeldAnswer},
     classify::{Effect, Object},
     connection::ConnectionName,
     id::{ApprovalId, RequestId, SessionId},
@@ -55,6 +55,10 @@ pub struct Outcome {
     /// What humans are asked, while they are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalBrief>,
+    /// What an API answered and is kept back: the call was made, and what humans are, or were, asked is whether this may be
+    /// given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_answer: Option<HeldAnswer>,
 }
 
 /// A statement that policy rewrote.
@@ -262,6 +266,7 @@ impl Outcome {
             notices: Vec::new(),
             masked: MaskedCounts::default(),
             approval: None,
+            held_answer: None,
         };
         match &request.stage {
             Stage::Succeeded(finished) => {
@@ -287,9 +292,17 @@ impl Outcome {
                 });
             }
             Stage::OutcomeUnknown { why } => outcome.why.clone_from(why),
+            Stage::Withheld(finished) => outcome.masked = finished.masked.clone(),
             Stage::Pending | Stage::Granted | Stage::Executing(_) | Stage::ApprovalExpired => {}
         }
-        if matches!(request.stage, Stage::Pending | Stage::Granted) {
+        let approval = request.approval.as_ref();
+        outcome.held_answer = approval
+            .and_then(|approval| approval.requested.terms.answer.clone())
+            .filter(|_| !matches!(request.stage, Stage::Succeeded(_)));
+        if matches!(
+            request.stage,
+            Stage::Pending | Stage::Withheld(_) | Stage::Granted
+        ) {
             outcome.approval = request
                 .approval
                 .as_ref()
@@ -421,6 +434,9 @@ pub struct ApprovalView {
     /// Why the same is asked again; absent: it is asked for the first time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub again: Option<AskedAgain>,
+    /// What may be given to whoever asked, masked: the call was made already. Absent: whether it may run is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<HeldAnswer>,
     /// The exact previews that were asked for, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exact_previews: Vec<ExactPreview>,
@@ -497,6 +513,7 @@ impl ApprovalView {
             from: terms.from.clone(),
             rows_factor: terms.rows_factor,
             again: terms.again,
+            answer: terms.answer.clone(),
             exact_previews,
             answers: approval
                 .answers

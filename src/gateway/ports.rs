@@ -170,6 +170,8 @@ pub struct Query {
     pub object: Option<String>,
     /// What policy said.
     pub decision: Option<Action>,
+    /// Only those about which approvers were asked something.
+    pub asked: bool,
     /// Where the request stands.
     pub status: Option<RequestStatus>,
     /// Asked at or after.
@@ -235,8 +237,11 @@ pub struct ApprovalNotice {
 impl ApprovalNotice {
     /// Which question this is: the same whoever asks it and however often, and another when the same is asked again.
     pub fn id(&self) -> String {
-        let approval = self.request.request_id.approval();
-        format!("{approval}:{}", self.approval.terms.question())
+        let (approval, terms) = (self.request.request_id.approval(), &self.approval.terms);
+        match terms.answer {
+            None => format!("{approval}:{}", terms.question()),
+            Some(_) => format!("{approval}:answer"),
+        }
     }
 }
 

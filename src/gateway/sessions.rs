@@ -227,6 +227,10 @@ impl<P: Ports> Gateway<P> {
             match bodies.iter_mut().find_map(EventBody::lighten) {
                 Some(without) => {
                     tracing::warn!(%session, bytes, most, without, "too large for the record");
+                    // Nobody is asked about an answer that is not kept.
+                    bodies.retain(|body| {
+                        !matches!(body, EventBody::ApprovalRequested(asked) if asked.terms.answer.is_some())
+                    });
                 }
                 None => return Err(AppendError::TooLarge { bytes, most }),
             }

@@ -9,6 +9,7 @@ use super::{
     GateError, Gateway, Outcome, Ports, Responder,
     claim::Claim,
     execute::{Caller, Ran},
+    joining::Held,
     judge::Assessed,
     measured,
     ports::{ApprovalBus, ApprovalNotice, Clock, EventStore, Targets},
@@ -18,7 +19,7 @@ use super::{
 use crate::domain::{
     classify::Facts,
     connection::ConnectionName,
-    id::SessionId,
+    id::{RequestId, SessionId},
     masking::MaskedCounts,
     operation::{BadOperation, HttpOperation, MAX_REASON, Operation},
     policy::{ApproverGroupName, ConnectionRules, Decision, Endpoint, Policy, Question, RuleName},
@@ -148,6 +149,16 @@ impl<P: Ports> Gateway<P> {
             .within(manner, policy.version);
         let facts = &*assessed.facts;
         let mut caller = caller;
+        // What waits to be given is not called for a second time.
+        if judged.record.action != Action::Deny
+            && !place.repeatable
+            && policy.asked_about_answers(name).is_some()
+            && let Some(outcome) = self
+                .held_alike(principal, name, digest, Held::Answer)
+                .await?
+        {
+            return Ok(outcome);
+        }
         if judged.record.action == Action::RequireApproval && !place.repeatable {
             // Whoever takes an answer while it comes did not wait for the approval of the same call made before.
             let grants = caller.responder.is_some();
@@ -159,7 +170,9 @@ impl<P: Ports> Gateway<P> {
                 }
             }
             if (grants || manner.joins)
-                && let Some(outcome) = self.held_alike(principal, name, digest, grants).await?
+                && let Some(outcome) = self
+                    .held_alike(principal, name, digest, Held::Call { grants })
+                    .await?
             {
                 return Ok(outcome);
             }
@@ -262,7 +275,16 @@ impl<P: Ports> Gateway<P> {
                     .execute(permit, assessed, policy, &place.key, caller)
                     .await;
                 events.push(ran.event.clone());
+                let asked = ran.question(decided, policy, self.parts.clock.now());
+                events.extend(asked.map(|asked| EventBody::ApprovalRequested(Box::new(asked))));
                 match self.record_new(place, events.clone()).await? {
+                    Placed::OnRecord(_) if ran.is_held() => {
+                        let request = &decided.request_id;
+                        if let Err(error) = self.settle(request).await {
+                            tracing::warn!(%request, %error, "approvers not told yet");
+                        }
+                        self.outcome_on_record(request, None).await
+                    }
                     Placed::OnRecord(_) => self.disclose(decided, &events, ran),
                     Placed::Repeated => self.repeated_surely(place, digest).await,
                 }
@@ -276,6 +298,9 @@ impl<P: Ports> Gateway<P> {
                 let ran = self
                     .run_and_record(permit, assessed, policy, &place.key, caller)
                     .await?;
+                if ran.is_held() {
+                    return self.outcome_on_record(&decided.request_id, None).await;
+                }
                 events.push(ran.event.clone());
                 self.disclose(decided, &events, ran)
             }
@@ -429,6 +454,17 @@ impl<P: Ports> Gateway<P> {
             });
         }
         self.outcome_now(events, ran.result)
+    }
+
+    /// The outcome of a request as the record has it; `result` is what it gave, masked.
+    pub(super) async fn outcome_on_record(
+        &self,
+        request: &RequestId,
+        result: Option<Box<serde_json::value::RawValue>>,
+    ) -> Result<Outcome, GateError> {
+        let events = self.parts.store.request(request).await?;
+        let request = Request::fold(&events)?.ok_or(GateError::Internal)?;
+        Ok(Outcome::of(&request, result))
     }
 
     fn outcome_now(

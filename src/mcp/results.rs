@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Number, Value, value::RawValue};
 
 use crate::{
-    domain::session::RequestStatus,
+    domain::{approval::HeldAnswer, session::RequestStatus},
     door::Problem,
     gateway::{GateError, Outcome, ResultBody},
 };
@@ -71,6 +71,8 @@ pub(super) fn advice(outcome: &Outcome) -> Option<String> {
             "Approved, and not run: request `{request}` was made through the connection's HTTP door, and runs once when \
              exactly the same call is made there again."
         ),
+        // What has run is not told of as if it had not.
+        _ if let Some(held) = &outcome.held_answer => about_answer(outcome, held),
         RequestStatus::PendingApproval => {
             let approval = outcome.approval.as_ref();
             let (from, until) = match approval {
@@ -116,10 +118,51 @@ pub(super) fn advice(outcome: &Outcome) -> Option<String> {
                 Some(ResultBody::Command(command)) if command.truncated => {
                     "Only the beginning of the output fits the connection's budget: narrow the question down.".into()
                 }
+                Some(ResultBody::Answer(answer)) if answer.record.withheld => {
+                    let kinds: Vec<_> = outcome.masked.by.keys().map(String::as_str).collect();
+                    let why = match outcome.notices.as_slice() {
+                        [] => format!("policy gives none of an answer in which it finds {}", kinds.join(", ")),
+                        notices => notices.join("; "),
+                    };
+                    format!(
+                        "The call was made, and its answer is kept back: {why}. Sending it again makes the call again. If \
+                         the answer is needed, tell the person you work for."
+                    )
+                }
+                Some(ResultBody::Answer(answer)) if answer.truncated => {
+                    "The call was made, and its answer is not whole: `notices` says why.".into()
+                }
                 _ => return None,
             }
         }
     })
+}
+
+/// What became of a call whose answer people are, or were, asked about: it was made.
+fn about_answer(outcome: &Outcome, held: &HeldAnswer) -> String {
+    let request = &outcome.request_id;
+    let said = outcome.decision.message.as_deref().unwrap_or_default();
+    let found = held.kinds();
+    match (outcome.status, &outcome.approval) {
+        (RequestStatus::PendingApproval, Some(approval)) => {
+            let groups: Vec<_> = approval.from.iter().map(ToString::to_string).collect();
+            format!(
+                "The call was made. Its answer is kept back because of what was found in it ({found}), and waits for {} to \
+                 let you have it, masked, until {}. Do not send it again. Tell the person you work for, and call \
+                 `get_result` with request_id `{request}` later.",
+                groups.join(", "),
+                approval.expires_at
+            )
+        }
+        (RequestStatus::ApprovalExpired, _) => format!(
+            "The call was made, and nobody agreed in time that you get its answer, in which {found} was found. Sending it \
+             again makes the call again. Tell the person you work for."
+        ),
+        _ => format!(
+            "The call was made, and its answer, in which {found} was found, is not given to you. {said} Tell the person you \
+             work for; do not send it again unless they want it."
+        ),
+    }
 }
 
 /// JSON for programs that read every number as a double: one that would be rounded is given as text. The text block has

@@ -24,7 +24,10 @@ use tracing::Instrument;
 
 use super::{
     Sent, results, tasks,
-    tools::{self, CommandCall, DescribeCall, GetResultCall, LONGEST_WAIT, Name, Nothing, SqlCall},
+    tools::{
+        self, CommandCall, DescribeCall, GetResultCall, HttpCall, LONGEST_WAIT, Name, Nothing,
+        SqlCall,
+    },
 };
 use crate::{
     domain::{
@@ -47,7 +50,7 @@ const VERSIONS: &[ProtocolVersion] = &[
 const LIST_LIFE: u64 = 300_000;
 
 const INSTRUCTIONS: &str = "Portcullis stands between you and production. Start with `list_connections`, then `describe`. \
-    Read with `query`, change with `execute`, run programs with `run_command`. What policy does not allow is denied, and some changes wait until a person has \
+    Read with `query`, change with `execute`, run programs with `run_command`, call APIs with `http_request`. What policy does not allow is denied, and some changes wait until a person has \
     approved exactly what you sent: then call `get_result`. Personal data and secrets are masked in what comes back. \
     Everything is on record.";
 
@@ -104,6 +107,15 @@ impl<P: Ports> Server<P> {
                 let call: CommandCall = read(arguments)?;
                 let wait = patience(call.wait_seconds);
                 let operation = door::command(call.argv, call.stdin)?;
+                let to = (call.connection, operation, call.reason);
+                let ask = asked(to, principal, head, context)?;
+                self.submit(ask, None, wait, context).await?
+            }
+            Name::HttpRequest => {
+                let call: HttpCall = read(arguments)?;
+                let wait = patience(call.wait_seconds);
+                let body = call.body.unwrap_or_default();
+                let operation = door::http(&call.method, &call.path, &call.headers.0, body)?;
                 let to = (call.connection, operation, call.reason);
                 let ask = asked(to, principal, head, context)?;
                 self.submit(ask, None, wait, context).await?

@@ -4,7 +4,8 @@
 //! because one tool for both could not be described truly.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
     sync::{Arc, LazyLock},
 };
 
@@ -12,7 +13,10 @@ use rmcp::model::{JsonObject, Tool, ToolAnnotations};
 use schemars::{
     JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, transform::transform_subschemas,
 };
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
 use serde_json::{Value, value::RawValue};
 
 use crate::{
@@ -32,16 +36,18 @@ pub(super) enum Name {
     Query,
     Execute,
     RunCommand,
+    HttpRequest,
     GetResult,
 }
 
 impl Name {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::ListConnections,
         Self::Describe,
         Self::Query,
         Self::Execute,
         Self::RunCommand,
+        Self::HttpRequest,
         Self::GetResult,
     ];
 
@@ -52,6 +58,7 @@ impl Name {
             Self::Query => "query",
             Self::Execute => "execute",
             Self::RunCommand => "run_command",
+            Self::HttpRequest => "http_request",
             Self::GetResult => "get_result",
         }
     }
@@ -70,7 +77,8 @@ impl Name {
         let (title, description, input, output, annotations) = match self {
             Self::ListConnections => (
                 "List connections",
-                "Lists the connections you may use here, with their kind and how much you may take from each. Start with this.",
+                "Lists the connections you may use here, with their kind, the tool each is used with and how much you may take \
+                 from it. Start with this.",
                 input::<Nothing>(),
                 output::<Connections>(),
                 reads.idempotent(true),
@@ -78,7 +86,8 @@ impl Name {
             Self::Describe => (
                 "Describe a connection",
                 "Lists the tables and views of a connection with their columns and types. Columns marked `masked` are \
-                 shown masked in results. Use it before you write SQL.",
+                 shown masked in results. Use it before you write SQL; a connection that takes commands or HTTP calls has no \
+                 tables, and `usage` says which tool it is used with.",
                 input::<DescribeCall>(),
                 output::<Description>(),
                 reads.idempotent(true),
@@ -106,6 +115,17 @@ impl Name {
                  `az` and the like, with credentials you never see. There is no shell: no pipes, no redirection, no \
                  variables. What changes something may need a person's approval first, as with `execute`.",
                 input::<CommandCall>(),
+                output::<Outcome>(),
+                changes.open_world(true),
+            ),
+            Self::HttpRequest => (
+                "Call an API",
+                "Makes one HTTP call on a connection of kind `http`, as policy allows, and returns the status, header fields \
+                 and body that the API answers. A connection leads to one API; you give the path below it, and the \
+                 credential is the connection's own: send none. Personal data and secrets come back masked, and \
+                 redirects are not followed. What changes or reveals something may need a person's approval first, as with \
+                 `execute`.",
+                input::<HttpCall>(),
                 output::<Outcome>(),
                 changes.open_world(true),
             ),
@@ -198,6 +218,63 @@ pub(super) struct CommandCall {
     #[serde(default)]
     #[schemars(range(max = 50))]
     pub(super) wait_seconds: Option<u64>,
+}
+
+/// Arguments of `http_request`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HttpCall {
+    /// The name of a connection of kind `http`, from `list_connections`.
+    #[schemars(extend("examples" = ["cluster"]))]
+    pub(super) connection: ConnectionName,
+    /// The method.
+    #[schemars(extend("examples" = ["GET", "POST"]))]
+    pub(super) method: String,
+    /// Path and query below the connection's own address, encoded as in a URL. It begins with `/` and names no host.
+    #[schemars(extend("examples" = ["/api/v1/namespaces/shop/pods?limit=20"]))]
+    pub(super) path: String,
+    /// Header fields that mean something to the API, by name. Credentials among them are dropped.
+    #[serde(default)]
+    #[schemars(with = "BTreeMap<String, String>", extend("examples" = [{"Content-Type": "application/json"}]))]
+    pub(super) headers: Fields,
+    /// The body, as text: JSON is written out. A body needs its `Content-Type` among the `headers`.
+    #[serde(default)]
+    #[schemars(extend("examples" = ["{\"replicas\": 3}"]))]
+    pub(super) body: Option<String>,
+    /// Why, in a sentence; approvers see it.
+    #[serde(default)]
+    #[schemars(extend("examples" = ["The shop needs another replica, incident 4711."]))]
+    pub(super) reason: Option<String>,
+    /// How many seconds to wait for an approval, where one is needed: 50 at most, and if left out.
+    #[serde(default)]
+    #[schemars(range(max = 50))]
+    pub(super) wait_seconds: Option<u64>,
+}
+
+/// Header fields as they were written. A name that is there twice stays so: whether it may be is for the call's judge.
+#[derive(Debug, Default)]
+pub(super) struct Fields(pub(super) Vec<(String, String)>);
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of header fields, each with one text")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Fields, A::Error> {
+                let mut fields = Vec::new();
+                while let Some(field) = object.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
 }
 
 /// Arguments of `get_result`.

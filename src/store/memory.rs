@@ -178,6 +178,7 @@ impl EventStore for Memory {
                     query,
                     &request.decided,
                     request.asked_at,
+                    request.approval.as_ref(),
                     request.standing.status,
                 )
             {

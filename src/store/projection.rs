@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::{
     domain::classify::name,
-    domain::session::{Action, Answer, Event, EventBody, RequestDecided},
+    domain::session::{Action, Answer, ApprovalRequested, Event, EventBody, RequestDecided},
     gateway::ports::{BadCursor, Cursor, Query, RequestStatus},
 };
 
@@ -85,7 +85,9 @@ impl Standing {
                 due_at: Some(started.lease_until),
                 ..becomes(RequestStatus::Executing)
             },
-            EventBody::ExecutionFinished(_) => becomes(RequestStatus::Succeeded),
+            EventBody::ExecutionFinished(_) | EventBody::AnswerReleased(_) => {
+                becomes(RequestStatus::Succeeded)
+            }
             EventBody::ExecutionFailed(_) => becomes(RequestStatus::Failed),
             EventBody::ExecutionOutcomeUnknown(_) => becomes(RequestStatus::OutcomeUnknown),
         }
@@ -126,6 +128,7 @@ pub fn matches(
     query: &Query,
     decided: &RequestDecided,
     asked_at: Timestamp,
+    approval: Option<&ApprovalRequested>,
     status: RequestStatus,
 ) -> bool {
     fn is<T: PartialEq>(wanted: Option<&T>, found: &T) -> bool {
@@ -136,6 +139,7 @@ pub fn matches(
         && is(query.effect.as_ref(), &decided.effect)
         && is(query.decision.as_ref(), &decided.decision.action)
         && is(query.status.as_ref(), &status)
+        && (approval.is_some() || !query.asked)
         && query.since.is_none_or(|since| asked_at >= since)
         && query.until.is_none_or(|until| asked_at < until)
         && query

@@ -22,9 +22,9 @@ use crate::support::{
 };
 
 /// What the connection sends, and no caller ever sees.
-const KEY: &str = "upstream-credential-4711";
+pub(crate) const KEY: &str = "upstream-credential-4711";
 /// A value every detector knows.
-const SECRET: &str = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
+pub(crate) const SECRET: &str = "ghp_16C7e42F292c6912E7710c838347Ae178B4a";
 const PATIENCE: Duration = Duration::from_secs(20);
 
 const POLICY: &str = r#"
@@ -56,13 +56,13 @@ rules:
   - { name: changes, connections: [cluster, arm, blobs, cosmos, graphql, vault], when: { effect: [write] }, then: { require_approval: dba } }
 "#;
 
-pub(super) struct House {
-    pub(super) gateway: Gateway,
-    pub(super) upstream: Upstream,
+pub(crate) struct House {
+    pub(crate) gateway: Gateway,
+    pub(crate) upstream: Upstream,
 }
 
 /// The gateway and the API that these tests share: each uses paths of its own.
-pub(super) fn house() -> &'static House {
+pub(crate) fn house() -> &'static House {
     static HOUSE: OnceLock<House> = OnceLock::new();
     HOUSE.get_or_init(|| {
         let upstream = Upstream::start(answer);
@@ -140,6 +140,8 @@ fn answer(call: &Call, back: &mut Answering) {
             &gzip(&format!("my key is {SECRET}\n")),
         ),
         "/brotli" => back.answer(200, &[("Content-Encoding", "br")], b"\x0b\x02\x80text\x03"),
+        "/image" => back.answer(200, &[("Content-Type", "image/png")], b"\x89PNG\r\n\x1a\n\0\xff"),
+        "/long-people" => back.answer(200, &[], format!("{SECRET} {}", "x y ".repeat(25_000)).as_bytes()),
         "/zip" => back.answer(200, &[], b"PK\x03\x04 whatever is in it"),
         "/moved/near" => back.answer(302, &[("Location", "/people?x=1")], b""),
         "/moved/away" => back.answer(302, &[("Location", elsewhere)], b"gone"),
@@ -256,7 +258,7 @@ fn joined(mut chunked: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The events on record of the request that a reply names.
-fn events(caller: &Caller<'_>, reply: &Reply) -> Vec<Value> {
+pub(super) fn events(caller: &Caller<'_>, reply: &Reply) -> Vec<Value> {
     let session = reply.header("portcullis-session").expect("a session");
     let events = caller
         .get(&format!("/v1/sessions/{session}/events"))
@@ -264,7 +266,7 @@ fn events(caller: &Caller<'_>, reply: &Reply) -> Vec<Value> {
     events["events"].as_array().unwrap().clone()
 }
 
-fn of_type<'e>(events: &'e [Value], kind: &str) -> &'e Value {
+pub(super) fn of_type<'e>(events: &'e [Value], kind: &str) -> &'e Value {
     let found = events.iter().find(|event| event["type"] == kind);
     &found.unwrap_or_else(|| panic!("no {kind}: {events:?}"))["data"]
 }
@@ -842,7 +844,7 @@ fn an_answer_with_something_to_mask_is_kept_back_where_policy_says_so() {
 }
 
 /// The approval that a refusal names.
-fn approval_of(reply: &Reply) -> String {
+pub(super) fn approval_of(reply: &Reply) -> String {
     assert_eq!(reply.status, 403, "{}", reply.text());
     reply
         .header("portcullis-approval")
@@ -850,8 +852,12 @@ fn approval_of(reply: &Reply) -> String {
         .to_owned()
 }
 
-fn approve(approval: &str) -> Value {
-    let dana = house().gateway.person("dana", &["db-admins"]);
+pub(crate) fn approve(approval: &str) -> Value {
+    approve_at(&house().gateway, approval)
+}
+
+fn approve_at(gateway: &Gateway, approval: &str) -> Value {
+    let dana = gateway.person("dana", &["db-admins"]);
     let path = format!("/v1/approvals/{approval}");
     let asked = dana.get(&path).expect(200);
     let decision = json!({"decision": "approve", "digest": asked["digest"]});
@@ -939,4 +945,103 @@ fn what_was_granted_lapses_with_its_question() {
         std::thread::sleep(Duration::from_millis(50));
     }
     assert!(house.upstream.calls("/lapsing").is_empty());
+}
+
+/// Puts another policy in force, and waits until it is.
+pub(super) fn replace_policy(gateway: &Gateway, policy: &str) {
+    let agent = gateway.agent();
+    let version = || {
+        let waits = [("Prefer", "respond-async")];
+        let read = send(&agent, "GET", "api/http/version", &waits, b"").json();
+        word(&read["decision"]["policy"]).to_owned()
+    };
+    let before = version();
+    std::fs::write(gateway.data.join("policy.yaml"), policy).unwrap();
+    let began = std::time::Instant::now();
+    while version() == before {
+        assert!(began.elapsed() < PATIENCE, "{}", gateway.log());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn what_was_granted_gives_nothing_that_a_newer_policy_refuses() {
+    let upstream = &house().upstream;
+    let policy = format!(
+        r#"
+version: 1
+approvers:
+  dba: {{ groups: [db-admins] }}
+  owners: {{ groups: [owners] }}
+connections:
+  api: {{ kind: http, api: generic, read: {{ url: "http://127.0.0.1:{port}" }}, write: {{ url: "http://127.0.0.1:{port}" }}, allow: {{ groups: [ai-agents] }}, budget: {{ requests_per_minute: 100000 }} }}
+rules:
+  - {{ name: reads, when: {{ effect: read }}, then: allow }}
+  - {{ name: removals, when: {{ effect: destructive }}, then: {{ require_approval: dba }} }}
+  - {{ name: owned, when: {{ effect: schema }}, then: {{ require_approval: owners }} }}
+"#,
+        port = upstream.port
+    );
+    let gateway = Gateway::dev(&policy);
+    let agent = gateway.agent_named("cleaner");
+    let call = |path: &str| send(&agent, "DELETE", path, &[], b"");
+    let status = |reply: &Reply| {
+        let request = reply.header("portcullis-request").unwrap();
+        word(&agent.get(&format!("/v1/requests/{request}?wait=0")).json()["status"]).to_owned()
+    };
+    let granted = |path: &str| {
+        let first = call(path);
+        let approved = approve_at(&gateway, &approval_of(&first));
+        assert_eq!(approved["status"], "approved", "{approved}");
+        let events = events(&agent, &first);
+        assert_eq!(events.last().unwrap()["type"], "approval.granted");
+        first
+    };
+
+    // A deny added since wins over the grant, and says so on record.
+    let first = granted("api/http/denied-since");
+    let deny = "  - { name: freeze, who: { principals: [\"agent:cleaner\"] }, when: { effect: destructive }, then: { deny: \"Nothing is removed today.\" } }\n";
+    replace_policy(&gateway, &format!("{policy}{deny}"));
+    let refused = call("api/http/denied-since");
+    assert_eq!(refused.status, 403, "{}", refused.text());
+    assert!(
+        refused.text().contains("Nothing is removed today.") && refused.text().contains("freeze"),
+        "{}",
+        refused.text()
+    );
+    let events_of = events(&agent, &refused);
+    let decision = &of_type(&events_of, "request.decided")["decision"];
+    assert_eq!(decision["action"], "deny", "{events_of:?}");
+    assert_eq!(decision["rule"], "freeze");
+    assert_eq!(events_of.len(), 2, "{events_of:?}");
+    assert_eq!(status(&first), "approved");
+    assert!(upstream.calls("/denied-since").is_empty());
+
+    // Whom today's policy asks must be asked; the grant ends with that.
+    replace_policy(&gateway, &policy);
+    let first = granted("api/http/asked-since");
+    let owners = policy
+        .replace(
+            "effect: destructive }, then: { require_approval: dba",
+            "effect: destructive }, then: { require_approval: owners",
+        )
+        .replace(
+            "effect: schema }, then: { require_approval: owners",
+            "effect: schema }, then: { require_approval: dba",
+        );
+    replace_policy(&gateway, &owners);
+    let refused = call("api/http/asked-since");
+    assert_eq!(refused.status, 403, "{}", refused.text());
+    assert!(
+        refused.text().contains("now asks `owners` as well"),
+        "{}",
+        refused.text()
+    );
+    let events_of = events(&agent, &first);
+    let refusal = of_type(&events_of, "request.refused");
+    assert_eq!(refusal["decision"]["rule"], "removals", "{refusal}");
+    assert_eq!(status(&first), "denied");
+    let asked = call("api/http/asked-since");
+    assert_ne!(approval_of(&asked), approval_of(&first));
+    assert!(upstream.calls("/asked-since").is_empty());
 }

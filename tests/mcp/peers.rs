@@ -162,7 +162,8 @@ fn the_python_sdk_plays_the_whole_story() {
         assert_eq!(said.code(), 0, "{mode}: {}", said.err());
         let told: Value = serde_json::from_str(&said.out()).unwrap();
         let tools = serde_json::json!({
-            "list_connections": true, "describe": true, "query": true, "execute": false, "run_command": false, "get_result": true,
+            "list_connections": true, "describe": true, "query": true, "execute": false, "run_command": false,
+            "http_request": false, "get_result": true,
         });
         assert_eq!(told["tools"], tools);
         let crm = &told["connections"]["content"]["connections"][1];

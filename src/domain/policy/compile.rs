@@ -10,7 +10,8 @@ use serde_json::json;
 
 use super::{
     AgentRules, Api, ApproverGroup, ApproverGroupName, ApproverKind, Condition, ConnectionRules,
-    Consequence, Endpoint, Host, Issuer, Policy, RecordRules, RecordedResults, Rule, RuleName, Who,
+    Consequence, Endpoint, Host, Issuer, OnFinding, Policy, RecordRules, RecordedResults, Rule,
+    RuleName, Who,
     document::{
         ApproverDocument, BudgetDocument, ConnectionDocument, EndpointDocument, IssuerDocument,
         MaskingSection, PolicyDocument, RecordDocument, RuleDocument, SshDocument, ThenDocument,
@@ -127,6 +128,7 @@ impl Compiler<'_> {
         let record = self.record(&documents);
         let masking = self.compiled(&documents, &masking_rules);
         let masking_approvers = self.masking_approvers(&documents, &approvers);
+        self.held_answers(&documents, masking_approvers.as_ref(), &record);
         self.unused_approvers(&documents, &masking_rules);
         if self.all_is_read {
             reach::check(&rules, &connections, &mut self.problems);
@@ -772,6 +774,34 @@ impl Compiler<'_> {
         }
     }
 
+    /// Whoever has people asked about answers must say whom, and keep the answers until then.
+    fn held_answers(
+        &mut self,
+        documents: &[PolicyDocument],
+        approvers: Option<&ApproverGroupName>,
+        record: &RecordRules,
+    ) {
+        if !self.all_is_read {
+            return;
+        }
+        for place in held_answers(documents) {
+            if approvers.is_none() {
+                self.problems.suggest(
+                    place,
+                    "`on_finding: require_approval` names nobody to ask",
+                    "name a group of `approvers` in `masking.approvers`",
+                );
+            }
+            if record.results == RecordedResults::None {
+                self.problems.suggest(
+                    place,
+                    "an answer that is not kept cannot be given once people agree",
+                    "remove `results: none` from `record`, or write `on_finding: deny`",
+                );
+            }
+        }
+    }
+
     fn record(&mut self, documents: &[PolicyDocument]) -> RecordRules {
         let mut found: Option<&At<RecordDocument>> = None;
         for section in documents.iter().filter_map(|one| one.record.as_ref()) {
@@ -804,6 +834,7 @@ impl Compiler<'_> {
             .columns
             .iter()
             .any(|column| column.in_predicates == InPredicates::RequireApproval)
+            || held_answers(documents).next().is_some()
             || documents
                 .iter()
                 .any(|one| one.masking.as_ref().is_some_and(|at| !at.sound));
@@ -957,6 +988,16 @@ fn budget(document: &BudgetDocument) -> Budget {
             .as_ref()
             .map_or(default.timeout, |timeout| timeout.0),
     }
+}
+
+/// Where connections have people asked about answers.
+fn held_answers(documents: &[PolicyDocument]) -> impl Iterator<Item = Place> {
+    let sections = documents.iter().filter_map(|one| one.connections.as_ref());
+    let connections = sections.flat_map(|section| &section.0);
+    connections
+        .filter_map(|(_, connection)| connection.as_ref()?.value.on_finding.as_ref())
+        .filter(|on_finding| on_finding.value == OnFinding::RequireApproval)
+        .map(|on_finding| on_finding.place)
 }
 
 /// Everything whose definition could be read. Called only for a policy without problems, where that is everything.

@@ -109,7 +109,8 @@ mapping! {
         /// For `kind: http`: whether what is sent there is masked. For `api: model` if not given: what an agent tells a model
         /// leaves the house.
         mask_requests: Option<At<bool>>,
-        /// For `kind: http`: what becomes of an answer in which something was masked. `mask` if not given.
+        /// For `kind: http`: what becomes of an answer in which something was masked. With `require_approval` the call is made,
+        /// and its answer given, masked, once `masking.approvers` agree. `mask` if not given.
         on_finding: Option<At<OnFinding>>,
         /// Who may use it at all; rules say for what.
         allow: Needed<At<WhoDocument>>,
@@ -220,6 +221,7 @@ mapping! {
     /// What of a result may be seen.
     struct MaskingSection: "`masking`" {
         /// Who is asked when a statement compares, sorts or groups by a masked column (`in_predicates:
+        /// require_approval`), and whether an answer is given in which something was masked (`on_finding:
         /// require_approval`). The only group of people if not given; with several, such a statement is refused.
         approvers: Option<At<String>>,
         /// Columns, and how each is masked. The first that matches counts.
@@ -884,7 +886,7 @@ words! {
         "service_bus" => Self::ServiceBus, "model" => Self::Model, "graphql" => Self::GraphQl,
         "generic" => Self::Generic;
     OnFinding, "something that can become of an answer":
-        "mask" => Self::Mask, "deny" => Self::Deny;
+        "mask" => Self::Mask, "require_approval" => Self::RequireApproval, "deny" => Self::Deny;
     Token, "a kind of token":
         "entra" => Self::Entra;
     DetectorSet, "a set of detectors":

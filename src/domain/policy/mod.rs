@@ -93,7 +93,8 @@ pub struct Policy {
     pub masking_rules: MaskingRules,
     /// What of a result may be seen, ready for use: made from `masking_rules` and a key, which no file holds.
     pub masking: Masking,
-    /// Who is asked about conditions on masked columns; `None`: such statements are refused.
+    /// Who is asked about conditions on masked columns, and about answers in which something was masked; `None`: such
+    /// statements are refused, and no such answer is given.
     pub masking_approvers: Option<ApproverGroupName>,
     /// What is kept.
     pub record: RecordRules,
@@ -172,7 +173,25 @@ pub struct ConnectionRules {
     pub functions: Arc<BTreeSet<String>>,
 }
 
+impl Policy {
+    /// Who is asked before an answer of `connection` is given in which something was masked; `None`: nobody.
+    pub fn asked_about_answers(&self, connection: &ConnectionName) -> Option<&ApproverGroupName> {
+        match self.connections.get(connection)?.on_finding() {
+            OnFinding::RequireApproval => self.masking_approvers.as_ref(),
+            OnFinding::Mask | OnFinding::Deny => None,
+        }
+    }
+}
+
 impl ConnectionRules {
+    /// What becomes of an answer in which something was masked.
+    pub fn on_finding(&self) -> OnFinding {
+        match &self.read {
+            Endpoint::Http(upstream) => upstream.api.on_finding,
+            _ => OnFinding::Mask,
+        }
+    }
+
     /// What `text` would do here, as far as it and this policy tell: without the server's catalog. A statement, a command
     /// as a person would type it, or an HTTP call as a person would write it.
     pub fn facts_by_text(&self, text: &str) -> Facts {
@@ -242,6 +261,8 @@ pub enum OnFinding {
     /// It is given, masked.
     #[default]
     Mask,
+    /// It is kept, masked, and given once people agree: those that `masking.approvers` names.
+    RequireApproval,
     /// It is not given.
     Deny,
 }

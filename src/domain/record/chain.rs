@@ -208,6 +208,7 @@ fn data(body: &EventBody, out: &mut Vec<u8>) -> Result<&'static str, NotCanonica
         EventBody::ApprovalDecided(data) => to_canonical(data, out)?,
         EventBody::ApprovalGranted(data) => to_canonical(data, out)?,
         EventBody::ApprovalExpired(data) => to_canonical(data, out)?,
+        EventBody::AnswerReleased(data) => to_canonical(data, out)?,
         EventBody::PreviewStarted(data) => to_canonical(data, out)?,
         EventBody::PreviewFinished(data) => to_canonical(data, out)?,
         EventBody::PreviewFailed(data) => to_canonical(data, out)?,

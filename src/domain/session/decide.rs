@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use super::{
     event::{
         Action, Answer, ApprovalDecided, ApprovalRequested, DecisionRecord, EventBody,
-        ExecutionStarted, Preview, PreviewStarted, RequestDecided, RequestRef, RequestRefused,
+        ExecutionFinished, ExecutionStarted, Preview, PreviewStarted, RequestDecided, RequestRef,
+        RequestRefused,
     },
     state::{Previewed, Request, RequestStatus, Stage},
 };
@@ -22,8 +23,8 @@ use crate::domain::{
     masking::InPredicates,
     operation::Operation,
     policy::{
-        ApproverGroupName, ConnectionRules, Decision, Endpoint, Policy, Question, RuleName,
-        evaluate,
+        ApproverGroupName, ConnectionRules, Decision, Endpoint, OnFinding, Policy, Question,
+        RuleName, evaluate,
     },
     principal::{Person, Principal, PrincipalKind},
     record::{Hash, Head},
@@ -397,7 +398,7 @@ pub fn ask(asked: Asked<'_>) -> Next {
             Next::Act(events, OnceRecorded(permit))
         }
         Action::RequireApproval => {
-            let terms = terms(policy, from, digest, None, now);
+            let terms = terms(policy, from, digest, now);
             let requested = ApprovalRequested {
                 request_id: request,
                 terms,
@@ -410,11 +411,11 @@ pub fn ask(asked: Asked<'_>) -> Next {
     }
 }
 
+/// What these groups are asked from `now` on: whether `operation` may run, unless whoever asks makes another question of it.
 fn terms(
     policy: &Policy,
     from: &[ApproverGroupName],
     operation: Hash,
-    again: Option<AskedAgain>,
     now: Timestamp,
 ) -> ApprovalTerms {
     let groups = || {
@@ -433,11 +434,12 @@ fn terms(
                 count: group.count,
             })
             .collect(),
-        digest: ApprovalTerms::asks(operation, again.as_ref()),
+        digest: operation,
         expires_at: now.checked_add(patience).unwrap_or(Timestamp::MAX),
         policy: policy.version,
         rows_factor: groups().filter_map(|(_, group)| group.rows_factor).min(),
-        again,
+        again: None,
+        answer: None,
     }
 }
 
@@ -473,7 +475,7 @@ fn begin_before(now: Timestamp) -> Timestamp {
     now.checked_add(BEGIN_WITHIN).unwrap_or(Timestamp::MAX)
 }
 
-/// Someone's answer to the question whether a request may run.
+/// Someone's answer to the question whether a request may run, or its caller have what an API answered.
 #[derive(Debug)]
 pub struct Answered<'a> {
     /// The request as it stands.
@@ -565,7 +567,8 @@ pub fn answer(answered: Answered<'_>) -> Result<AfterAnswer, Refusal> {
         now,
     } = answered;
     let now = request.time(now);
-    let (Stage::Pending, Some(approval)) = (&request.stage, &request.approval) else {
+    let (Stage::Pending | Stage::Withheld(_), Some(approval)) = (&request.stage, &request.approval)
+    else {
         return Err(Refusal::Closed(request.status()));
     };
     let terms = &approval.requested.terms;
@@ -579,8 +582,7 @@ pub fn answer(answered: Answered<'_>) -> Result<AfterAnswer, Refusal> {
         return Err(Refusal::OtherDigest);
     }
     let actual = operation.digest(&decided.connection, &decided.principal.id);
-    if actual != decided.digest || terms.digest != ApprovalTerms::asks(actual, terms.again.as_ref())
-    {
+    if actual != decided.digest || terms.digest != terms.asks(actual) {
         return Err(Refusal::Damaged);
     }
     if approval
@@ -611,6 +613,18 @@ pub fn answer(answered: Answered<'_>) -> Result<AfterAnswer, Refusal> {
     }
 
     let asker = Principal::remembered(&decided.principal);
+    if let Stage::Withheld(_) = request.stage {
+        let request_id = decided.request_id.clone();
+        let given = still_given(request, (&operation, facts), policy, &asker, now);
+        events.push(match given {
+            Ok(()) => EventBody::AnswerReleased(RequestRef { request_id }),
+            Err(decision) => EventBody::RequestRefused(RequestRefused {
+                request_id,
+                decision,
+            }),
+        });
+        return Ok(AfterAnswer::Noted(events));
+    }
     match still_agreed(request, (&operation, facts), asked, policy, &asker, now) {
         Ok(_) if approval.requested.grants => {
             let request_id = decided.request_id.clone();
@@ -737,12 +751,7 @@ pub fn claim(claimed: Claimed<'_>) -> Result<AfterAnswer, Refusal> {
             return Ok(connection);
         }
         let message = "Not all who approved it may do so by today's policy; make the call again.";
-        Err(DecisionRecord {
-            action: Action::Deny,
-            rule: None,
-            policy: policy.version,
-            message: Some(message.into()),
-        })
+        Err(denied(policy, None, message.into()))
     });
     Ok(match agreed {
         Ok(connection) => {
@@ -821,9 +830,13 @@ pub fn ask_again(
         at_most,
     };
     let decided = &request.decided;
+    let terms = ApprovalTerms {
+        again: Some(again),
+        ..terms(policy, &from, decided.digest, now)
+    };
     Some(ApprovalRequested {
         request_id: decided.request_id.clone(),
-        terms: terms(policy, &from, decided.digest, Some(again), now),
+        terms: terms.about(decided.digest),
         grants: request.approval.as_ref()?.requested.grants,
         preview: Some(Preview {
             estimated_rows: None,
@@ -831,6 +844,29 @@ pub fn ask_again(
                 "it was approved and run, changed {rows} rows where at most {at_most} were agreed to, and was rolled back"
             ),
         }),
+    })
+}
+
+/// The question that follows from an answer in which something was found, where policy has people asked whether its caller
+/// may have it. `None`: there is nothing to give, or nobody to ask.
+pub fn ask_about_answer(
+    decided: &RequestDecided,
+    finished: &ExecutionFinished,
+    policy: &Policy,
+    now: Timestamp,
+) -> Option<ApprovalRequested> {
+    let answer = finished.held_answer()?;
+    let from = policy.asked_about_answers(&decided.connection)?;
+    let terms = ApprovalTerms {
+        rows_factor: None,
+        answer: Some(answer),
+        ..terms(policy, std::slice::from_ref(from), decided.digest, now)
+    };
+    Some(ApprovalRequested {
+        request_id: decided.request_id.clone(),
+        terms: terms.about(decided.digest),
+        preview: None,
+        grants: false,
     })
 }
 
@@ -894,6 +930,10 @@ pub fn preview(
         now,
     } = asked;
     let now = request.time(now);
+    if let Stage::Withheld(_) = request.stage {
+        let why = "the call was made already, and whether its answer may be given is asked";
+        return Err(Refusal::NoPreview(why.into()));
+    }
     let (Stage::Pending, Some(approval)) = (&request.stage, &request.approval) else {
         return Err(Refusal::Closed(request.status()));
     };
@@ -973,6 +1013,56 @@ pub fn preview(
     Ok((started, OnceRecorded(rehearsal)))
 }
 
+fn denied(policy: &Policy, rule: Option<RuleName>, message: String) -> DecisionRecord {
+    DecisionRecord {
+        action: Action::Deny,
+        rule,
+        policy: policy.version,
+        message: Some(message),
+    }
+}
+
+fn still_there<'a>(
+    request: &Request,
+    policy: &'a Policy,
+) -> Result<&'a ConnectionRules, DecisionRecord> {
+    let name = &request.decided.connection;
+    policy.connections.get(name).ok_or_else(|| {
+        let message = format!("Connection `{name}` is gone from the policy.");
+        denied(policy, None, message)
+    })
+}
+
+/// Whether today's policy still lets the answer be given to who asked for it: it must not deny them the call, nor every
+/// such answer.
+fn still_given(
+    request: &Request,
+    (operation, facts): (&Operation, &Facts),
+    policy: &Policy,
+    principal: &Principal,
+    now: Timestamp,
+) -> Result<(), DecisionRecord> {
+    let connection = still_there(request, policy)?;
+    if connection.on_finding() == OnFinding::Deny {
+        let name = &connection.name;
+        let message =
+            format!("Policy now gives no answer of `{name}` in which something was masked.");
+        return Err(denied(policy, None, message));
+    }
+    let question = Question {
+        principal,
+        connection,
+        facts,
+        now,
+    };
+    match verdict(policy, &question, operation) {
+        Decision::Deny { rule, message } => Err(denied(policy, rule, message)),
+        Decision::Allow { .. } | Decision::RequireApproval { .. } | Decision::Rewrite { .. } => {
+            Ok(())
+        }
+    }
+}
+
 /// Whether today's policy still agrees to run what was approved: it must not deny it, and must not ask for a group
 /// that was not asked.
 fn still_agreed<'a>(
@@ -983,19 +1073,8 @@ fn still_agreed<'a>(
     principal: &Principal,
     now: Timestamp,
 ) -> Result<&'a ConnectionRules, DecisionRecord> {
-    let deny = |rule, message: String| DecisionRecord {
-        action: Action::Deny,
-        rule,
-        policy: policy.version,
-        message: Some(message),
-    };
-    let name = &request.decided.connection;
-    let connection = policy.connections.get(name).ok_or_else(|| {
-        deny(
-            None,
-            format!("Connection `{name}` is gone from the policy."),
-        )
-    })?;
+    let deny = |rule, message| denied(policy, rule, message);
+    let connection = still_there(request, policy)?;
     let question = Question {
         principal,
         connection,
@@ -1087,12 +1166,12 @@ pub fn due(request: &Request, now: Timestamp) -> Due {
     let request_id = request.decided.request_id.clone();
     let now = request.time(now);
     match (&request.stage, &request.approval) {
-        (Stage::Pending | Stage::Granted, Some(approval))
+        (Stage::Pending | Stage::Granted | Stage::Withheld(_), Some(approval))
             if now >= approval.requested.terms.expires_at =>
         {
             Due::Note(EventBody::ApprovalExpired(RequestRef { request_id }))
         }
-        (Stage::Pending, Some(approval)) if !approval.published => {
+        (Stage::Pending | Stage::Withheld(_), Some(approval)) if !approval.published => {
             Due::Publish(Box::new(approval.requested.clone()))
         }
         (Stage::Executing(started), _) if now >= started.lease_until => Due::Note(

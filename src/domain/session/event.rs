@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    approval::ApprovalTerms,
+    approval::{ApprovalTerms, HeldAnswer},
     classify::{Effect, Object},
     connection::{Access, ConnectionName},
     id::{RequestId, SessionId},
@@ -94,6 +94,9 @@ pub enum EventBody {
     /// It ran.
     #[serde(rename = "execution.finished")]
     ExecutionFinished(Box<ExecutionFinished>),
+    /// Everyone needed has agreed that the caller may have the answer that was kept back.
+    #[serde(rename = "answer.released")]
+    AnswerReleased(RequestRef),
     /// It ran into an error and changed nothing.
     #[serde(rename = "execution.failed")]
     ExecutionFailed(Box<ExecutionFailed>),
@@ -150,6 +153,7 @@ impl EventBody {
             Self::RequestRefused(_) => "request.refused",
             Self::ExecutionStarted(_) => "execution.started",
             Self::ExecutionFinished(_) => "execution.finished",
+            Self::AnswerReleased(_) => "answer.released",
             Self::ExecutionFailed(_) => "execution.failed",
             Self::ExecutionOutcomeUnknown(_) => "execution.outcome_unknown",
             Self::ConnectionDescribed(_) => "connection.described",
@@ -165,7 +169,8 @@ impl EventBody {
             Self::ApprovalRequested(event) => Some(&event.request_id),
             Self::ApprovalPublished(event)
             | Self::ApprovalGranted(event)
-            | Self::ApprovalExpired(event) => Some(&event.request_id),
+            | Self::ApprovalExpired(event)
+            | Self::AnswerReleased(event) => Some(&event.request_id),
             Self::ApprovalDecided(event) => Some(&event.request_id),
             Self::PreviewStarted(event) => Some(&event.request_id),
             Self::PreviewFinished(event) => Some(&event.request_id),
@@ -481,6 +486,21 @@ pub struct ExecutionFinished {
     pub result: Option<Sealed>,
     /// How long the target took, in microseconds.
     pub took_us: u64,
+}
+
+impl ExecutionFinished {
+    /// The answer that was kept from its caller and not thrown away: people may still agree that they get it.
+    pub fn held_answer(&self) -> Option<HeldAnswer> {
+        let answer = self.answer.as_ref().filter(|answer| answer.withheld)?;
+        self.result.as_ref()?;
+        Some(HeldAnswer {
+            status: answer.status,
+            content_type: answer.content_type.clone(),
+            bytes: answer.bytes,
+            sha256: answer.sha256,
+            found: self.masked.clone(),
+        })
+    }
 }
 
 /// `execution.failed`

@@ -4,6 +4,9 @@ mod decide;
 mod event;
 mod state;
 
+#[cfg(test)]
+mod laws;
+
 pub use decide::*;
 pub use event::*;
 pub use state::*;

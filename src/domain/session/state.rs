@@ -14,7 +14,7 @@ use super::event::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestStatus {
-    /// Humans have been asked.
+    /// Humans have been asked: whether it may run, or whether its caller may have what an API answered.
     PendingApproval,
     /// They have agreed, and whoever asked has not made the call again that runs it.
     Approved,
@@ -142,6 +142,8 @@ pub enum Stage {
     Granted,
     /// Dispatched, no outcome yet.
     Executing(ExecutionStarted),
+    /// It ran, and people are asked whether its caller may have the answer.
+    Withheld(Box<ExecutionFinished>),
     /// It ran.
     Succeeded(Box<ExecutionFinished>),
     /// It did not, and changed nothing.
@@ -163,7 +165,7 @@ impl Request {
     /// Where it stands.
     pub fn status(&self) -> RequestStatus {
         match self.stage {
-            Stage::Pending => RequestStatus::PendingApproval,
+            Stage::Pending | Stage::Withheld(_) => RequestStatus::PendingApproval,
             Stage::Granted => RequestStatus::Approved,
             Stage::Executing(_) => RequestStatus::Executing,
             Stage::Succeeded(_) => RequestStatus::Succeeded,
@@ -335,11 +337,19 @@ impl Request {
                     Stage::Pending
                 })
             }
-            (Stage::Pending, EventBody::ApprovalPublished(_)) => {
-                self.approval.as_mut()?.published = true;
-                Some(Stage::Pending)
+            // What was found in its answer has people asked whether it may be given: about exactly that answer, once.
+            (Stage::Succeeded(finished), EventBody::ApprovalRequested(asked)) => {
+                let held = finished.held_answer()?;
+                (asked.terms.answer.as_ref() == Some(&held)).then(|| {
+                    self.approval = Some(Approval::asked(asked));
+                    Stage::Withheld(finished.clone())
+                })
             }
-            (Stage::Pending, EventBody::ApprovalDecided(answer)) => {
+            (stage @ (Stage::Pending | Stage::Withheld(_)), EventBody::ApprovalPublished(_)) => {
+                self.approval.as_mut()?.published = true;
+                Some(stage.clone())
+            }
+            (stage @ (Stage::Pending | Stage::Withheld(_)), EventBody::ApprovalDecided(answer)) => {
                 let counted = self.exact_rows();
                 let approval = self.approval.as_mut()?;
                 let person = answer.approver.person();
@@ -353,15 +363,23 @@ impl Request {
                 approval.answers.push(answer.as_ref().clone());
                 approval.counted.push(counted);
                 Some(match answer.answer {
-                    Answer::Approve => Stage::Pending,
+                    Answer::Approve => stage.clone(),
                     Answer::Deny => Stage::ApprovalDenied,
                 })
             }
-            (Stage::Pending | Stage::Granted, EventBody::ApprovalExpired(_)) => {
-                Some(Stage::ApprovalExpired)
-            }
-            (Stage::Pending | Stage::Granted, EventBody::RequestRefused(refused)) => {
-                Some(Stage::Denied(refused.decision.clone()))
+            (
+                Stage::Pending | Stage::Granted | Stage::Withheld(_),
+                EventBody::ApprovalExpired(_),
+            ) => Some(Stage::ApprovalExpired),
+            (
+                Stage::Pending | Stage::Granted | Stage::Withheld(_),
+                EventBody::RequestRefused(refused),
+            ) => Some(Stage::Denied(refused.decision.clone())),
+            (Stage::Withheld(finished), EventBody::AnswerReleased(_)) => {
+                let mut finished = finished.clone();
+                finished.answer.as_mut()?.withheld = false;
+                let agreed = self.approval.as_ref()?.has_a_yes();
+                agreed.then_some(Stage::Succeeded(finished))
             }
             // Whether the quorum was reached is for `decide` with a policy at hand; that someone said yes is not.
             (Stage::Pending, EventBody::ApprovalGranted(_)) => {

@@ -50,6 +50,7 @@ struct Row {
     status: RequestStatus,
     asked_at: Timestamp,
     decided: RequestDecided,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     approval: Option<ApprovalRequested>,
     #[serde(rename = "_etag", skip_serializing)]
     etag: Option<String>,
@@ -308,6 +309,9 @@ impl Cosmos {
         only!("c.decided.effect = ", "@effect", query.effect);
         only!("c.decided.decision.action = ", "@action", query.decision);
         only!("c.status = ", "@status", query.status);
+        if query.asked {
+            asked = asked.append_text(" AND IS_DEFINED(c.approval)");
+        }
         let asked = asked.append_text(" ORDER BY c.place DESC");
         let pages = QueryOptions::default().with_max_item_count(MaxItemCountHint::Limit(PAGE));
         let requests = &self.containers().await?.requests;
@@ -317,7 +321,13 @@ impl Cosmos {
         let mut page = Page::default();
         let mut last = None;
         while let Some(row) = found.try_next().await? {
-            if !matches(query, &row.decided, row.asked_at, row.status) {
+            if !matches(
+                query,
+                &row.decided,
+                row.asked_at,
+                row.approval.as_ref(),
+                row.status,
+            ) {
                 continue;
             }
             if page.requests.len() == limit {

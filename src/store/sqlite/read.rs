@@ -237,6 +237,9 @@ pub(super) fn search(reader: &Connection, query: &Query) -> Result<Page, Failed>
         and("(r.asked_at, r.id) < (?, ?)", after.asked_at.into());
         values.push(after.number.into());
     }
+    if query.asked {
+        sql.push_str(" AND r.approval IS NOT NULL");
+    }
     if let Some(status) = query.status {
         // Written out, so that the planner can see the partial index for what is pending.
         sql.push_str(&format!(" AND r.status = '{}'", status.as_str()));
