@@ -259,7 +259,7 @@ pub(super) fn block(block: Block, line: &[u8], start: usize, sink: &mut Sink<'_>
             let value = line.get(user + 1..to).unwrap_or_default();
             // To be drawn by lot, or no account at all.
             let other = matches!(value, b"R" | b"RANDOM") || value.starts_with(b" ");
-            if user > from && line[user] == b':' && !other {
+            if user > from && line.get(user) == Some(&b':') && !other {
                 enclosed(block.promise, value, start + user + 1, sink);
             }
         }

@@ -111,98 +111,25 @@ const PAIRED: &[&[u8; 4]] = &[
 
 /// What names end in whose value may also follow without a separator.
 const TOLD: &[&[u8; 4]] = &[
-    b"word",
-    b"sswd",
-    b"pswd",
-    b"?pwd",
-    b"wort",
-    b"cret",
-    b"?pat",
-    b"pass",
-    b"asse",
-    b"rase",
-    b"code",
-    b"base",
-    b"oken",
-    b"?key",
-    b"keys",
-    b"?sas",
-    b"ture",
-    b"?sig",
-    b"?psk",
-    b"auth",
-    b"tial",
-    b"ials",
-    b"?sid",
-    b"onid",
-    b"?cvv",
-    b"?cvc",
-    b"?cvn",
-    b"?pin",
-    b"?ssn",
-    b"?bsn",
-    b"esel",
-    b"port",
-    b"mber",
-    b"?-no",
-    b"?-nr",
-    b"rtno",
-    b"rtnr",
-    b"rity",
-    b"ring",
-    b"d by",
-    b"?-pw",
-    b"salt",
-    b"ogin",
-    b"ords",
-    b"kens",
-    b"enha",
-    b"lain",
+    b"word", b"sswd", b"pswd", b"?pwd", b"wort", b"cret", b"?pat", b"pass", b"asse", b"rase",
+    b"code", b"base", b"oken", b"?key", b"keys", b"?sas", b"ture", b"?sig", b"?psk", b"auth",
+    b"tial", b"ials", b"?sid", b"onid", b"?cvv", b"?cvc", b"?cvn", b"?pin", b"?ssn", b"?bsn",
+    b"esel", b"port", b"mber", b"?-no", b"?-nr", b"rtno", b"rtnr", b"rity", b"ring", b"d by",
+    b"?-pw", b"salt", b"ogin", b"ords", b"kens", b"enha", b"lain",
     // Passwords and passports in other languages.
-    b"e\xc3\xb1a",
-    b"sena",
-    b"oord",
-    b"nord",
-    b"s\xc5\x82o",
-    b"aslo",
-    b"eslo",
-    b"rola",
-    b"orte",
-    b"orto",
-    b"oort",
-    b"ortu",
-    b"lave",
+    b"sena", b"oord", b"nord", b"aslo", b"eslo", b"rola", b"orte", b"orto", b"oort", b"ortu",
+    b"lave", b"asea", b"haso", b"sord",
 ];
 
 /// What words end in whose values have a form of their own.
 const OWN_FORM: &[&[u8; 4]] = &[
-    b"arer",
-    b"asic",
-    b"@tcp",
-    b" /rp",
-    b" use",
-    b"user",
-    b"sswd",
-    b"thin",
-    b"plus",
-    b"g_sz",
-    b"born",
-    b"irth",
-    b"?dob",
-    b"nect",
-    b"auth",
-    b"tion",
-    b"sqli",
-    b"?pdo",
-    b"ials",
-    b"tial",
-    b"ogin",
-    b"tdin",
-    b"oren",
-    b"cido",
-    b"cida",
-    b"n\xc3\xa9e",
+    b"arer", b"asic", b"@tcp", b" /rp", b" use", b"user", b"sswd", b"thin", b"plus", b"g_sz",
+    b"born", b"irth", b"?dob", b"nect", b"auth", b"tion", b"sqli", b"?pdo", b"ials", b"tial",
+    b"ogin", b"tdin", b"oren", b"cido", b"cida",
 ];
+
+/// What words of both kinds end in that have letters which are not of ASCII.
+const ACCENTED: &[&[u8; 4]] = &[b"e\xc3\xb1a", b"s\xc5\x82o", b"n\xc3\xa9e"];
 
 /// Which of these endings a word has. Of each hash a bit for each ending: a word has both by chance once in hundreds.
 struct Endings<const WORDS: usize>([[u64; WORDS]; HASHES.len()]);
@@ -214,9 +141,9 @@ const JOINS: &[u8; 7] = b"_-. \n\"'";
 const HASHES: [u32; 2] = [0x9e37_79b1, 0x85eb_ca6b];
 
 /// Small enough to stay near the processor, large enough that few words are there by chance.
-static ANY: Endings<512> = Endings::of(&[PAIRED, TOLD, OWN_FORM]);
-static FOLLOWED: Endings<64> = Endings::of(&[TOLD, OWN_FORM]);
-static FORMED: Endings<16> = Endings::of(&[OWN_FORM]);
+static ANY: Endings<512> = Endings::of(&[PAIRED, TOLD, OWN_FORM, ACCENTED]);
+static FOLLOWED: Endings<128> = Endings::of(&[TOLD, OWN_FORM, ACCENTED]);
+static FORMED: Endings<32> = Endings::of(&[OWN_FORM, ACCENTED]);
 
 impl<const WORDS: usize> Endings<WORDS> {
     const fn of(lists: &[&[&[u8; 4]]]) -> Self {
