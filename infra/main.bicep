@@ -75,6 +75,12 @@ param alwaysReady int = 1
 @maxValue(1000)
 param maximumInstances int = 40
 
+@description('Where callers find the gateway if not under its own host name, such as https://portcullis.example.com: a custom domain, or a gateway before it. No other host or origin is answered then.')
+param publicUrl string = ''
+
+@description('What an MCP client asks Entra for, such as https://portcullis.example.com/mcp/call; several are parted by spaces.')
+param scopes string = ''
+
 @description('A collector of OpenTelemetry that traces and metrics are sent to, such as https://collector.internal:4318, and that logs in to Application Insights for the gateway; it has to be within allowedEgress. Empty: logs alone.')
 param collector string = ''
 
@@ -245,7 +251,7 @@ module app 'modules/app.bicep' = {
     settings: union(vault.outputs.settings, empty(collector) ? {} : {
       OTEL_EXPORTER_OTLP_ENDPOINT: collector
       OTEL_SERVICE_NAME: prefix
-    }, {
+    }, empty(publicUrl) ? {} : { PORTCULLIS_PUBLIC_URL: publicUrl }, empty(scopes) ? {} : { PORTCULLIS_SCOPES: scopes }, {
       PORTCULLIS_POLICY: 'policy.yaml'
       PORTCULLIS_COSMOS: record.outputs.endpoint
       PORTCULLIS_COSMOS_DATABASE: record.outputs.database

@@ -112,6 +112,9 @@ async fn by_chance(seed: u64) -> World {
     ]);
     let mut world = World::new(name, seed, rules);
     world.grow(*chance.one_of(&[1, 40]));
+    if chance.percent(25) {
+        world.clocks_differ(&mut chance);
+    }
     let mut story = Story::default();
     for _ in 0..STEPS {
         story.step(&mut world, &mut chance, trouble).await;
@@ -124,6 +127,7 @@ async fn by_chance(seed: u64) -> World {
         }
     }
     world.revive();
+    world.clocks_agree();
     comes_to_rest(&mut world).await;
     world
 }

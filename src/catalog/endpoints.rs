@@ -2,11 +2,19 @@
 //!
 //! INVARIANT: no address is ever printed: none of these types shows what it holds.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    borrow::Cow,
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use percent_encoding::{percent_decode_str, utf8_percent_encode};
+use url::Url;
 
 use super::Secrets;
 use crate::domain::{
-    connection::{Access, ConnectionKind, ConnectionName},
+    connection::{Access, ConnectionKind, ConnectionName, RESERVED},
     policy::{Endpoint, Policy},
 };
 
@@ -36,9 +44,19 @@ impl Endpoints {
         }
     }
 
-    /// Fills in every secret the policy names, or says which cannot be.
-    pub(super) fn resolve(policy: &Policy, secrets: &Secrets) -> Result<Self, MissingSecrets> {
+    /// Fills in every secret the policy names, or says which cannot be. With it comes what nobody may see of them.
+    pub(super) fn resolve(
+        policy: &Policy,
+        secrets: &Secrets,
+    ) -> Result<(Self, BTreeSet<String>), MissingSecrets> {
         let mut missing = Vec::new();
+        let known = RefCell::new(BTreeSet::new());
+        let secrets = &|name: &str| {
+            let secret = secret(name, secrets)?;
+            known.borrow_mut().extend(password(&secret));
+            known.borrow_mut().insert(secret.clone());
+            Ok(secret)
+        };
         let mut endpoints = BTreeMap::new();
         for (name, rules) in &policy.connections {
             let mut fill = |setting: &str, endpoint: &Endpoint| {
@@ -61,7 +79,7 @@ impl Endpoints {
             }
         }
         if missing.is_empty() {
-            Ok(Self(endpoints))
+            Ok((Self(endpoints), known.take()))
         } else {
             Err(MissingSecrets(missing))
         }
@@ -77,7 +95,7 @@ pub struct MissingSecrets(Vec<String>);
 fn filled(
     template: &str,
     part: impl Fn(&str) -> String,
-    secrets: &Secrets,
+    secret: &impl Fn(&str) -> Result<String, String>,
 ) -> Result<String, String> {
     const OPENING: &str = "${secret:";
     let mut address = String::with_capacity(template.len());
@@ -86,7 +104,7 @@ fn filled(
         address.push_str(&rest[..at]);
         let inside = &rest[at + OPENING.len()..];
         let end = inside.find('}').unwrap_or(inside.len());
-        let secret = secret(&inside[..end], secrets)?;
+        let secret = secret(&inside[..end])?;
         rest = inside.get(end + 1..).unwrap_or("");
         if address.is_empty() && rest.is_empty() {
             return Ok(secret);
@@ -95,6 +113,13 @@ fn filled(
     }
     address.push_str(rest);
     Ok(address)
+}
+
+/// The password in an address that is a secret as a whole.
+fn password(secret: &str) -> Option<String> {
+    let address = Url::parse(secret).ok()?;
+    let decoded = percent_decode_str(address.password()?).decode_utf8();
+    decoded.ok().map(Cow::into_owned)
 }
 
 fn secret(name: &str, secrets: &Secrets) -> Result<String, String> {
@@ -138,16 +163,7 @@ fn fits(kind: ConnectionKind, url: String) -> Result<String, String> {
 
 /// Text as a part of an address, so that no character in a password can move the address elsewhere.
 fn percent_encoded(text: &str) -> String {
-    use fmt::Write;
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            let _ = write!(out, "%{byte:02X}");
-        }
-    }
-    out
+    utf8_percent_encode(text, RESERVED).to_string()
 }
 
 #[cfg(test)]
@@ -156,7 +172,7 @@ mod tests {
 
     fn filled_with(template: &str, value: &'static str) -> Result<String, String> {
         let secrets: Secrets = Box::new(move |name| Ok((name == "P").then(|| value.into())));
-        filled(template, percent_encoded, &secrets)
+        filled(template, percent_encoded, &|name| secret(name, &secrets))
     }
 
     #[test]

@@ -95,7 +95,8 @@ impl Source {
 
     fn snapshot(&self, files: files::Files) -> Result<Snapshot, LoadError> {
         let mut policy = Policy::from_bytes(files.into_inner())?;
-        let endpoints = Endpoints::resolve(&policy, &self.secrets)?;
+        let (endpoints, known) = Endpoints::resolve(&policy, &self.secrets)?;
+        policy.masking_rules.known = known;
         (self.finish)(&mut policy).map_err(LoadError::Unfinished)?;
         Ok(Snapshot {
             policy: Arc::new(policy),

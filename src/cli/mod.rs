@@ -78,8 +78,22 @@ fn start_telemetry(format: Format) -> Result<Telemetry, Failure> {
         .map_err(|error| Failure::Usage(error.to_string()))
 }
 
+/// Keeps this process's memory, environment and open files, which hold credentials, from others of the same user, such as
+/// the commands it runs, and out of core files.
+#[cfg(target_os = "linux")]
+fn keep_to_itself() {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    // A kernel that does not know it keeps nothing more than it did.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}
+
+/// Only Linux can be told.
+#[cfg(not(target_os = "linux"))]
+fn keep_to_itself() {}
+
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    keep_to_itself();
     let cli = Cli::parse();
     let format = cli.format;
     let result = match cli.command {

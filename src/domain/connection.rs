@@ -4,8 +4,16 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+/// What could mean something else in an address than it says: all but what RFC 3986, section 2.3 leaves as it is.
+pub const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// What a credential has in place of a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]

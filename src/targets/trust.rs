@@ -4,6 +4,7 @@
 
 use std::{fmt, net::IpAddr, path::Path, sync::Arc};
 
+use percent_encoding::percent_decode_str;
 use rustls::{
     ClientConfig, RootCertStore, SupportedProtocolVersion,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
@@ -58,17 +59,7 @@ pub(super) fn is_loopback(host: &str) -> bool {
 
 /// Percent-decoding, refusing what is not UTF-8 or holds a NUL, which would end a field of a protocol.
 pub(super) fn decoded(text: &str, what: &str) -> Result<String, String> {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let escaped = (byte == b'%')
-            .then(|| text.get(at + 1..at + 3))
-            .flatten()
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        out.push(escaped.unwrap_or(byte));
-        at += if escaped.is_some() { 3 } else { 1 };
-    }
+    let out: Vec<u8> = percent_decode_str(text).collect();
     if out.contains(&0) {
         return Err(format!("the {what} in its url holds a NUL"));
     }

@@ -1,11 +1,18 @@
 //! Commands: run as they are given, with what their connection gives them and nothing else.
 
-use std::{path::Path, process::Command, thread, time::Duration};
+use std::{
+    io::{Read, Write},
+    path::Path,
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
 
+use rustix::process::geteuid;
 use serde_json::{Value, json};
 
 use super::{Caller, shared, word};
-use crate::support::http::Reply;
+use crate::support::{gateway::PORTCULLIS, http::Reply};
 
 fn exec(caller: &Caller<'_>, argv: &[&str]) -> Reply {
     caller.post("/v1/connections/tools/exec", &json!({"argv": argv}))
@@ -74,6 +81,40 @@ fn a_command_sees_its_connections_environment_and_none_of_the_gateways() {
     // It shows what there is and changes nothing: that is the read credential's.
     let wanted = ["HOME", "LANG", "PATH", "SHOP_REGION"];
     assert_eq!(names, wanted, "{outcome}");
+}
+
+/// A program without what root may do beyond its own user.
+fn as_its_user(program: &str, arguments: &[&str]) -> Command {
+    let line = match geteuid().is_root() {
+        true => &["setpriv", "--bounding-set=-all", program][..],
+        false => &[program],
+    };
+    let mut command = Command::new(line[0]);
+    command.args(&line[1..]).args(arguments);
+    command
+}
+
+#[test]
+fn a_process_of_the_gateways_own_user_cannot_look_into_it() {
+    // It has begun, and goes on, once it has masked the first line.
+    let (mut lines, line) = (std::io::pipe().unwrap(), "begun\n");
+    let mut gateway = as_its_user(PORTCULLIS, &["mask", "--text"])
+        .env("SHOP_PASSWORD", "hunter22hunter22")
+        .stdin(lines.0)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    lines.1.write_all(line.as_bytes()).unwrap();
+    let mut begun = vec![0; line.len()];
+    let masked = gateway.stdout.as_mut().unwrap();
+    masked.read_exact(&mut begun).unwrap();
+    let environment = format!("/proc/{}/environ", gateway.id());
+    let looked = as_its_user("cat", &[&environment]).output().unwrap();
+    gateway.kill().unwrap();
+    gateway.wait().unwrap();
+    let said = String::from_utf8_lossy(&looked.stderr);
+    assert!(looked.stdout.is_empty(), "{looked:?}");
+    assert!(said.contains("ermission denied"), "{looked:?}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 
@@ -127,6 +128,12 @@ fn answer(call: &Call, back: &mut Answering) {
             ],
             format!(r#"{{"name": "Ada", "email": "ada@example.org", "key": "{SECRET}"}}"#).as_bytes(),
         ),
+        "/seen" => {
+            // Nothing about it says what it is.
+            let encoded = BASE64.encode(format!("you sent {KEY}!"));
+            let told = format!("you sent {KEY} to us, or {encoded} in short");
+            back.answer(200, &[("X-Seen", KEY), ("Content-Type", "text/plain")], told.as_bytes());
+        }
         "/gzip" => back.answer(
             200,
             &[("Content-Encoding", "gzip"), ("Content-Type", "text/plain")],
@@ -319,6 +326,27 @@ fn a_call_goes_through_with_the_connections_credential_and_comes_back_masked() {
     assert_eq!(finished["answer"]["status"], 200);
     assert_eq!(finished["masked"]["by"]["personal:email"], 1, "{finished}");
     assert!(finished.get("result").is_none(), "{finished}");
+}
+
+#[test]
+fn the_connections_own_credential_is_masked_wherever_an_api_says_it() {
+    let agent = house().gateway.agent();
+    let reply = send(&agent, "GET", "api/http/seen", &[], b"");
+    assert_eq!(reply.status, 200);
+    let text = reply.text();
+    assert!(text.starts_with("you sent ____"), "{text}");
+    let encoded = BASE64.encode(format!("you sent {KEY}!"));
+    assert!(!text.contains(KEY) && !text.contains(&encoded), "{text}");
+    assert!(
+        reply.header("x-seen").unwrap().starts_with("____"),
+        "{reply:?}"
+    );
+    let request = reply.header("portcullis-request").unwrap();
+    let outcome = agent.get(&format!("/v1/requests/{request}")).expect(200);
+    assert_eq!(
+        outcome["masked"]["by"]["secrets:connection"], 3,
+        "{outcome}"
+    );
 }
 
 #[test]

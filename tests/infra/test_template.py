@@ -220,6 +220,16 @@ class Template(unittest.TestCase):
         address = 'https://collector.internal:4318'
         self.assertEqual(said(deploy(collector=address)[0]), {'OTEL_EXPORTER_OTLP_ENDPOINT': address, 'OTEL_SERVICE_NAME': 'portcullis'})
 
+    def test_callers_find_it_under_the_name_it_is_given(self):
+        def said(resources):
+            app = next(r for r in resources if r.type == 'Microsoft.Web/sites')
+            settings = {setting['name']: setting['value'] for setting in app.body['properties']['siteConfig']['appSettings']}
+            return {name: value for name, value in settings.items() if name in ('PORTCULLIS_PUBLIC_URL', 'PORTCULLIS_SCOPES')}
+
+        self.assertEqual(said(self.resources), {})
+        name = {'publicUrl': 'https://gate.example.com', 'scopes': 'https://gate.example.com/mcp/call'}
+        self.assertEqual(said(deploy(**name)[0]), dict(zip(('PORTCULLIS_PUBLIC_URL', 'PORTCULLIS_SCOPES'), name.values())))
+
     def test_what_breaks_the_template_is_refused(self):
         """The checks of the language and of the types, each seen to fail."""
         for file, old, new, expected in [

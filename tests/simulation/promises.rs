@@ -245,7 +245,10 @@ fn what_ran_was_agreed_to_by_those_needed(world: &World, seen: &Seen) -> Kept {
     for (id, (request, events)) in &seen.requests {
         let mut answers: Vec<&ApprovalDecided> = Vec::new();
         let mut asking = None;
+        // Clocks may differ: it is never earlier than whoever wrote before said.
+        let mut latest = request.asked_at;
         for event in events {
+            latest = latest.max(event.time);
             match &event.body {
                 // What was said to an earlier question says nothing to this one.
                 EventBody::ApprovalRequested(asked) => {
@@ -268,7 +271,7 @@ fn what_ran_was_agreed_to_by_those_needed(world: &World, seen: &Seen) -> Kept {
                     if answer.digest != terms.digest {
                         return Err(format!("{id}: an answer to something else"));
                     }
-                    if event.time >= terms.expires_at {
+                    if latest >= terms.expires_at {
                         return Err(format!("{id}: an answer after its time"));
                     }
                     if answer.approver.kind == PrincipalKind::Agent {
@@ -283,7 +286,7 @@ fn what_ran_was_agreed_to_by_those_needed(world: &World, seen: &Seen) -> Kept {
                     let Some(terms) = asking else {
                         continue;
                     };
-                    if event.time >= terms.expires_at {
+                    if latest >= terms.expires_at {
                         return Err(format!("{id}: started after its time"));
                     }
                     let asked = &world.rules_of[&terms.policy];

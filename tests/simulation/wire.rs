@@ -13,7 +13,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use portcullis::{
     domain::{
         classify::{
@@ -148,6 +148,8 @@ pub(super) struct Hub {
 
 pub(super) struct State {
     pub(super) now: Timestamp,
+    /// How far each process's clock is from that.
+    pub(super) skews: BTreeMap<Instance, SignedDuration>,
     entropy: Chance,
     calls: Vec<Call>,
     timers: Vec<Timer>,
@@ -177,6 +179,7 @@ impl Hub {
             tables: Arc::new(tables()),
             state: Mutex::new(State {
                 now: Timestamp::from_second(BEGINNING).unwrap(),
+                skews: BTreeMap::new(),
                 entropy: Chance::new(seed ^ 0x5eed),
                 calls: Vec::new(),
                 timers: Vec::new(),
@@ -682,7 +685,8 @@ fn columns() -> [ServerColumn; 3] {
 
 impl Clock for Wire {
     fn now(&self) -> Timestamp {
-        self.hub.state().now
+        let state = self.hub.state();
+        state.now + state.skews.get(&self.instance).copied().unwrap_or_default()
     }
 
     fn entropy(&self) -> Entropy {

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use portcullis::{
     domain::{
         connection::ConnectionName,
@@ -88,6 +88,8 @@ pub(super) struct World {
     pub(super) before: BTreeMap<SessionId, Vec<Event>>,
     /// How many notices have been looked at.
     pub(super) notices_seen: usize,
+    /// How far the clocks of processes are off; `None`: they are right.
+    clocks: Option<Chance>,
     trace: Vec<String>,
     name: String,
 }
@@ -125,6 +127,7 @@ impl World {
             sent: Vec::new(),
             before: BTreeMap::new(),
             notices_seen: 0,
+            clocks: None,
             trace: Vec::new(),
             name,
         };
@@ -173,7 +176,37 @@ impl World {
             instance: format!("process-{instance}"),
         });
         self.gateways.insert(instance, gateway);
+        self.set_clock(instance);
         instance
+    }
+
+    /// From now on every process has a clock of its own, which is right or up to half an hour off.
+    pub(super) fn clocks_differ(&mut self, chance: &mut Chance) {
+        self.clocks = Some(Chance::new(chance.next()));
+        let running: Vec<Instance> = self.gateways.keys().copied().collect();
+        for instance in running {
+            self.set_clock(instance);
+        }
+    }
+
+    /// Every clock is set right, and the time has come that those ahead had shown.
+    pub(super) fn clocks_agree(&mut self) {
+        if self.clocks.take().is_some() {
+            self.hub.state().skews.clear();
+            self.advance(30 * Duration::from_secs(60));
+        }
+    }
+
+    fn set_clock(&mut self, instance: Instance) {
+        let Some(chance) = &mut self.clocks else {
+            return;
+        };
+        let minutes = *chance.one_of(&[0, 0, 1, -1, 10, -10, 30, -30]);
+        let skew = SignedDuration::from_mins(minutes);
+        self.hub.state().skews.insert(instance, skew);
+        self.note(format!(
+            "the clock of process {instance} is {minutes} minutes off"
+        ));
     }
 
     /// Ends a process in the middle of whatever it does, and starts another.

@@ -7,6 +7,7 @@ mod columns;
 mod detect;
 mod encoded;
 mod events;
+mod known;
 mod message;
 mod pseudonym;
 mod replace;
@@ -266,9 +267,8 @@ impl Masking {
     fn find_patterns(&self, text: &[u8], base: usize, found: &mut Vec<Finding>) {
         let inside = |at: usize| text.get(at).is_some_and(|byte| byte & 0xc0 == 0x80);
         for (index, pattern) in self.patterns.iter().enumerate() {
-            for hit in pattern.regex.find_iter(text) {
+            pattern.each(text, |mut start, mut end| {
                 // A byte regex may match within a character; a mask may not.
-                let (mut start, mut end) = (hit.start(), hit.end());
                 while start > 0 && inside(start) {
                     start -= 1;
                 }
@@ -280,7 +280,7 @@ impl Masking {
                     end: base + end,
                     rule: Rule::Pattern(u16::try_from(index).unwrap_or(u16::MAX)),
                 });
-            }
+            });
         }
     }
 
@@ -304,14 +304,10 @@ impl Masking {
     fn write_mask(&self, text: &[u8], finding: &Finding, out: &mut Vec<u8>) {
         let hidden = &text[finding.range()];
         match finding.rule {
-            Rule::BuiltIn(_) => {
-                let mask = if replace::is_json_number(text, &finding.range()) {
-                    replace::HIDDEN_DIGIT
-                } else {
-                    replace::HIDDEN
-                };
-                replace::hide(hidden, mask, out);
+            _ if replace::is_json_number(text, &finding.range()) => {
+                replace::hide(hidden, replace::HIDDEN_DIGIT, out);
             }
+            Rule::BuiltIn(_) => replace::hide(hidden, replace::HIDDEN, out),
             Rule::Pattern(_) => {
                 out.extend_from_slice(self.mask_of(hidden, finding.rule).as_bytes());
             }

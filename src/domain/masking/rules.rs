@@ -13,7 +13,7 @@ use regex_syntax::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Masking, detect, pseudonym::Pseudonyms};
+use super::{Masking, detect, known::Known, pseudonym::Pseudonyms};
 use crate::domain::classify::{ColumnRef, Facts, Flow, name};
 
 /// Columns in which servers show values of other tables' columns, or the text of others' statements: statistics about
@@ -119,23 +119,27 @@ pub struct MaskingRules {
     pub detect: BTreeSet<DetectorSet>,
     /// The policy's own detectors.
     pub patterns: Vec<Pattern>,
+    /// Values that are masked wherever they stand: what connections log in with. Those of fewer than 8 characters or of
+    /// several lines are not looked for.
+    pub known: BTreeSet<String>,
     /// The secret behind `hash` and `pseudonym`: without it nobody can compute one from a guessed value.
     pub key: [u8; 32],
 }
 
-/// No column rules, no patterns, every detector.
+/// No column rules, no patterns, nothing known, every detector.
 impl Default for MaskingRules {
     fn default() -> Self {
         Self {
             columns: Vec::new(),
             detect: DetectorSet::ALL.into(),
             patterns: Vec::new(),
+            known: BTreeSet::new(),
             key: [0; 32],
         }
     }
 }
 
-/// The key stays out of it.
+/// The key and what is known stay out of it.
 impl fmt::Debug for MaskingRules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MaskingRules")
@@ -393,15 +397,26 @@ impl CompiledColumn {
     }
 }
 
-/// A policy pattern ready to run.
+/// A detector beside the built-in ones, ready to run.
 #[derive(Debug)]
 pub(super) struct CompiledPattern {
-    /// `pattern:NAME`.
+    /// `pattern:NAME`, or `secrets:connection`.
     pub(super) label: Box<str>,
-    pub(super) regex: Regex,
-    /// What a match may begin as, at the end of a text that is not complete.
-    begun: Regex,
+    search: Search,
     pub(super) how: How,
+}
+
+/// What is looked for.
+#[derive(Debug)]
+enum Search {
+    /// Matches of a policy's pattern.
+    Regex {
+        whole: Regex,
+        /// What a match may begin as, at the end of a text that is not complete.
+        begun: Regex,
+    },
+    /// Known values.
+    Known(Known),
 }
 
 impl CompiledPattern {
@@ -441,17 +456,52 @@ impl CompiledPattern {
             .map_err(|error| wrong(error.to_string()))?;
         Ok(Self {
             label: format!("pattern:{}", pattern.name).into(),
-            regex,
-            begun,
+            search: Search::Regex {
+                whole: regex,
+                begun,
+            },
             how: pattern.as_,
         })
     }
 
+    fn known(known: Known) -> Self {
+        Self {
+            label: "secrets:connection".into(),
+            search: Search::Known(known),
+            how: How::Redact,
+        }
+    }
+
+    /// Every match in a line, as start and end, in order.
+    pub(super) fn each(&self, line: &[u8], mut found: impl FnMut(usize, usize)) {
+        match &self.search {
+            Search::Regex { whole, .. } => {
+                let hits = whole.find_iter(line);
+                hits.for_each(|hit| found(hit.start(), hit.end()));
+            }
+            Search::Known(known) => known
+                .find_iter(line)
+                .for_each(|(start, end)| found(start, end)),
+        }
+    }
+
     /// Where in a line that is not complete a match starts that what comes next may still end, or make longer.
     pub(super) fn open_from(&self, line: &[u8]) -> usize {
-        self.begun
-            .find(line)
-            .map_or(line.len(), |found| found.start())
+        match &self.search {
+            Search::Regex { begun, .. } => {
+                let found = begun.find(line);
+                found.map_or(line.len(), |found| found.start())
+            }
+            Search::Known(known) => known.open_from(line),
+        }
+    }
+
+    /// Whether a match could be made of such bytes alone.
+    pub(super) fn any_of(&self, byte: impl Fn(&u8) -> bool) -> bool {
+        match &self.search {
+            Search::Regex { .. } => true,
+            Search::Known(known) => known.any_of(byte),
+        }
     }
 }
 
@@ -551,6 +601,7 @@ impl Masking {
             }
             patterns.push(pattern);
         }
+        patterns.extend(Known::new(&rules.known).map(CompiledPattern::known));
         Ok(Self {
             columns,
             patterns,

@@ -431,7 +431,8 @@ impl Channel {
             let plain = |byte: &u8| {
                 byte.is_ascii_lowercase() || matches!(byte, b' ' | b'.' | b',' | 0x80..)
             };
-            if !masking.patterns.is_empty() || !fresh.iter().all(plain) {
+            let may_match = masking.patterns.iter().any(|pattern| pattern.any_of(plain));
+            if may_match || !fresh.iter().all(plain) {
                 self.decide(masking, open, Pass::Part);
             }
             self.done = open;

@@ -564,6 +564,7 @@ pub fn answer(answered: Answered<'_>) -> Result<AfterAnswer, Refusal> {
         instance,
         now,
     } = answered;
+    let now = request.time(now);
     let (Stage::Pending, Some(approval)) = (&request.stage, &request.approval) else {
         return Err(Refusal::Closed(request.status()));
     };
@@ -716,6 +717,7 @@ pub fn claim(claimed: Claimed<'_>) -> Result<AfterAnswer, Refusal> {
         instance,
         now,
     } = claimed;
+    let now = request.time(now);
     let decided = &request.decided;
     let (Stage::Granted, Some(approval)) = (&request.stage, &request.approval) else {
         return Err(Refusal::Closed(request.status()));
@@ -891,6 +893,7 @@ pub fn preview(
         instance,
         now,
     } = asked;
+    let now = request.time(now);
     let (Stage::Pending, Some(approval)) = (&request.stage, &request.approval) else {
         return Err(Refusal::Closed(request.status()));
     };
@@ -1082,6 +1085,7 @@ pub enum Due {
 /// What is due for a request at `now`.
 pub fn due(request: &Request, now: Timestamp) -> Due {
     let request_id = request.decided.request_id.clone();
+    let now = request.time(now);
     match (&request.stage, &request.approval) {
         (Stage::Pending | Stage::Granted, Some(approval))
             if now >= approval.requested.terms.expires_at =>

@@ -76,6 +76,8 @@ pub struct Request {
     pub decided: RequestDecided,
     /// When.
     pub asked_at: Timestamp,
+    /// When the latest of its events went on record, by the clock of whoever wrote it.
+    pub latest: Timestamp,
     /// What humans were asked, if they were, and what they have said.
     pub approval: Option<Approval>,
     /// The exact previews its approvers asked for, in order.
@@ -191,6 +193,9 @@ impl Request {
                 kind: body.kind(),
             };
             state = state.apply(time, body).ok_or(bad)?;
+            if let Folding::Request(request) = &mut state {
+                request.latest = request.latest.max(time);
+            }
         }
         match state {
             Folding::Nothing => Ok(None),
@@ -279,6 +284,7 @@ impl Folding {
         Self::Request(Box::new(Request {
             decided,
             asked_at,
+            latest: asked_at,
             approval,
             previews: Vec::new(),
             stage,
@@ -287,6 +293,12 @@ impl Folding {
 }
 
 impl Request {
+    /// What time it is for this request, where one's own clock shows `now`: a process whose clock is behind does not bring
+    /// back what has expired for those who wrote its record.
+    pub(super) fn time(&self, now: Timestamp) -> Timestamp {
+        now.max(self.latest)
+    }
+
     fn next(&mut self, body: &EventBody) -> Option<Stage> {
         match (&self.stage, body) {
             (Stage::Pending, EventBody::PreviewStarted(started)) => {
