@@ -215,7 +215,13 @@ fn scalar(line: &[u8]) -> Option<(Mark, (usize, usize))> {
     if line.get(from) == Some(&b'<') {
         mark = Mark::Value;
         from += memchr::memchr(b'>', &line[from..])? + 1;
-        to = from + memchr::memmem::find(line.get(from..to)?, b"</")?;
+        let end = from + memchr::memmem::find(line.get(from..to)?, b"</")?;
+        // It has the line for itself.
+        let close = memchr::memchr(b'>', &line[end..])?;
+        if end + close + 1 != to {
+            return None;
+        }
+        to = end;
     }
     if from < to && matches!(line[to - 1], b',' | b';') {
         to -= 1;

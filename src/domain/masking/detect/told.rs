@@ -151,7 +151,7 @@ fn own_form(line: &[u8], end: usize) -> Option<Option<(usize, usize, Kind)>> {
                     false => third.and_then(|value| positional(line, value)),
                 }
             }
-            b"auth" if next == b' ' && ends(b"AUTH") => {
+            b"auth" if next == b' ' && ends(b"AUTH") && starts_word(line, end - 4) => {
                 let one = arguments(line, end).nth(1).is_none();
                 let first = || positional(line, arguments(line, end).next()?);
                 if one { first() } else { second_word(line, end) }
