@@ -22,7 +22,7 @@ const LICENCES: &[&str] = &[
     "Zlib",
 ];
 
-/// One TLS stack and one source of cryptography; nothing unmaintained.
+/// One TLS stack, and one source of cryptography beside what SSH is made of; nothing unmaintained.
 const BANNED: &[&str] = &[
     "ring",
     "openssl",
@@ -55,6 +55,7 @@ const TWICE: &[(&str, &str)] = &[
     ("cpufeatures", OLDER_HASHES),
     ("crypto-common", OLDER_HASHES),
     ("digest", OLDER_HASHES),
+    ("generic-array", "as the older hashes; russh has moved on"),
     ("hmac", OLDER_HASHES),
     (
         "fallible-iterator",
@@ -71,6 +72,7 @@ const TWICE: &[(&str, &str)] = &[
     ),
     ("rand", "as getrandom"),
     ("rand_core", "as getrandom"),
+    ("signature", "russh has moved on, jsonwebtoken has not"),
     (
         "syn",
         "build time only: half of the derive macros have moved on",

@@ -11,6 +11,7 @@ mod proxy;
 mod refusals;
 mod rewriting;
 mod sessions;
+mod ssh;
 
 use crate::support::{
     gateway::{Caller, Gateway, shared, word},

@@ -280,6 +280,17 @@ connections:
     programs: { kubectl: bin/kubectl, ls: /bin/rm, "a b": /bin/a, up: /bin/../up }
     read: { env: { PATH: /tmp, 1A: x, API_TOKEN: abc123, OK: "${secret:OK}" }, files: { "../up": x, /etc/x: y, ok: "password=hunter2" } }
     allow: { groups: [a] }
+  bare: { kind: command, programs: { id: /usr/bin/id }, ssh: { host: h }, read: { user: a, private_key: "${secret:K}" }, allow: { groups: [a] } }
+  hashed: { kind: command, programs: { id: /usr/bin/id }, ssh: { host: "h:22", port: 70000, host_keys: ["SHA256:nThbg6kXUpJWGl7E1IGOCspRomTxdCARLviKw6E5SY8", ssh-rsa AAAAB3NzaC1yc2E, ssh-ed25519 AAAA] }, read: {}, allow: { groups: [a] } }
+  logins:
+    kind: command
+    programs: { id: /usr/bin/id }
+    ssh: { host: h, host_keys: "h ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ root@h" }
+    read: { private_key: "-----BEGIN OPENSSH PRIVATE KEY-----", password: "${secret:P}", files: { a: b }, env: { SHOP: "${secret:S}" } }
+    write: { user: a, certificate: "${secret:C}" }
+    allow: { groups: [a] }
+  here: { kind: command, programs: { id: /usr/bin/id }, read: { user: a, password: "${secret:P}" }, allow: { groups: [a] } }
+  there: { kind: sqlite, ssh: { host: h, host_keys: [] }, read: { url: "sqlite:a", user: a }, allow: { groups: [a] } }
   http: { kind: http, api: azur, read: { url: "http://h/" }, allow: { groups: [a] } }
   secret: { kind: http, read: { url: "https://${secret:HOST}/" }, allow: { groups: [a] } }
   odd: { kind: http, read: { url: "https://h/a%2fb?x" }, allow: { groups: [a] } }

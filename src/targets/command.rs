@@ -1,26 +1,17 @@
-//! Programs beside the gateway: one command in a folder of its own, without a shell of the caller's, a terminal or anything
-//! of the gateway's environment.
+//! Commands: one program with its arguments, without a shell of the caller's or a terminal, beside the gateway or at another
+//! host.
 //!
-//! A command gets what its connection's credential gives it: variables and files, in a home that is made for it and removed
-//! after it. Its limits are set by a constant script that then becomes the program, so that it never runs without them. When
-//! time is up its whole process group is killed; who leaves the group (`setsid`) lives on without a home.
+//! Wherever it runs, a command gets what its connection's credential gives it and nothing else, in a home that is made for
+//! it and removed after it. Its limits are set by a constant script that then becomes the program, so that it never runs
+//! without them. When time is up its whole process group is killed; who leaves the group (`setsid`) lives on without a home.
 
-use std::{
-    ffi::OsStr,
-    io,
-    os::unix::process::ExitStatusExt,
-    path::Path,
-    process::{ExitStatus, Stdio},
-    time::Duration,
-};
+use std::{fmt, io};
 
-use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
-    process::{Child, Command},
-};
+use bytes::Bytes;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::overreach::Overreach;
 use crate::{
     domain::{
         connection::{Access, Budget},
@@ -30,23 +21,61 @@ use crate::{
     gateway::ports::{Completion, Output, ResultSink, RunError},
 };
 
+mod local;
+mod ssh;
+
 /// Where programs find others.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
-/// Sets the limits, then becomes the program; arguments are never read as text of a script. One that cannot be set is lower
-/// already. No core file, which would hold credentials; `$1` seconds of processor time; files of 1 GiB; 1,024 open files;
-/// 16 GiB of addresses, of which Go's and Java's runtimes reserve many without using them.
-const LIMITED: &str = "for limit in 'c 0' \"t $1\" 'f 2097152' 'n 1024' 'v 16777216'; do \
-    ulimit -${limit% *} ${limit#* } 2>/dev/null; done; shift; exec \"$@\"";
-/// How long a command that changes something may take to end in its own way when it is told to.
-const GRACE: Duration = Duration::from_secs(5);
-/// How long what a command left behind may keep its output open.
-const LEFT_BEHIND: Duration = Duration::from_millis(200);
-/// How much output is taken at once.
-const PIECE: usize = 16 << 10;
+/// What programs write texts in.
+const LANG: &str = "C.UTF-8";
+
+/// The first lines of every script, which set the limits. One that cannot be set is lower already. No core file, which would
+/// hold credentials; `$1` seconds of processor time; files of 1 GiB; 1,024 open files; 16 GiB of addresses, of which Go's and
+/// Java's runtimes reserve many without using them. There is no single quote in it, for whoever puts it into some.
+macro_rules! limited {
+    ($($then:literal),*) => {
+        concat!(
+            r#"for limit in "c 0" "t $1" "f 2097152" "n 1024" "v 16777216"; do "#,
+            r#"ulimit -${limit% *} ${limit#* } 2>/dev/null; done; "#,
+            $($then),*
+        )
+    };
+}
+use limited;
 
 /// One connection's programs with one of its credentials.
 pub(super) struct Commands {
     programs: Programs,
+    /// `None`: they run beside the gateway.
+    host: Option<ssh::Ssh>,
+}
+
+/// What is to run.
+struct Call<'a> {
+    /// Where the program is, absolute.
+    program: &'a str,
+    arguments: &'a [String],
+    stdin: &'a str,
+    access: Access,
+    budget: &'a Budget,
+    /// When its time is up.
+    until: Instant,
+}
+
+/// A command that runs. Dropped, it is killed: a command does not outlive whoever waited for it.
+trait Process: Send {
+    /// What happens next. Nothing is lost if this is not waited for to its end.
+    fn next(&mut self) -> impl Future<Output = io::Result<Happened>> + Send;
+
+    /// Ends it with all that it started, one that changes something in its own way if it is quick. Gives its code.
+    fn stop(&mut self, access: Access) -> impl Future<Output = io::Result<i32>> + Send;
+}
+
+/// What a command did.
+enum Happened {
+    Printed(Output, Bytes),
+    /// It ended, and nothing more is printed. As shells say it: a signal is 128 and its number.
+    Ended(i32),
 }
 
 /// Why a command is no longer waited for.
@@ -58,8 +87,15 @@ enum Stop {
 }
 
 impl Commands {
-    pub(super) fn new(programs: Programs) -> Self {
-        Self { programs }
+    pub(super) fn open(programs: &Programs) -> Result<Self, String> {
+        let host = match &programs.host {
+            Some((host, login)) => Some(ssh::Ssh::open(host, login)?),
+            None => None,
+        };
+        Ok(Self {
+            programs: programs.clone(),
+            host,
+        })
     }
 
     pub(super) async fn run(
@@ -71,215 +107,90 @@ impl Commands {
         cancel: &CancellationToken,
     ) -> Result<Completion, RunError> {
         let Some((name, arguments)) = operation.argv.split_first() else {
-            return Err(RunError::Unreachable("there is no program in it".into()));
+            return Err(unreachable("there is no program in it"));
         };
         let Some(program) = self.programs.programs.get(name) else {
-            return Err(RunError::Unreachable(
-                "its program is not one of the connection's any more".into(),
-            ));
+            let why = "its program is not one of the connection's any more";
+            return Err(unreachable(why));
         };
-        if !is_program(program) {
-            return Err(RunError::Unreachable(format!(
-                "there is no program at {program}"
-            )));
-        }
-        let home = self.home().map_err(|error| {
-            RunError::Unreachable(format!("no folder could be made for it: {error}"))
-        })?;
-        let mut child = self
-            .command(program, arguments, home.path(), budget.timeout)
-            .spawn()
-            .map_err(|error| RunError::Unreachable(format!("it could not be started: {error}")))?;
-        let group = Group::of(&child);
-        let input = child.stdin.take();
-        let fed = operation.stdin.clone().unwrap_or_default();
-        // A program need not read what it is given.
-        let feeding = tokio::spawn(async move {
-            if let Some(mut input) = input {
-                let _ = input.write_all(fed.as_bytes()).await;
+        let call = Call {
+            program,
+            arguments,
+            stdin: operation.stdin.as_deref().unwrap_or_default(),
+            access,
+            budget,
+            until: Instant::now() + budget.timeout,
+        };
+        let code = match &self.host {
+            None => {
+                let process = local::start(&self.programs, &call)?;
+                watch(process, &call, sink, cancel).await?
             }
-        });
-        let ended = watch(&mut child, &group, access, budget, sink, cancel).await;
-        feeding.abort();
-        group.kill();
-        match ended {
-            Ok(status) => Ok(Completion {
-                exit_code: Some(code(status)),
-                ..Completion::default()
-            }),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// A folder for its owner alone, with the connection's files.
-    fn home(&self) -> io::Result<tempfile::TempDir> {
-        use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-        let private = std::fs::Permissions::from_mode(0o700);
-        let home = tempfile::Builder::new()
-            .prefix("portcullis-")
-            .permissions(private)
-            .tempdir()?;
-        for (path, content) in &self.programs.files {
-            let path = home.path().join(path);
-            if let Some(folder) = path.parent() {
-                let mut builder = std::fs::DirBuilder::new();
-                builder.recursive(true).mode(0o700).create(folder)?;
+            Some(host) => {
+                let ready = tokio::select! {
+                    biased;
+                    () = cancel.cancelled() => return Err(RunError::Cancelled { timeout: false }),
+                    ready = host.ready(&self.programs.env, &call) => ready?,
+                };
+                let process = ready.begin(call.stdin).await?;
+                watch(process, &call, sink, cancel).await?
             }
-            let mut file = std::fs::OpenOptions::new();
-            let mut file = file.write(true).create_new(true).mode(0o600).open(path)?;
-            io::Write::write_all(&mut file, content.as_bytes())?;
+        };
+        Ok(Completion {
+            exit_code: Some(code),
+            ..Completion::default()
+        })
+    }
+
+    /// What such a credential may do is known to whoever is called with it; whether a host takes it can be asked.
+    pub(super) async fn overreach(&self) -> Result<Vec<Overreach>, RunError> {
+        if let Some(host) = &self.host {
+            host.login().await?;
         }
-        Ok(home)
-    }
-
-    fn command(
-        &self,
-        program: &str,
-        arguments: &[String],
-        home: &Path,
-        timeout: Duration,
-    ) -> Command {
-        let seconds = timeout.as_secs().saturating_add(1).to_string();
-        let mut command = Command::new("/bin/sh");
-        command
-            .args(["-c", LIMITED, "portcullis", &seconds, program])
-            .args(arguments)
-            .env_clear()
-            .envs(&self.programs.env)
-            .envs([
-                ("HOME", home.as_os_str()),
-                ("PATH", OsStr::new(PATH)),
-                ("LANG", OsStr::new("C.UTF-8")),
-            ])
-            .current_dir(home)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .kill_on_drop(true);
-        command
+        Ok(Vec::new())
     }
 }
 
-fn is_program(path: &str) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(path)
-        .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-}
-
-/// The processes of one command. Dropped, they are killed: a command does not outlive whoever waited for it.
-struct Group(Option<Pid>);
-
-impl Group {
-    fn of(child: &Child) -> Self {
-        let id = child.id().and_then(|id| i32::try_from(id).ok());
-        Self(id.and_then(Pid::from_raw))
-    }
-
-    fn signal(&self, signal: Signal) {
-        if let Some(leader) = self.0 {
-            // Nobody may be left to get it.
-            let _ = kill_process_group(leader, signal);
-        }
-    }
-
-    fn kill(&self) {
-        self.signal(Signal::KILL);
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.kill();
-    }
+fn unreachable(why: impl fmt::Display) -> RunError {
+    RunError::Unreachable(why.to_string())
 }
 
 /// Hands over output until the command has ended, or has to.
 async fn watch(
-    child: &mut Child,
-    group: &Group,
-    access: Access,
-    budget: &Budget,
+    mut process: impl Process,
+    call: &Call<'_>,
     sink: &mut dyn ResultSink,
     cancel: &CancellationToken,
-) -> Result<ExitStatus, RunError> {
-    let (mut out, mut err) = (child.stdout.take(), child.stderr.take());
+) -> Result<i32, RunError> {
     let lost = |error: io::Error| RunError::Unknown(format!("it was lost: {error}"));
-    let (mut taken, mut refused) = (Vec::with_capacity(PIECE), Vec::with_capacity(PIECE));
-    let time_up = tokio::time::sleep(budget.timeout);
-    tokio::pin!(time_up);
-    let mut ended = None;
     let mut wanted = true;
     let stop = loop {
-        if out.is_none() && err.is_none() {
-            break None;
-        }
-        // What comes after the command's own end is that of processes it left behind.
-        let left_behind = async {
-            match ended {
-                Some(_) => tokio::time::sleep(LEFT_BEHIND).await,
-                None => std::future::pending().await,
-            }
-        };
-        let (from, bytes) = tokio::select! {
+        let happened = tokio::select! {
             biased;
-            () = cancel.cancelled() => break Some(Stop::Left),
-            () = &mut time_up => break Some(Stop::TimeUp),
-            read = piece(&mut out, &mut taken) => { read.map_err(lost)?; (Output::Stdout, &mut taken) }
-            read = piece(&mut err, &mut refused) => { read.map_err(lost)?; (Output::Stderr, &mut refused) }
-            status = child.wait(), if ended.is_none() => { ended = Some(status.map_err(lost)?); continue; }
-            () = left_behind => break None,
+            () = cancel.cancelled() => break Stop::Left,
+            () = tokio::time::sleep_until(call.until) => break Stop::TimeUp,
+            happened = process.next() => happened.map_err(lost)?,
         };
-        if wanted && sink.output(from, bytes).is_break() {
+        let (from, bytes) = match happened {
+            Happened::Printed(from, bytes) => (from, bytes),
+            Happened::Ended(code) => return Ok(code),
+        };
+        if wanted && sink.output(from, &bytes).is_break() {
             wanted = false;
             // A change runs to its end, whether or not anyone sees more of it.
-            if access == Access::Read {
-                break Some(Stop::Enough);
+            if call.access == Access::Read {
+                break Stop::Enough;
             }
         }
-        bytes.clear();
     };
-    let stop = match stop {
-        None => match ended {
-            Some(status) => return Ok(status),
-            None => tokio::select! {
-                status = child.wait() => return status.map_err(lost),
-                () = cancel.cancelled() => Stop::Left,
-                () = &mut time_up => Stop::TimeUp,
-            },
-        },
-        Some(stop) => stop,
-    };
-    if access == Access::Write {
-        group.signal(Signal::TERM);
-        let _ = tokio::time::timeout(GRACE, child.wait()).await;
-    }
-    group.kill();
-    let status = child.wait().await.map_err(lost)?;
-    match (stop, access) {
-        (Stop::Enough, _) => Ok(status),
+    let code = process.stop(call.access).await.map_err(lost)?;
+    match (stop, call.access) {
+        (Stop::Enough, _) => Ok(code),
         (Stop::Left, Access::Read) => Err(RunError::Cancelled { timeout: false }),
         (Stop::TimeUp, Access::Read) => Err(RunError::Cancelled { timeout: true }),
         (Stop::Left | Stop::TimeUp, Access::Write) => Err(RunError::Unknown(format!(
             "it was stopped after {} s, and what it had done by then is not known",
-            budget.timeout.as_secs()
+            call.budget.timeout.as_secs()
         ))),
     }
-}
-
-/// The next bytes of an output; never returns for one that has ended.
-async fn piece<R: AsyncRead + Unpin>(from: &mut Option<R>, into: &mut Vec<u8>) -> io::Result<()> {
-    let Some(reader) = from else {
-        return std::future::pending().await;
-    };
-    if reader.read_buf(into).await? == 0 {
-        *from = None;
-    }
-    Ok(())
-}
-
-/// As shells say it: a signal is 128 and its number.
-fn code(status: ExitStatus) -> i32 {
-    let by_signal = || status.signal().map_or(-1, |signal| 128 + signal);
-    status.code().unwrap_or_else(by_signal)
 }

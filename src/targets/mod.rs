@@ -201,8 +201,9 @@ impl Target {
             Self::Postgres(postgres) => postgres.overreach().await,
             Self::Sqlite(sqlite) => sqlite.overreach().await,
             Self::Mssql(mssql) => mssql.overreach().await,
+            Self::Command(commands) => commands.overreach().await,
             // What such a credential may do is known to whoever is called with it.
-            Self::Command(_) | Self::Http(_) => Ok(Vec::new()),
+            Self::Http(_) => Ok(Vec::new()),
         }
     }
 }
@@ -213,7 +214,7 @@ impl Endpoint {
         let (name, access) = (&endpoint.name, endpoint.access);
         let target = match (endpoint.kind, &endpoint.endpoint) {
             (ConnectionKind::Command, Programs(programs)) => {
-                Target::Command(Arc::new(command::Commands::new(programs.clone())))
+                Target::Command(Arc::new(command::Commands::open(programs)?))
             }
             (ConnectionKind::Http, Http(upstream)) => {
                 Target::Http(Arc::new(http::Http::open(upstream)?))

@@ -181,8 +181,8 @@ impl World {
     }
 
     /// From now on every process has a clock of its own, which is right or up to half an hour off.
-    pub(super) fn clocks_differ(&mut self, chance: &mut Chance) {
-        self.clocks = Some(Chance::new(chance.next()));
+    pub(super) fn clocks_differ(&mut self, chance: Chance) {
+        self.clocks = Some(chance);
         let running: Vec<Instance> = self.gateways.keys().copied().collect();
         for instance in running {
             self.set_clock(instance);

@@ -14,6 +14,7 @@ pub(crate) mod postgres;
 pub(crate) mod rabbitmq;
 pub(crate) mod service_bus;
 pub(crate) mod serving;
+pub(crate) mod sshd;
 pub(crate) mod tds;
 pub(crate) mod tls;
 pub(crate) mod upstream;

@@ -10,11 +10,11 @@ use serde_json::json;
 
 use super::{
     AgentRules, Api, ApproverGroup, ApproverGroupName, ApproverKind, Condition, ConnectionRules,
-    Consequence, Endpoint, Issuer, Policy, RecordRules, RecordedResults, Rule, RuleName, Who,
+    Consequence, Endpoint, Host, Issuer, Policy, RecordRules, RecordedResults, Rule, RuleName, Who,
     document::{
         ApproverDocument, BudgetDocument, ConnectionDocument, EndpointDocument, IssuerDocument,
-        MaskingSection, PolicyDocument, RecordDocument, RuleDocument, ThenDocument, WhoDocument,
-        named,
+        MaskingSection, PolicyDocument, RecordDocument, RuleDocument, SshDocument, ThenDocument,
+        WhoDocument, named,
     },
     problem::{Place, PolicyErrors, Problem, Problems, choices, quoted},
     reach,
@@ -355,9 +355,15 @@ impl Compiler<'_> {
             .map(|allow| self.who(allow, nobody));
         let programs = self.programs(kind, document);
         let known = programs.clone().unwrap_or_default();
+        let host = match &document.ssh {
+            // Without it, what its endpoints say cannot be judged.
+            Some(ssh) => Some(self.host(kind, ssh)?),
+            None => None,
+        };
         let api = self.api(kind, document);
         let mut endpoint = |given: &At<EndpointDocument>| {
-            EndpointDocument::endpoint(given, kind, &known, &api, &mut self.problems)
+            let problems = &mut self.problems;
+            EndpointDocument::endpoint(given, kind, &known, host.as_ref(), &api, problems)
         };
         let read = document.read.0.as_ref().and_then(&mut endpoint);
         let write = document.write.as_ref().map(endpoint);
@@ -428,6 +434,39 @@ impl Compiler<'_> {
                 .map_or(family == Some(Family::Model), |at| at.value),
             on_finding: on_finding.as_ref().map(|at| at.value).unwrap_or_default(),
         }
+    }
+
+    /// The host a connection's programs run at. `None`: something is wrong, and has been reported.
+    fn host(&mut self, kind: Option<ConnectionKind>, document: &At<SshDocument>) -> Option<Host> {
+        let At { value, place, .. } = document;
+        if kind.is_some_and(|kind| kind != ConnectionKind::Command) {
+            let how = "remove it, or write `kind: command`";
+            self.problems.suggest(*place, "`ssh` is for commands", how);
+            return None;
+        }
+        let port = value
+            .port
+            .as_ref()
+            .map_or(Some(22), |port| match u16::try_from(port.value.0) {
+                Ok(port) => Some(port),
+                Err(_) => {
+                    let how = "use one from 1 to 65535";
+                    self.problems.suggest(port.place, "this is no port", how);
+                    None
+                }
+            });
+        let keys = value.host_keys.as_ref();
+        let given = keys.map_or(&[][..], |keys| &keys.value.0);
+        if given.is_empty() && keys.is_none_or(|keys| keys.sound) {
+            let place = keys.map_or(*place, |keys| keys.place);
+            let message = "this does not say by which key the host is known: `host_keys`";
+            self.problems.suggest(place, message, units::SCAN);
+        }
+        (document.sound && !given.is_empty()).then_some(Host {
+            name: value.host.0.as_ref()?.value.0.clone(),
+            port: port?,
+            keys: given.iter().map(|key| key.0.clone()).collect(),
+        })
     }
 
     /// The programs a connection names, where it is one for commands. `None`: something is wrong, and has been reported.

@@ -4,7 +4,7 @@
 //! from where one may begin. When in doubt there is one.
 
 /// Keys and parameters whose value is a credential.
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
     "password",
     "passwd",
     "passphrase",
@@ -13,6 +13,7 @@ const NAMES: [&str; 9] = [
     "apikey",
     "api_key",
     "access_key",
+    "private_key",
     "secret",
 ];
 
@@ -91,6 +92,7 @@ mod tests {
             ("password: hunter2", "password: "),
             ("\"password\" : 'hunter2'", "\"password\" : "),
             ("client_secret: abc", "client_secret: "),
+            ("private_key: \"-----BEGIN …\"", "private_key: "),
         ] {
             assert_eq!(literal_start(line).map(|at| &line[..at]), Some(shown));
         }
@@ -104,6 +106,7 @@ mod tests {
             "url: \"${secret:CRM_READ_URL}\"",
             "url: \"postgres://h/db?password=${secret:P}&sslmode=require\"",
             "password: ${secret:P}",
+            "private_key: \"${secret:P}\", certificate: a",
             "password: \"${secret:P}\"",
             "detect: [secrets, personal]",
             "principals: [\"user:ada@example.com\"]",

@@ -8,8 +8,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Value as Json, json};
 
 use super::{
-    Api, ApproverKind, Endpoint, Hours, KindPattern, OnFinding, Programs, RecordedResults,
-    TablePattern, Upstream,
+    Api, ApproverKind, Endpoint, Host, Hours, KindPattern, Login, OnFinding, Programs, Proof,
+    RecordedResults, TablePattern, Upstream,
     problem::{Place, Problems, choices, quoted},
     read::{At, ByName, FromNode, Needed, OneOrMore, Positive, mapping, scalar, wanted, word},
     units,
@@ -102,6 +102,8 @@ mapping! {
         /// For `kind: command`: the programs that may be run, by the name a command calls them by, and where each is, such
         /// as `kubectl: /usr/bin/kubectl`. No other runs.
         programs: Option<At<ByName<String>>>,
+        /// For `kind: command`: the host the programs run at, over SSH. Beside the gateway if not given.
+        ssh: Option<At<SshDocument>>,
         /// For `kind: http`: whose API it is, and so what its calls do. Told by the url's host and path if not given.
         api: Option<At<Family>>,
         /// For `kind: http`: whether what is sent there is masked. For `api: model` if not given: what an agent tells a model
@@ -116,6 +118,17 @@ mapping! {
         /// Functions of your own, or of extensions, that only read, which their callers' text cannot show:
         /// `schema.function`, or `function` for every schema. None if not given.
         functions: Option<Vec<FunctionText>>,
+    }
+
+    /// A host that commands run at.
+    struct SshDocument: "`ssh`" {
+        /// Its name or address.
+        host: Needed<At<HostText>>,
+        /// Where its server listens. 22 if not given.
+        port: Option<At<Positive>>,
+        /// Its public keys, such as `ssh-keyscan -t ed25519 HOST` prints them: `ssh-ed25519 AAAA…`. A server that proves
+        /// to have none of them is sent nothing.
+        host_keys: Option<At<OneOrMore<HostKeyText>>>,
     }
 
     /// An address and a credential.
@@ -139,6 +152,15 @@ mapping! {
         /// For `kind: command`: files in the folder that is the programs' home and where they run, by their path from there,
         /// such as `kubeconfig: "${secret:KUBECONFIG_READ}"`. The folder is made for one command and removed after it.
         files: Option<At<ByName<String>>>,
+        /// For `ssh`: the account at the host.
+        user: Option<At<String>>,
+        /// For `ssh`: the account's private key, as `ssh-keygen -t ed25519` writes it without a passphrase:
+        /// `${secret:NAME}`.
+        private_key: Option<At<String>>,
+        /// For `ssh` with `private_key`: the certificate that an authority signed for it, if hosts ask for one.
+        certificate: Option<At<String>>,
+        /// For `ssh`: the account's password, in place of a key: `${secret:NAME}`.
+        password: Option<At<String>>,
     }
 
     /// Principals: whoever is in any of these.
@@ -375,6 +397,10 @@ text! {
         {"type": "string", "examples": ["public.similarity", "similarity"]};
     ColumnPatternText(String), units::column_pattern, "a pattern of columns",
         {"type": "string", "examples": ["*.customers.email"]};
+    HostText(String), units::host, "a host",
+        {"type": "string", "examples": ["web-1.example.com"]};
+    HostKeyText(String), units::host_key, "the public key of a host",
+        {"type": "string", "examples": ["ssh-ed25519 AAAA…"]};
     RegexText(String), units::regex, "a regular expression",
         {"type": "string", "format": "regex", "maxLength": 1000};
 }
@@ -441,6 +467,7 @@ impl EndpointDocument {
         given: &At<Self>,
         kind: Option<ConnectionKind>,
         programs: &Arc<BTreeMap<String, String>>,
+        host: Option<&Host>,
         api: &Api,
         problems: &mut Problems<'_>,
     ) -> Option<Endpoint> {
@@ -452,6 +479,10 @@ impl EndpointDocument {
             sslrootcert,
             env,
             files,
+            user: _,
+            private_key: _,
+            certificate: _,
+            password: _,
         } = &given.value;
         let sort = kind.map(Sort::of);
         let before = problems.count();
@@ -493,15 +524,45 @@ impl EndpointDocument {
         );
         only(env.as_ref().map(|at| at.place), "env", &[Sort::Command]);
         only(files.as_ref().map(|at| at.place), "files", &[Sort::Command]);
+        if sort.is_some_and(|sort| sort != Sort::Command) {
+            for (place, key) in given.value.of_login() {
+                if let Some(place) = place {
+                    let how = "remove it; a database's credential is in its `url`, that of an API in `headers`";
+                    problems.suggest(place, format!("`{key}` is for commands at a host"), how);
+                }
+            }
+        }
         if problems.count() > before {
             return None;
         }
         if sort == Some(Sort::Command) {
-            return Some(Endpoint::Programs(Programs {
+            let host = match host {
+                Some(host) => Some((host.clone(), given.value.login(given.place, problems)?)),
+                None => {
+                    for (place, key) in given.value.of_login() {
+                        if let Some(place) = place {
+                            let how = "remove it, or say which host with `ssh`, beside `programs`";
+                            problems.suggest(
+                                place,
+                                format!("`{key}` is for commands at a host"),
+                                how,
+                            );
+                        }
+                    }
+                    None
+                }
+            };
+            let variable = match host {
+                Some(_) => units::seen_variable,
+                None => units::variable,
+            };
+            let programs = Programs {
                 programs: Arc::clone(programs),
-                env: named(env.as_ref(), units::variable, problems)?,
+                env: named(env.as_ref(), variable, problems)?,
                 files: named(files.as_ref(), units::file, problems)?,
-            }));
+                host,
+            };
+            return (problems.count() == before).then_some(Endpoint::Programs(programs));
         }
         let Some(url) = url else {
             problems.suggest(
@@ -579,6 +640,65 @@ impl EndpointDocument {
         Some(Endpoint::Database {
             url: address,
             token: token.as_ref().map(|token| token.value),
+        })
+    }
+
+    /// The keys that say who someone is to a host, and where they stand.
+    fn of_login(&self) -> [(Option<Place>, &'static str); 4] {
+        let place = |given: &Option<At<String>>| given.as_ref().map(|at| at.place);
+        [
+            (place(&self.user), "user"),
+            (place(&self.private_key), "private_key"),
+            (place(&self.certificate), "certificate"),
+            (place(&self.password), "password"),
+        ]
+    }
+
+    /// Who it is to a host. `None`: it does not say, and that has been reported.
+    fn login(&self, place: Place, problems: &mut Problems<'_>) -> Option<Login> {
+        let before = problems.count();
+        if let Some(files) = &self.files {
+            let how = "remove it, and keep the file in the account's own folder at the host";
+            problems.suggest(files.place, "`files` are not sent to another host", how);
+        }
+        for credential in [&self.private_key, &self.password].into_iter().flatten() {
+            if let Err((message, suggestion)) = units::credential(&credential.value) {
+                problems.suggest(credential.place, message, suggestion);
+            }
+        }
+        if let Some(certificate) = &self.certificate {
+            if self.private_key.is_none() {
+                let how = "add the `private_key` it was signed for, or remove it";
+                problems.suggest(certificate.place, "this certificate is of no key", how);
+            } else if let Err((message, suggestion)) = units::references(&certificate.value) {
+                problems.suggest(certificate.place, message, suggestion);
+            }
+        }
+        let text = |given: &At<String>| given.value.trim().to_owned();
+        let proof = match (&self.private_key, &self.password) {
+            (Some(key), None) => Some(Proof::Key {
+                private: text(key),
+                certificate: self.certificate.as_ref().map(text),
+            }),
+            (None, Some(password)) => Some(Proof::Password(text(password))),
+            (Some(_), Some(password)) => {
+                let how = "remove one of them";
+                problems.suggest(password.place, "there is a key already", how);
+                None
+            }
+            (None, None) => {
+                let how = "add `private_key: \"${secret:NAME}\"`";
+                problems.suggest(place, "this does not say how to log in to the host", how);
+                None
+            }
+        };
+        if self.user.is_none() {
+            let how = "add `user`, an account at the host that may do no more than this needs";
+            problems.suggest(place, "this does not say who logs in to the host", how);
+        }
+        (problems.count() == before).then_some(Login {
+            user: text(self.user.as_ref()?),
+            proof: proof?,
         })
     }
 }

@@ -203,7 +203,7 @@ pub enum Endpoint {
         /// What is used in place of a password.
         token: Option<Token>,
     },
-    /// Programs beside the gateway.
+    /// Programs beside the gateway, or at another host.
     Programs(Programs),
     /// An HTTP API.
     Http(Upstream),
@@ -271,8 +271,44 @@ pub struct Programs {
     pub programs: Arc<BTreeMap<String, String>>,
     /// Their whole environment, beside `HOME`, `PATH` and `LANG`.
     pub env: BTreeMap<String, String>,
-    /// Files in their home and working folder, by path from there.
+    /// Files in their home and working folder, by path from there. None at another host.
     pub files: BTreeMap<String, String>,
+    /// Where they run; `None`: beside the gateway.
+    pub host: Option<(Host, Login)>,
+}
+
+/// A host that programs run at, over SSH.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// Its name or address.
+    pub name: String,
+    /// Where its server listens.
+    pub port: u16,
+    /// Its public keys as OpenSSH writes them, `ssh-ed25519 AAAA…`; it proves that it has one of them. Never empty.
+    pub keys: Vec<String>,
+}
+
+/// Who someone is to a host.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The account.
+    pub user: String,
+    /// What shows that it is theirs.
+    pub proof: Proof,
+}
+
+/// What shows to a host whose account it is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// A private key.
+    Key {
+        /// As `ssh-keygen` writes it, without a passphrase.
+        private: String,
+        /// What an authority signed of it, as OpenSSH writes it.
+        certificate: Option<String>,
+    },
+    /// A password.
+    Password(String),
 }
 
 impl Endpoint {
@@ -300,10 +336,15 @@ impl Endpoint {
                 programs,
                 env,
                 files,
+                host,
             }) => Self::Programs(Programs {
                 programs: Arc::clone(programs),
                 env: all("env", env)?,
                 files: all("files", files)?,
+                host: match host {
+                    Some((host, login)) => Some((host.clone(), login.try_map(fill)?)),
+                    None => None,
+                },
             }),
             Self::Http(upstream) => Self::Http(Upstream {
                 headers: all("headers", &upstream.headers)?,
@@ -313,6 +354,28 @@ impl Endpoint {
                 url: fill("url", url)?,
                 token: *token,
             },
+        })
+    }
+}
+
+impl Login {
+    fn try_map<E>(&self, mut fill: impl FnMut(&str, &str) -> Result<String, E>) -> Result<Self, E> {
+        let proof = match &self.proof {
+            Proof::Key {
+                private,
+                certificate,
+            } => Proof::Key {
+                private: fill("private_key", private)?,
+                certificate: match certificate {
+                    Some(certificate) => Some(fill("certificate", certificate)?),
+                    None => None,
+                },
+            },
+            Proof::Password(password) => Proof::Password(fill("password", password)?),
+        };
+        Ok(Self {
+            user: self.user.clone(),
+            proof,
         })
     }
 }

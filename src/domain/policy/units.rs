@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::{civil::Time, tz::TimeZoneDatabase};
 
 use super::{
@@ -341,6 +342,90 @@ pub(super) fn program(name: &str, path: &str) -> Result<(), Wrong> {
     Ok(())
 }
 
+/// The types of public keys that a host may prove itself with. RSA is not among them: its library leaks by timing
+/// (RUSTSEC-2023-0071), and every server of the last ten years has one of these as well.
+const HOST_KEYS: [&str; 4] = [
+    "ssh-ed25519",
+    "ecdsa-sha2-nistp256",
+    "ecdsa-sha2-nistp384",
+    "ecdsa-sha2-nistp521",
+];
+
+/// How to get a host's public key.
+pub(super) const SCAN: &str = "get it with `ssh-keyscan -t ed25519 HOST`, hold it against what the host's own console says \
+     (`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`), and write it like \"ssh-ed25519 AAAA…\"";
+
+/// The public key of a host: `TYPE BASE64` with or without what `known_hosts` has before it and a comment after it.
+pub(super) fn host_key(text: &str) -> Result<String, Wrong> {
+    let wrong = |message: String| (message, SCAN.to_owned());
+    if text.trim_start().starts_with("SHA256:") {
+        let message = "this is the fingerprint of a key, and the key itself is wanted";
+        return Err(wrong(message.into()));
+    }
+    let mut words = text.split_ascii_whitespace();
+    let Some(kind) = words.by_ref().take(2).find(|word| HOST_KEYS.contains(word)) else {
+        let message = format!("{} is not the public key of a host", quoted(text));
+        let how = format!("its type is one of {}; {SCAN}", HOST_KEYS.join(", "));
+        return Err((message, how));
+    };
+    let key = words.next().unwrap_or_default();
+    // It says its type itself.
+    let blob = BASE64_STANDARD.decode(key).unwrap_or_default();
+    let named = blob
+        .get(4..)
+        .and_then(|rest| rest.strip_prefix(kind.as_bytes()));
+    if named.is_none_or(<[u8]>::is_empty) {
+        return Err(wrong(format!(
+            "{} is not whole: what follows the type is no key of it",
+            quoted(text)
+        )));
+    }
+    Ok(format!("{kind} {key}"))
+}
+
+/// The name or the address of a host.
+pub(super) fn host(text: &str) -> Result<String, Wrong> {
+    let text = text.trim();
+    let in_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    let in_six = |byte: u8| byte.is_ascii_hexdigit() || b":.".contains(&byte);
+    let is_name = text.bytes().all(in_name) && !text.starts_with('-');
+    let is_six = text.bytes().all(in_six) && text.matches(':').count() > 1;
+    if text.len() <= 253 && (is_name || is_six) {
+        Ok(text.into())
+    } else {
+        Err((
+            format!("{} is not the name or the address of a host", quoted(text)),
+            "write it like web-1.example.com, 10.0.0.7 or fd00::7; the port is in `port`".into(),
+        ))
+    }
+}
+
+/// A credential, which is a secret and nothing else.
+pub(super) fn credential(text: &str) -> Result<(), Wrong> {
+    references(text)?;
+    let text = text.trim();
+    if text.starts_with("${") && text.find('}') == Some(text.len() - 1) {
+        return Ok(());
+    }
+    Err((
+        "this is a credential in the clear".into(),
+        "name it instead and keep it in the environment: ${secret:NAME}".into(),
+    ))
+}
+
+/// A variable for programs at another host, where every user sees it while its command runs.
+pub(super) fn seen_variable(name: &str, value: &str) -> Result<(), Wrong> {
+    variable(name, value)?;
+    if value.contains("${") {
+        return Err((
+            "the users of a host see the variables of its commands, and this one holds a secret"
+                .into(),
+            "remove it, and keep the credential in a file of the account's own at the host".into(),
+        ));
+    }
+    Ok(())
+}
+
 /// A header field for every call, whose value may name secrets.
 pub(super) fn header(name: &str, value: &str) -> Result<(), Wrong> {
     const OF_THE_CONNECTION: [&str; 9] = [
@@ -493,7 +578,7 @@ pub(super) fn with_token(kind: Option<ConnectionKind>, url: &str) -> Result<(), 
 }
 
 /// Checks that every `${…}` is a `${secret:NAME}`.
-fn references(text: &str) -> Result<(), Wrong> {
+pub(super) fn references(text: &str) -> Result<(), Wrong> {
     let mut rest = text;
     while let Some(at) = rest.find("${") {
         let inside = &rest[at + 2..];
