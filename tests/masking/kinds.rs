@@ -550,6 +550,130 @@ pub(crate) const KINDS: &[(&str, &str)] = &[
         "sql insert and copy",
         "CREATE TABLE public.users (id integer, email text, password_hint text, phone text);\nCOPY public.users (id, email, password, phone) FROM stdin;\n1\t«email»\t«password»\t«phone»\n2\t«email»\t«password»\t«phone»\n\\.\nINSERT INTO accounts (id, iban, card_number) VALUES (1, '«iban»', '«card»'), (2, '«iban»', '«card»');\n",
     ),
+    (
+        "csv with cells of several lines",
+        "id,name,notes,email,password,ssn\n1,Ann Jones,\"asked twice\n\nabout the invoice, and so on\",«email»,«password»,«ssn»\n2,Bob Kent,\"line one\nline two, with a \"\"quote\"\"\",«email»,«password»,«ssn»\n3,Eve,plain,«email»,«password»,«ssn»\n",
+    ),
+    (
+        "nuget api keys and sonar",
+        "<configuration>\n  <apikeys>\n    <add key=\"https://packages.contoso.com/v3/index.json\" value=\"«secret»\" />\n    <add key=\"https://www.nuget.org\" value=\"«secret»\" />\n  </apikeys>\n</configuration>\nsonar.host.url=https://sonar.contoso.com\nsonar.login=«hexkey»\n",
+    ),
+    (
+        "phoenix endpoint and lua",
+        "config :shop, ShopWeb.Endpoint, live_view: [signing_salt: \"«password»\"], url: [host: \"contoso.com\"]\nlocal config = {\n  host = \"db.internal\",\n  password = [[«password»]],\n  token = [==[«secret»]==],\n}\n",
+    ),
+    (
+        "redis access rules",
+        "user default off nopass ~* &* -@all\nuser app on >«password» ~app:* +@read +@write\n127.0.0.1:6379> ACL SETUSER ann on >«password» ~* +@all\n127.0.0.1:6379> AUTH default «password»\n127.0.0.1:6379> CONFIG GET requirepass\n1) \"requirepass\"\n2) \"«password»\"\n",
+    ),
+    (
+        "cloud-init accounts",
+        "#cloud-config\nchpasswd:\n  expire: false\n  list: |\n    root:«password»\n    ops:«password»\n    deploy:RANDOM\nssh_pwauth: true\n",
+    ),
+    (
+        "pgbouncer users",
+        "\"app\" \"«password»\"\n\"reporting\" \"«password»\"\n",
+    ),
+    (
+        "ticket in german",
+        "Betreff: Zugang gesperrt\nKunde: Max Mustermann, geboren am «dob»\nKennwort: «password»\nDas Passwort lautet «password», bitte zurücksetzen.\nPasswort für den Testserver: «password»\nGeburtsdatum: «dob»\nReisepassnummer: «passport»\n",
+    ),
+    (
+        "ticket in french and dutch",
+        "Mot de passe : «password»\nLe mot de passe est «password», merci de le changer.\nDate de naissance : «dob»\nNuméro de passeport : «passport»\nWachtwoord: «password»\nHet wachtwoord is «password», graag wijzigen.\nGeboortedatum: «dob»\nPaspoortnummer: «passport»\n",
+    ),
+    (
+        "ticket in spanish and portuguese",
+        "Contraseña: «password»\nLa contraseña es «password», por favor cámbiela.\nFecha de nacimiento: «dob»\nNúmero de pasaporte: «passport»\nSenha: «password»\nA senha é «password», por favor altere.\nid,nombre,contraseña,fecha_nacimiento,pasaporte\n1,Ana,«password»,«dob»,«passport»\n",
+    ),
+    (
+        "boxes",
+        "┌────┬──────────────┬─────────────┐\n│ id │ passport_no  │ password    │\n├────┼──────────────┼─────────────┤\n│  1 │ «passport» │ «password» │\n│  2 │ «passport» │ «password» │\n└────┴──────────────┴─────────────┘\n",
+    ),
+    (
+        "columns as wide as their rulers",
+        "id          login_name           password                         dob\n----------- -------------------- -------------------------------- ----------\n          1 ann                  «password» «dob»\n          2 bob                  «password» «dob»\n",
+    ),
+    (
+        "html table with headers",
+        "<table border=\"1\">\n  <thead>\n    <tr>\n      <th>id</th>\n      <th>password</th>\n      <th>dob</th>\n    </tr>\n  </thead>\n  <tr valign=\"top\">\n    <td align=\"right\">1</td>\n    <td align=\"left\">«password»</td>\n    <td align=\"left\">«dob»</td>\n  </tr>\n</table>\n<table><tr><th>user</th><th>password</th></tr><tr><td>ann</td><td>«password»</td></tr></table>\n",
+    ),
+    (
+        "html names and values",
+        "<dl>\n  <dt>Password</dt><dd>«password»</dd>\n  <dt>Passport number</dt>\n  <dd>«passport»</dd>\n</dl>\n<table>\n<tr><th>Username</th><td>ann</td></tr>\n<tr><th>Password</th><td>«password»</td></tr>\n<tr><td><b>Date of birth</b></td><td>«dob»</td></tr>\n</table>\n<input type=\"password\" id=\"pw\" value=\"«password»\" name=\"f1\"/>\n",
+    ),
+    (
+        "latex columns",
+        "\\begin{tabular}{lll}\nUser & Password & DOB \\\\\nann & «password» & «dob» \\\\\n\\end{tabular}\n",
+    ),
+    (
+        "names and values in a table",
+        "| Field | Value |\n|-------|-------|\n| Username | ann |\n| Password | «password» |\n| Passport number | «passport» |\n\nname,value\nDB_HOST,db.internal\nDB_PASSWORD,«password»\nAPI_TOKEN,«secret»\n",
+    ),
+    (
+        "csv with spaces",
+        "id, name, password, dob\n1, Ann, «password», «dob»\n2, Bob, «password», «dob»\n",
+    ),
+    (
+        "xml with names in attributes",
+        "<property name=\"hibernate.connection.password\">«password»</property>\n<entry key=\"db.password\">«password»</entry>\n<setting name=\"ApiKey\" serializeAs=\"String\"><value>«hexkey»</value></setting>\n<string name=\"client_secret\">«hexkey»</string>\n<setting name=\"Timeout\"><value>30</value></setting>\n",
+    ),
+    (
+        "plist, cdata and lines of their own",
+        "<key>Password</key>\n<string>«password»</string>\n<password><![CDATA[«password»]]></password>\n<config>\n  <password>\n    «password»\n  </password>\n</config>\n<AdministratorPassword>\n  <Value>«password»</Value>\n</AdministratorPassword>\n",
+    ),
+    (
+        "labels above their values",
+        "Password:\n«password»\n\nAPI key:\n«hexkey»\n\nDate of birth:\n«dob»\n",
+    ),
+    (
+        "labels and leaders",
+        "Full name .......... Ann Jones\nPassword ........... «password»\nPassport number .... «passport»\nAPI Key\t«hexkey»\nPassport no.: «passport»\n",
+    ),
+    (
+        "values of typed stores",
+        "{\"Item\": {\"id\": {\"S\": \"u1\"}, \"password\": {\"S\": \"«password»\"}, \"dob\": {\"S\": \"«dob»\"}, \"passport_no\": {\"S\": \"«passport»\"}}}\n{\"password\":{\"string\":\"«password»\"},\"birthDate\":{\"stringValue\":\"«dob»\"}}\n",
+    ),
+    (
+        "columns as arrays",
+        "{\"id\": [1, 2], \"password\": [\"«password»\", \"«password»\"], \"dob\": [\"«dob»\", \"«dob»\"], \"passport_no\": [\"«passport»\", \"«passport»\"]}\n",
+    ),
+    (
+        "which key is there already",
+        "ERROR:  duplicate key value violates unique constraint \"people_key\"\nDETAIL:  Key (passport_no)=(«passport») already exists.\nDETAIL:  Key (ssn, dob)=(«ssn», «dob») already exists.\n",
+    ),
+    (
+        "php dumps and erlang terms",
+        "array(1) {\n  [\"password\"]=>\n  string(12) \"«password»\"\n}\n{password, \"«password»\"}.\n[{rabbit, [{default_pass, <<\"«password»\">>}]}].\n",
+    ),
+    (
+        "yaml with parameters and arguments",
+        "Parameters:\n  DBPassword:\n    Type: String\n    NoEcho: true\n    Default: «password»\nargs:\n  - --password\n  - «password»\n  - --host\n  - db\npasswords:\n  - «password»\n  - «password»\npassword: !!str «password»\n",
+    ),
+    (
+        "defaults in program text",
+        "const pw = process.env.DB_PASSWORD || '«password»';\nconst key = process.env.API_KEY ?? \"«hexkey»\";\nparam adminPassword string = '«password»'\nMYSQL_PASSWORD=${MYSQL_PASSWORD:-«password»}\n",
+    ),
+    (
+        "calls with a name and a value",
+        "props.setProperty(\"db.password\", \"«password»\");\nnew UsernamePasswordCredentials(\"ann\", \"«password»\")\nCredentials.basic(\"ann\", \"«password»\")\nserver.login(\"ann\", \"«password»\")\ncx_Oracle.connect(\"app\", \"«password»\", \"ora/shop\")\n",
+    ),
+    (
+        "tests of a login",
+        "cy.get('#password').type('«password»');\nawait page.fill('input[name=\"password\"]', '«password»');\ndriver.find_element(By.ID, \"password\").send_keys(\"«password»\")\ncy.get('#password').should('be.visible');\n",
+    ),
+    (
+        "more commands",
+        "curl --user \"ann:«password»\" https://api.contoso.com\nhttp -a ann:«password» GET https://api.contoso.com/items\nevil-winrm -i 10.0.0.1 -u ann -p «password»\nkeytool -storepass «password» -list\necho \"«password»\" | docker login -u ci --password-stdin\nsqlplus -s sys/«password»@shop as sysdba\ndocker run -u 1000 -p 8080:80 nginx\n",
+    ),
+    (
+        "switches",
+        "hostname r1\nenable secret 0 «password»\nenable password «password»\nusername admin privilege 15 password 0 «password»\nusername ops secret «password»\n",
+    ),
+    (
+        "ldif in base64",
+        "dn: uid=ann,ou=people,dc=contoso,dc=com\nuserPassword:: «b64password»\n",
+    ),
 ];
 
 /// Types of personal data; every other type is a credential.

@@ -123,6 +123,10 @@ fn fold(c: char) -> Folded {
         0x2018 | 0x2019 | 0x201b => Folded::Ascii(b'\''),
         0x201c | 0x201d => Folded::Ascii(b'"'),
         0x2024 => Folded::Ascii(b'.'),
+        // The sides, rulers and corners of boxes around tables.
+        0x2502 | 0x2503 | 0x2506 | 0x250a | 0x2551 => Folded::Ascii(b'|'),
+        0x2500 | 0x2501 | 0x2504 | 0x2508 | 0x2550 => Folded::Ascii(b'-'),
+        0x250c..=0x254b | 0x2552..=0x256c => Folded::Ascii(b'+'),
         0xfe6b => Folded::Ascii(b'@'),
         // Full-width forms.
         0xff01..=0xff5e => ascii(code - 0xff01 + 0x21),

@@ -9,7 +9,7 @@ use super::{
     tokens::is_old_devops_pat,
     values::{
         ALNUM, ANY, BASE64, DIGIT, DOT, EQUALS, JOIN, LOWER, TILDE, UPPER, is, is_hex,
-        is_placeholder, looks_random, run, run_back, run_within,
+        is_placeholder, looks_random, mix, run, run_back, run_within,
     },
 };
 
@@ -19,7 +19,9 @@ pub(super) struct Pair {
     promise: Option<Promise>,
     pub(super) names: keys::Names,
     /// What the next line is to keep: `password: >-`.
-    block: Option<Promise>,
+    block: Option<Block>,
+    /// What the lines further in are to keep, each.
+    section: Option<Section>,
     /// In the head of a form's field.
     form: bool,
     /// Lines in which a value is a vault's.
@@ -31,9 +33,42 @@ pub(super) struct Pair {
 /// How many lines a name waits for its value.
 const PAIR_LINES: u8 = 6;
 
+/// What a name promises of all of the next line.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Block {
+    promise: Promise,
+    form: Form,
+}
+
+/// How a value stands in a line of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// As it is: the name says so.
+    Plain,
+    /// Marked as a value, or it looks like nothing else: the name may have none.
+    Marked,
+    /// The same, or an item of a list.
+    Item,
+    /// After the name of an account: `root:value`.
+    Accounts,
+}
+
+/// A list, or a block with names of its own, under a name.
+#[derive(Clone, Copy, Debug)]
+struct Section {
+    block: Block,
+    /// How far in its name stands.
+    indent: usize,
+    lines: u8,
+}
+
+/// The most lines of a list.
+const SECTION_LINES: u8 = 100;
+
 impl Pair {
-    /// Ends a line. A block may declare a name: `variable "db_password" {`.
-    pub(super) fn end_line(&mut self, line: &[u8]) {
+    /// Ends a line. A block may declare a name: `variable "db_password" {`. `named`: it has a word that ends as a promising
+    /// name does, and no value right after it.
+    pub(super) fn end_line(&mut self, line: &[u8], named: bool) {
         if let Some(rest) = line.strip_prefix(b"variable \"")
             && let Some(end) = memchr::memchr(b'"', rest)
         {
@@ -41,9 +76,14 @@ impl Pair {
         }
         // The value of a form's field is the line after an empty one.
         if line.trim_ascii_end().is_empty() && std::mem::take(&mut self.form) {
-            self.block = self.promise.take();
+            let form = Form::Plain;
+            self.block = self.promise.take().map(|promise| Block { promise, form });
         } else if line.starts_with(b"Content-Disposition: form-data;") {
             self.form = true;
+        }
+        if self.block.is_none() {
+            let announced = named.then(|| announced(line)).flatten();
+            self.block = announced.or_else(|| self.of_section(line));
         }
         self.vault = self.vault.saturating_sub(1);
         if self.promise.is_some() {
@@ -56,17 +96,179 @@ impl Pair {
 
     /// Whether a line's end changes anything, whatever is in the line.
     pub(super) fn waits(&self) -> bool {
-        self.promise.is_some() | (self.vault > 0)
+        self.promise.is_some() | (self.vault > 0) | self.section.is_some()
     }
 
     /// Takes the promise an earlier line made of all of this one.
-    pub(super) fn take_block(&mut self) -> Option<Promise> {
+    pub(super) fn take_block(&mut self) -> Option<Block> {
         self.block.take()
+    }
+
+    /// Keeps one that was taken before its line came.
+    pub(super) fn keep_block(&mut self, block: Block) {
+        self.block = Some(block);
+    }
+
+    /// What the section that `line` is in, or begins, promises of the next.
+    fn of_section(&mut self, line: &[u8]) -> Option<Block> {
+        let section = self.section.as_mut()?;
+        let indent = line.len() - line.trim_ascii_start().len();
+        let first = line.get(indent).copied();
+        let inside = first.is_none() || indent > section.indent || first == Some(b'-');
+        // Names of its own make it no list.
+        let mapped = section.block.form == Form::Item && line[indent..].contains(&b':');
+        let ends = !inside
+            || mapped && first != Some(b'<')
+            || line[indent..].starts_with(b"</")
+            || section.lines == 0;
+        if ends {
+            self.section = None;
+            return None;
+        }
+        section.lines -= 1;
+        Some(section.block)
+    }
+
+    /// A name without a value on its line: what comes next may be one, or have names of its own.
+    fn heads(&mut self, promise: Promise, name: &[u8], indent: usize) {
+        let form = match name {
+            b"chpasswd" => Form::Accounts,
+            _ if name.ends_with(b"s") && !name.ends_with(b"ss") => Form::Item,
+            _ => Form::Marked,
+        };
+        let block = Block { promise, form };
+        if form != Form::Marked {
+            let lines = SECTION_LINES;
+            self.section = Some(Section {
+                block,
+                indent,
+                lines,
+            });
+        }
+        if keys::opens(promise) {
+            self.set(Some(promise));
+        }
+        self.block = Some(block);
     }
 
     fn set(&mut self, promise: Option<Promise>) {
         self.promise = promise;
         self.age = 0;
+    }
+}
+
+/// What a line promises of the next that is nothing but a name, marked as an item: `- --password`, `3) "password"`,
+/// `<key>Password</key>`.
+fn announced(line: &[u8]) -> Option<Block> {
+    let begin = line.trim_ascii_start();
+    let item = begin.strip_prefix(b"- ").unwrap_or(begin);
+    let flag = item.starts_with(b"--") || item.get(1..3) == Some(b"--");
+    if !flag
+        && !begin
+            .first()
+            .is_some_and(|first| *first == b'<' || is(*first, DIGIT))
+    {
+        return None;
+    }
+    let (mark, (from, to)) = scalar(line)?;
+    let name = line[from..to].trim_ascii();
+    // Most lists of names are no more than that.
+    let flag = name.strip_prefix(b"--");
+    let name = match mark {
+        Mark::Item => flag?,
+        Mark::Value => flag.unwrap_or(name),
+    };
+    let named = name.len() <= keys::MAX_NAME
+        && name
+            .iter()
+            .all(|byte| is(*byte, ALNUM | JOIN | DOT) || *byte == b' ');
+    let promise = keys::promise(name).filter(|_| named)?;
+    let form = Form::Item;
+    (!matches!(promise, Promise::Name | Promise::Value)).then_some(Block { promise, form })
+}
+
+/// What marks an item.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    /// A dash, or nothing but quotes: most lists have them.
+    Item,
+    /// A number, a tag, or a type.
+    Value,
+}
+
+/// What is in an item that has a line of its own, where something marks it as one: `- value`, `4) "value"`,
+/// `<string>value</string>`, `string(5) "value"`, `"value",`.
+fn scalar(line: &[u8]) -> Option<(Mark, (usize, usize))> {
+    let mut from = line.len() - line.trim_ascii_start().len();
+    let mut to = from + line[from..].trim_ascii_end().len();
+    let begin = from;
+    let mut mark = Mark::Item;
+    let number = run(line, from, DIGIT);
+    if line[from..].starts_with(b"- ") {
+        from += 2;
+    } else if number > from && line[number..].starts_with(b") ") {
+        (mark, from) = (Mark::Value, number + 2);
+    } else if line[from..].starts_with(b"string(") {
+        mark = Mark::Value;
+        from += memchr::memchr(b' ', &line[from..])? + 1;
+    }
+    if line.get(from) == Some(&b'<') {
+        mark = Mark::Value;
+        from += memchr::memchr(b'>', &line[from..])? + 1;
+        let end = from + memchr::memmem::find(line.get(from..to)?, b"</")?;
+        // It has the line for itself.
+        let close = memchr::memchr(b'>', &line[end..])?;
+        if end + close + 1 != to {
+            return None;
+        }
+        to = end;
+    }
+    if from < to && matches!(line[to - 1], b',' | b';') {
+        to -= 1;
+    }
+    if to >= from + 2 && matches!(line[from], b'"' | b'\'') && line[to - 1] == line[from] {
+        (from, to) = (from + 1, to - 1);
+    }
+    (from < to && from != begin).then_some((mark, (from, to)))
+}
+
+/// Masks a line whose all an earlier one made a promise of.
+pub(super) fn block(block: Block, line: &[u8], start: usize, sink: &mut Sink<'_>) {
+    let marked = scalar(line);
+    let (from, to) = marked.map_or((0, line.len()), |(_, place)| place);
+    let value = line[from..to].trim_ascii();
+    match block.form {
+        Form::Plain => enclosed(block.promise, &line[from..to], start + from, sink),
+        Form::Marked | Form::Item => {
+            let quoted = from > 0 && matches!(line[from - 1], b'"' | b'\'');
+            let item = marked.is_some_and(|(mark, _)| mark == Mark::Item) && !quoted;
+            if item && block.form == Form::Marked {
+                return;
+            }
+            let marked = marked.is_some();
+            let named = keys::promise(value).is_some();
+            let other = |byte: &u8| matches!(byte, b' ' | b':' | b'=');
+            let alone = !value
+                .iter()
+                .rev()
+                .skip_while(|byte| **byte == b'=')
+                .any(other)
+                && !super::values::is_code(value);
+            let strong = mix(value).digits > 0 && (alone || !keys::opens(block.promise));
+            if !named && (marked && !value.contains(&b':') || strong) {
+                enclosed(block.promise, &line[from..to], start + from, sink);
+            }
+        }
+        Form::Accounts => {
+            let from = from + (line[from..to].len() - line[from..to].trim_ascii_start().len());
+            let user = run(line, from, ALNUM | JOIN | DOT);
+            let value = line.get(user + 1..to).unwrap_or_default();
+            // To be drawn by lot, or no account at all.
+            let other = matches!(value, b"R" | b"RANDOM") || value.starts_with(b" ");
+            if user > from && line.get(user) == Some(&b':') && !other {
+                enclosed(block.promise, value, start + user + 1, sink);
+            }
+        }
     }
 }
 
@@ -109,9 +311,13 @@ pub(super) fn after_name(
     while matches!(line.get(at), Some(b' ' | b'\t')) {
         at += 1;
     }
-    // name ||= value, name ??= value
+    // name ||= value, name ??= value, name || "value"
     if matches!(line.get(at..at + 2), Some(b"||" | b"??")) {
         at += 1;
+        let value = line.get(at + 1..).map(<[u8]>::trim_ascii_start)?;
+        if matches!(value.first(), Some(b'"' | b'\'' | b'`')) {
+            return at_separator(line, start, at, None, pair, sink);
+        }
     }
     match *line.get(at)? {
         b'=' => at_separator(line, start, at, None, pair, sink),
@@ -121,7 +327,9 @@ pub(super) fn after_name(
         b':' => {
             let next = line.get(at + 1).copied().unwrap_or(b' ');
             let clock = is(next, DIGIT) && is(line[at - 1], DIGIT);
-            if clock || line[at..].starts_with(b"://") {
+            // Password::new(…), but `userPassword:: …` of a directory.
+            let path = next == b':' && line.get(at + 2) != Some(&b' ');
+            if clock || path || line[at..].starts_with(b"://") {
                 return None;
             }
             at_separator(line, start, at, None, pair, sink)
@@ -134,7 +342,12 @@ pub(super) fn after_name(
                     Some(to)
                 })
         }
-        b'>' if at == after => element(line, start, at, sink),
+        // Passport no.: …
+        b'.' if line.get(at + 1) == Some(&b':') => {
+            at_separator(line, start, at + 1, None, pair, sink)
+        }
+        b')' if line[at..].starts_with(b")=(") => listed(line, start, at, sink),
+        b'>' if at == after => element(line, start, at, pair, sink),
         // Attributes may stand between the name and the end of the tag.
         _ if line.get(after) == Some(&b' ') => {
             let name = run_back(line, end, ALNUM | JOIN | DOT);
@@ -142,7 +355,7 @@ pub(super) fn after_name(
                 return None;
             }
             let close = memchr::memchr(b'>', &line[after..line.len().min(after + MAX_TAG)])?;
-            element(line, start, after + close, sink)
+            element(line, start, after + close, pair, sink)
         }
         _ => None,
     }
@@ -255,7 +468,7 @@ pub(super) fn every_value(
                 }
             }
             b'>' => {
-                if let Some(next) = element(line, start, separator, sink) {
+                if let Some(next) = element(line, start, separator, pair, sink) {
                     at = next;
                 }
                 continue;
@@ -275,8 +488,8 @@ fn name_end(line: &[u8], start: usize, separator: usize) -> usize {
     while end > start && (line[end - 1] == b' ' || line[end - 1] == b'\t') {
         end -= 1;
     }
-    if end > start && matches!(line[end - 1], b':' | b'+' | b'?' | b'|') && line[separator] == b'='
-    {
+    let signs = matches!(line[separator], b'=' | b'|' | b'?');
+    if end > start && matches!(line[end - 1], b':' | b'+' | b'?' | b'|') && signs {
         while end > start && matches!(line[end - 1], b':' | b'+' | b'?' | b'|') {
             end -= 1;
         }
@@ -284,7 +497,7 @@ fn name_end(line: &[u8], start: usize, separator: usize) -> usize {
             end -= 1;
         }
     }
-    if end > start && matches!(line[end - 1], b']' | b'}') {
+    if end > start && matches!(line[end - 1], b']' | b'}' | b'.') {
         end -= 1;
     }
     while end > start && matches!(line[end - 1], b'"' | b'\'' | b'`' | b'\\' | b'*') {
@@ -307,7 +520,7 @@ const QUOTES: [&[u8]; 4] = [b"&quot;", b"&#34;", b"&#39;", b"&apos;"];
 /// The name before a separator that ends at `end`.
 fn name_before(line: &[u8], start: usize, separator: usize, end: usize) -> Option<(usize, usize)> {
     let mut from = end;
-    while from > start && end - from < keys::MAX_NAME && (is(line[from - 1], ALNUM | JOIN | DOT)) {
+    while from > start && end - from < keys::MAX_NAME && is_of_name(line[from - 1]) {
         from -= 1;
     }
     // The letter of an escape is not of the name.
@@ -335,6 +548,11 @@ fn name_before(line: &[u8], start: usize, separator: usize, end: usize) -> Optio
     (from < end).then_some((from, end))
 }
 
+/// Letters that are not of ASCII are of words, too.
+pub(super) fn is_of_name(byte: u8) -> bool {
+    is(byte, ALNUM | JOIN | DOT) || byte >= 0x80
+}
+
 fn at_separator(
     line: &[u8],
     start: usize,
@@ -347,14 +565,16 @@ fn at_separator(
     let (name_start, name_end) = name_before(line, start, separator, end)?;
     let name = &line[name_start..name_end];
     let mut promise = pair.names.promise(name);
-    // "API key: …", "card number: …": the word before says which.
+    // "API key: …", "card number: …": the word before says which. So it does of a type: `password string = …`.
     if matches!(promise, None | Some(Promise::Key))
         && name_start > start + 2
         && line[name_start - 1] == b' '
     {
         let word = run_back(line, name_start - 1, ALNUM).max(start);
         if word < name_start - 1 {
-            promise = pair.names.promise(&line[word..name_end]).or(promise);
+            let typed = line[separator] == b'=' && matches!(name, b"string" | b"String");
+            let until = if typed { name_start - 1 } else { name_end };
+            promise = pair.names.promise(&line[word..until]).or(promise);
         }
     }
     let value_of = || value_after(line, start, name_start, separator);
@@ -373,31 +593,56 @@ fn at_separator(
         }
         return None;
     };
-    let value = value_of()?;
+    let Some(value) = value_of() else {
+        let indent = line[start..].len() - line[start..].trim_ascii_start().len();
+        let head = &line[start..name_start];
+        let label =
+            |byte: &u8| is(*byte, ALNUM | JOIN) || matches!(byte, b' ' | b'*' | b'#' | 0x80..);
+        let empty = match line[separator + 1..].trim_ascii() {
+            b"" => heads_line(line, start, name_start) || head.iter().all(label),
+            b">" => true,
+            _ => false,
+        };
+        if empty
+            && !matches!(
+                promise,
+                Promise::Name | Promise::Value | Promise::Cookies | Promise::Authorization
+            )
+        {
+            pair.heads(promise, name, indent);
+        }
+        return None;
+    };
     let body = &line[value.start..value.end];
     // Where a shell is, not what opens it.
     if matches!(name, b"PWD" | b"OLDPWD") && matches!(body.first(), Some(b'/' | b'~')) {
         return None;
     }
     // An object of which one name is the value's: {"value": …}.
-    let secret = matches!(promise, Promise::Password | Promise::Secret | Promise::Key);
-    if body.trim_ascii_end() == b"{" && (secret || promise == Promise::Value) {
-        if secret {
+    if body.trim_ascii_end() == b"{" && (keys::opens(promise) || promise == Promise::Value) {
+        if keys::opens(promise) {
             pair.set(Some(promise));
         }
         return None;
     }
     if matches!(body, b">" | b">-" | b">+" | b"|" | b"|-" | b"|+") {
-        pair.block = Some(promise);
+        let form = Form::Plain;
+        pair.block = Some(Block { promise, form });
         return None;
+    }
+    if body.first() == Some(&b'[')
+        && let Some(end) = list(promise, line, value.start, sink)
+    {
+        return Some(end);
     }
     match promise {
         Promise::Name => {
             pair.set(keys::promise(body));
-            None
+            content(line, value.end, pair, sink)
         }
         Promise::Value => {
-            let promise = match pair.promise.take() {
+            let of_section = pair.section.map(|section| section.block.promise);
+            let promise = match pair.promise.take().or(of_section) {
                 Some(promise) => promise,
                 // A connection string in a vault has its secret under a name of its own.
                 None if pair.vault > 0
@@ -413,12 +658,76 @@ fn at_separator(
         }
         Promise::Cookies => Some(cookies(line, name, value, sink)),
         Promise::Authorization => authorization(line, value, sink),
-        Promise::Key if name == b"key" && body.len() < 40 && keys::promise(body).is_some() => {
+        Promise::Key
+            if name.eq_ignore_ascii_case(b"key")
+                && body.len() < 40
+                && keys::promise(body).is_some() =>
+        {
             pair.set(keys::promise(body));
-            None
+            content(line, value.end, pair, sink)
         }
         promise => give(promise, line, value, sink),
     }
+}
+
+/// The content of an element whose name stands in its last attribute: `<entry key="password">…</entry>`.
+fn content(line: &[u8], end: usize, pair: &mut Pair, sink: &mut Sink<'_>) -> Option<usize> {
+    let start = end + 2;
+    let to = start
+        + line
+            .get(end..)?
+            .strip_prefix(b"\">")
+            .or_else(|| line[end..].strip_prefix(b"'>"))
+            .and_then(|text| memchr::memchr(b'<', text))?;
+    let place = Place::Enclosed;
+    let value = Value {
+        start,
+        end: to,
+        place,
+    };
+    let promise = pair.promise.filter(|_| start < to)?;
+    pair.promise = None;
+    give(promise, line, value, sink)
+}
+
+/// The literals of a list, each: `["…", "…"]`. Says where it ends if it has any.
+fn list(promise: Promise, line: &[u8], open: usize, sink: &mut Sink<'_>) -> Option<usize> {
+    let mut at = open + 1;
+    let mut any = None;
+    loop {
+        at += line[at..]
+            .iter()
+            .take_while(|byte| matches!(byte, b' ' | b','))
+            .count();
+        let escapes = line[at..].iter().take_while(|byte| **byte == b'\\').count();
+        let quote = at + escapes;
+        let Some(mark @ (b'"' | b'\'')) = line.get(quote).copied() else {
+            return any;
+        };
+        let end = closing_quote(line, quote + 1, mark, escapes)?;
+        let value = &line[quote + 1..end];
+        // What says something about it has spaces.
+        if !keys::opens(promise) || !value.contains(&b' ') {
+            enclosed(promise, value, quote + 1, sink);
+        }
+        at = end + escapes + 1;
+        any = Some(at);
+    }
+}
+
+/// `Key (name, name)=(value, value)`, as databases say which key is there already; `close` is where the names end.
+fn listed(line: &[u8], start: usize, close: usize, sink: &mut Sink<'_>) -> Option<usize> {
+    let open = start + memchr::memrchr(b'(', &line[start..close])? + 1;
+    let mut at = close + b")=(".len();
+    let end = at + memchr::memchr(b')', &line[at..])?;
+    for name in line[open..close].split(|byte| *byte == b',') {
+        let to = memchr::memmem::find(&line[at..end], b", ").map_or(end, |found| at + found);
+        if let Some(promise) = keys::promise(name.trim_ascii()) {
+            enclosed(promise, &line[at..to], at, sink);
+        }
+        at = (to + 2).min(end);
+    }
+    Some(end)
 }
 
 /// Masks a value whose extent is certain, such as a cell, if it keeps its column's promise.
@@ -493,7 +802,8 @@ fn refine(kind: Kind, value: &[u8]) -> Kind {
 /// The value after a separator.
 fn value_after(line: &[u8], start: usize, name_start: usize, separator: usize) -> Option<Value> {
     let mut at = separator + 1;
-    if matches!(line.get(at), Some(b'>' | b'=' | b'~')) {
+    // name => value, name == value; name:: value, where it is in base64
+    if matches!(line.get(at), Some(b'>' | b'=' | b'~')) || line[separator..].starts_with(b":: ") {
         at += 1;
     }
     let spaced = at;
@@ -529,7 +839,24 @@ fn value_after(line: &[u8], start: usize, name_start: usize, separator: usize) -
             place: Place::Enclosed,
         });
     }
+    // "${NAME:-value}"
+    if line[separator] == b':'
+        && line[at] == b'-'
+        && name_start > start
+        && line[name_start - 1] == b'{'
+    {
+        at += 1;
+    }
+    if line[separator] == b':' {
+        at += annotation(&line[at..]);
+    } else if let Some((start, end)) = long_string(line, at) {
+        let place = Place::Enclosed;
+        return Some(Value { start, end, place });
+    }
     at += wrapper(&line[at..]);
+    if at >= line.len() {
+        return None;
+    }
     let mut quote = at;
     // b"…", f"…", $"…", @"…"
     if (is(line[quote], UPPER | LOWER) || matches!(line[quote], b'$' | b'@'))
@@ -576,7 +903,49 @@ fn value_after(line: &[u8], start: usize, name_start: usize, separator: usize) -
     })
 }
 
-/// How long what wraps a literal is that stands alone in it: `{ "…" }`, `Some("…")`, `SecretStr('…')`, `[[…]]`.
+/// How long a tag or an anchor of YAML is, with the space after it: `!!str value`, `&name value`.
+fn annotation(value: &[u8]) -> usize {
+    let signs = match value {
+        [b'!', b'!', ..] => 2,
+        [b'&', ..] => 1,
+        _ => return 0,
+    };
+    let end = run(value, signs, ALNUM | JOIN);
+    if end > signs && value.get(end) == Some(&b' ') && end + 1 < value.len() {
+        end + 1
+    } else {
+        0
+    }
+}
+
+/// What is in a long string of Lua: `[[…]]`, `[==[…]==]`.
+fn long_string(line: &[u8], at: usize) -> Option<(usize, usize)> {
+    let rest = line[at..].strip_prefix(b"[")?;
+    let level = rest.iter().take_while(|byte| **byte == b'=').count();
+    if rest.get(level) != Some(&b'[') {
+        return None;
+    }
+    let from = at + level + 2;
+    let mut close = from;
+    loop {
+        close += memchr::memchr(b']', &line[close..])?;
+        let signs = run(line, close + 1, EQUALS);
+        if signs - close - 1 == level && line.get(signs) == Some(&b']') {
+            let value = line[from..close].trim_ascii();
+            // Lists in a list, and templates.
+            let other = value
+                .iter()
+                .any(|byte| matches!(byte, b'"' | b'\'' | b',' | b'['));
+            return (!other && !keys::is_name(value)).then_some((from, close));
+        }
+        close += 1;
+    }
+}
+
+/// How databases and serializers name the type of a value that stands in an object of its own.
+const TYPE_NAMES: [&[u8]; 6] = [b"S", b"N", b"string", b"stringValue", b"value", b"plain"];
+
+/// How long what wraps a literal is that stands alone in it: `{ "…" }`, `{"S": "…"}`, `Some("…")`, `SecretStr('…')`, `[[…]]`.
 fn wrapper(value: &[u8]) -> usize {
     let call = run(value, 0, ALNUM | JOIN | DOT).max(
         // A path: String::from
@@ -613,11 +982,21 @@ fn wrapper(value: &[u8]) -> usize {
         }
         _ => return 0,
     };
-    let from = open
-        + value[open..]
+    let blank = |from: usize| {
+        from + value[from..]
             .iter()
             .take_while(|byte| **byte == b' ')
-            .count();
+            .count()
+    };
+    let mut from = blank(open);
+    if close == b'}'
+        && value.get(from) == Some(&b'"')
+        && let Some(end) = closing_quote(value, from + 1, b'"', 0)
+        && TYPE_NAMES.contains(&&value[from + 1..end])
+        && value.get(end + 1) == Some(&b':')
+    {
+        from = blank(end + 2);
+    }
     let alone = value
         .get(from)
         .filter(|byte| matches!(byte, b'"' | b'\'' | b'`'))
@@ -803,11 +1182,20 @@ fn uri(line: &[u8], start: usize, colon: usize, sink: &mut Sink<'_>) -> Option<u
     Some(from + sign)
 }
 
+/// What is between these is text as it stands.
+const CDATA: &[u8] = b"<![CDATA[";
+
 /// The longest opening tag looked at.
 const MAX_TAG: usize = 256;
 
 /// `<password>…</password>`.
-fn element(line: &[u8], start: usize, close: usize, sink: &mut Sink<'_>) -> Option<usize> {
+fn element(
+    line: &[u8],
+    start: usize,
+    close: usize,
+    pair: &mut Pair,
+    sink: &mut Sink<'_>,
+) -> Option<usize> {
     // Attributes may stand between the name and the end of the tag.
     let near = close.saturating_sub(MAX_TAG).max(start);
     let open = near + memchr::memrchr(b'<', &line[near..close])?;
@@ -819,10 +1207,29 @@ fn element(line: &[u8], start: usize, close: usize, sink: &mut Sink<'_>) -> Opti
     if name_end == open + 1 || name_end < close && !attributes {
         return None;
     }
-    let promise = keys::promise(&line[open + 1..name_end])?;
-    let from = close + 1;
-    let to = from + memchr::memchr(b'<', &line[from..])?;
-    if line.get(to + 1) != Some(&b'/') {
+    let name = &line[open + 1..name_end];
+    let mut promise = keys::promise(name)?;
+    let mut from = close + 1;
+    if line[from..].trim_ascii().is_empty() && !line[..close].ends_with(b"/") {
+        if !matches!(promise, Promise::Name | Promise::Value) {
+            pair.heads(promise, name, open - start);
+        }
+        return None;
+    }
+    if promise == Promise::Value {
+        promise = pair.promise?;
+    }
+    let data = line[from..].starts_with(CDATA);
+    from += if data { CDATA.len() } else { 0 };
+    let to = if data {
+        from + memchr::memmem::find(&line[from..], b"]]>")?
+    } else {
+        from + memchr::memchr(b'<', &line[from..])?
+    };
+    if !data && line.get(to + 1) != Some(&b'/') {
+        if keys::opens(promise) {
+            pair.set(Some(promise));
+        }
         return None;
     }
     let value = Value {
@@ -944,6 +1351,7 @@ fn pgpass(line: &[u8], start: usize, colon: usize, sink: &mut Sink<'_>) {
         && port_ok
         && password.len() >= 3
         && !password.contains(&b'/')
+        && !password.contains(&b':')
         && !is_placeholder(password)
     {
         let end = from + body.len();

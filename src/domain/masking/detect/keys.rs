@@ -37,6 +37,11 @@ pub(in crate::domain::masking) enum Promise {
     Value,
 }
 
+/// Whether what is promised opens something.
+pub(super) fn opens(promise: Promise) -> bool {
+    matches!(promise, Promise::Password | Promise::Secret | Promise::Key)
+}
+
 /// The longest name looked at.
 pub(super) const MAX_NAME: usize = 64;
 
@@ -98,7 +103,9 @@ const PAIRED: &[&[u8; 4]] = &[
     b"nenr", b"lenr", b"elnr", b"llnr", b"snnr", b"sonr", b"alno", b"alnr", b"arno", b"arnr",
     b"axno", b"axnr", b"ccno", b"ccnr", b"ceno", b"cenr", b"hvno", b"hvnr", b"idno", b"idnr",
     b"ieno", b"ienr", b"ifno", b"ifnr", b"irno", b"irnr", b"lsnr", b"mmer", b"ninr", b"pfno",
-    b"pfnr", b"prno", b"prnr", b"tyno", b"tynr", // Names and values in pairs.
+    b"pfnr", b"prno", b"prnr", b"tyno", b"tynr", // The same in other languages.
+    b"atum", b"ance", b"ento", b"cita", b"enia", b"dato", b"thdt", b"efon", b"fono", b"foon",
+    b"fone", // Names and values in pairs.
     b"name", b"alue", b"ault",
 ];
 
@@ -108,24 +115,35 @@ const TOLD: &[&[u8; 4]] = &[
     b"code", b"base", b"oken", b"?key", b"keys", b"?sas", b"ture", b"?sig", b"?psk", b"auth",
     b"tial", b"ials", b"?sid", b"onid", b"?cvv", b"?cvc", b"?cvn", b"?pin", b"?ssn", b"?bsn",
     b"esel", b"port", b"mber", b"?-no", b"?-nr", b"rtno", b"rtnr", b"rity", b"ring", b"d by",
+    b"?-pw", b"salt", b"ogin", b"ords", b"kens", b"enha", b"lain",
+    // Passwords and passports in other languages.
+    b"sena", b"oord", b"nord", b"aslo", b"eslo", b"rola", b"orte", b"orto", b"oort", b"ortu",
+    b"lave", b"asea", b"haso", b"sord",
 ];
 
 /// What words end in whose values have a form of their own.
 const OWN_FORM: &[&[u8; 4]] = &[
     b"arer", b"asic", b"@tcp", b" /rp", b" use", b"user", b"sswd", b"thin", b"plus", b"g_sz",
-    b"born", b"irth", b"?dob", b"nect", b"auth", b"tion", b"sqli", b"?pdo",
+    b"born", b"irth", b"?dob", b"nect", b"auth", b"tion", b"sqli", b"?pdo", b"ials", b"tial",
+    b"ogin", b"tdin", b"oren", b"cido", b"cida",
 ];
+
+/// What words of both kinds end in that have letters which are not of ASCII.
+const ACCENTED: &[&[u8; 4]] = &[b"e\xc3\xb1a", b"s\xc5\x82o", b"n\xc3\xa9e"];
 
 /// Which of these endings a word has. Of each hash a bit for each ending: a word has both by chance once in hundreds.
 struct Endings<const WORDS: usize>([[u64; WORDS]; HASHES.len()]);
+
+/// What joins words, and what stands before one that stands alone.
+const JOINS: &[u8; 7] = b"_-. \n\"'";
 
 /// What the hashes multiply by.
 const HASHES: [u32; 2] = [0x9e37_79b1, 0x85eb_ca6b];
 
 /// Small enough to stay near the processor, large enough that few words are there by chance.
-static ANY: Endings<512> = Endings::of(&[PAIRED, TOLD, OWN_FORM]);
-static FOLLOWED: Endings<64> = Endings::of(&[TOLD, OWN_FORM]);
-static FORMED: Endings<16> = Endings::of(&[OWN_FORM]);
+static ANY: Endings<512> = Endings::of(&[PAIRED, TOLD, OWN_FORM, ACCENTED]);
+static FOLLOWED: Endings<128> = Endings::of(&[TOLD, OWN_FORM, ACCENTED]);
+static FORMED: Endings<32> = Endings::of(&[OWN_FORM, ACCENTED]);
 
 impl<const WORDS: usize> Endings<WORDS> {
     const fn of(lists: &[&[&[u8; 4]]]) -> Self {
@@ -138,13 +156,13 @@ impl<const WORDS: usize> Endings<WORDS> {
                 let joined = ending[1] == b'-';
                 // The first byte, or the first and the second, where they are not fixed.
                 let mut any = 0;
-                while any < 32 * 4 {
+                while any < 32 * JOINS.len() as u8 {
                     let mut bytes = *ending;
                     if ending[0] == b'?' {
                         bytes[0] = any % 32;
                     }
                     if joined {
-                        bytes[1] = b"_-. "[(any / 32) as usize];
+                        bytes[1] = JOINS[(any / 32) as usize];
                     }
                     let mut table = 0;
                     while table < HASHES.len() {
@@ -292,6 +310,46 @@ fn words_of(name: &[u8]) -> Option<[u64; 3]> {
     }
 }
 
+/// How names end in languages other than English, without their letters that are not of ASCII.
+const OTHER_LANGUAGES: &[(&[u8], Promise)] = &[
+    (b"passwort", Promise::Password),
+    (b"kennwort", Promise::Password),
+    (b"contrasea", Promise::Password),
+    (b"contrasena", Promise::Password),
+    (b"wachtwoord", Promise::Password),
+    (b"senha", Promise::Password),
+    (b"haso", Promise::Password),
+    (b"haslo", Promise::Password),
+    (b"heslo", Promise::Password),
+    (b"passord", Promise::Password),
+    (b"lsenord", Promise::Password),
+    (b"losenord", Promise::Password),
+    (b"parola", Promise::Password),
+    (b"geburtsdatum", Promise::BirthDate),
+    (b"geboortedatum", Promise::BirthDate),
+    (b"naissance", Promise::BirthDate),
+    (b"nacimiento", Promise::BirthDate),
+    (b"nascita", Promise::BirthDate),
+    (b"nascimento", Promise::BirthDate),
+    (b"urodzenia", Promise::BirthDate),
+    (b"fdselsdato", Promise::BirthDate),
+    (b"reisepass", Promise::Passport),
+    (b"passnummer", Promise::Passport),
+    (b"passeport", Promise::Passport),
+    (b"pasaporte", Promise::Passport),
+    (b"passaporto", Promise::Passport),
+    (b"passaporte", Promise::Passport),
+    (b"paspoort", Promise::Passport),
+    (b"paspoortnummer", Promise::Passport),
+    (b"paszport", Promise::Passport),
+    (b"paszportu", Promise::Passport),
+    (b"telefon", Promise::Phone),
+    (b"telefono", Promise::Phone),
+    (b"telfono", Promise::Phone),
+    (b"telefoon", Promise::Phone),
+    (b"telefone", Promise::Phone),
+];
+
 /// What `name` promises; `None`: nothing that matters here.
 pub(in crate::domain::masking) fn promise(name: &[u8]) -> Option<Promise> {
     may_promise(name).then(|| promised(&Name::new(name)))?
@@ -299,16 +357,22 @@ pub(in crate::domain::masking) fn promise(name: &[u8]) -> Option<Promise> {
 
 /// The same, whatever the name ends in.
 fn promised(name: &Name) -> Option<Promise> {
+    in_english(name).or_else(|| {
+        let foreign = OTHER_LANGUAGES
+            .iter()
+            .find(|(end, _)| ends_with(name.all(), end));
+        foreign.map(|(_, promise)| *promise)
+    })
+}
+
+fn in_english(name: &Name) -> Option<Promise> {
     let all = name.all();
     let word = name.last_word();
     let &last = all.last()?;
     match last {
+        b'w' => (word == b"pw").then_some(Promise::Password),
         b'd' => {
-            if all.ends_with(b"password")
-                || all.ends_with(b"passwd")
-                || all.ends_with(b"pwd")
-                || all.ends_with(b"passwort")
-            {
+            if all.ends_with(b"password") || all.ends_with(b"passwd") || all.ends_with(b"pwd") {
                 // has_password, is_password: an answer, not a value.
                 let flag = all.starts_with(b"has")
                     || all.starts_with(b"is")
@@ -340,14 +404,27 @@ fn promised(name: &Name) -> Option<Promise> {
         b't' => {
             if all.ends_with(b"secret")
                 || word == b"pat"
-                || matches!(
-                    all,
-                    b"ghpat" | b"dockerpat" | b"azuredevopspat" | b"passwort"
-                )
+                || matches!(all, b"ghpat" | b"dockerpat" | b"azuredevopspat")
             {
                 Some(Promise::Secret)
             } else if all == b"default" {
                 Some(Promise::Value)
+            } else if all.ends_with(b"salt") && all.len() > 4 {
+                // Two passwords that are equal have one each; of these a server has one alone.
+                let secret = [
+                    b"signing".as_slice(),
+                    b"encryption",
+                    b"auth",
+                    b"nonce",
+                    b"cookie",
+                    b"session",
+                ];
+                let own = secret
+                    .iter()
+                    .any(|stem| ends_with(&all[..all.len() - 4], stem));
+                own.then_some(Promise::Password)
+            } else if all.ends_with(b"birthdt") {
+                Some(Promise::BirthDate)
             } else if matches!(all, b"passport") {
                 Some(Promise::Passport)
             } else {
@@ -355,34 +432,48 @@ fn promised(name: &Name) -> Option<Promise> {
             }
         }
         b's' => {
-            if all.ends_with(b"pass")
-                && !matches!(
-                    all,
-                    b"bypass"
-                        | b"compass"
-                        | b"encompass"
-                        | b"surpass"
-                        | b"trespass"
-                        | b"multipass"
-                        | b"singlepass"
-                        | b"onepass"
-                )
+            if all.ends_with(b"passwords")
+                || all.ends_with(b"pass")
+                    && !matches!(
+                        all,
+                        b"bypass"
+                            | b"compass"
+                            | b"encompass"
+                            | b"surpass"
+                            | b"trespass"
+                            | b"multipass"
+                            | b"singlepass"
+                            | b"onepass"
+                            | b"reisepass"
+                    )
             {
                 Some(Promise::Password)
+            } else if [
+                b"apikeys".as_slice(),
+                b"apitokens",
+                b"accesstokens",
+                b"authtokens",
+            ]
+            .iter()
+            .any(|plural| ends_with(all, plural))
+            {
+                Some(Promise::Secret)
             } else if word == b"sas" || matches!(all, b"blobsas" | b"sas") {
                 Some(Promise::Key)
             } else if all.ends_with(b"cookies") {
                 Some(Promise::Cookies)
             } else if all.ends_with(b"emailaddress") || all.ends_with(b"mailadres") {
                 Some(Promise::Email)
-            } else if all.ends_with(b"credentials") && all.len() > 11 {
+            } else if all.ends_with(b"credentials") {
                 Some(Promise::Key)
             } else {
                 None
             }
         }
         b'n' => {
-            if all.ends_with(b"token") {
+            if all.ends_with(b"passwordplain") {
+                Some(Promise::Password)
+            } else if all.ends_with(b"token") {
                 let page = [
                     b"next".as_slice(),
                     b"page",
@@ -403,6 +494,8 @@ fn promised(name: &Name) -> Option<Promise> {
                 .iter()
                 .any(|prefix| ends_with(&all[..all.len() - 5], prefix));
                 (!page).then_some(Promise::Secret)
+            } else if all == b"sonarlogin" {
+                Some(Promise::Secret)
             } else if word == b"ssn" || all.ends_with(b"ssn") {
                 Some(Promise::Ssn)
             } else if word == b"iban" || all.ends_with(b"iban") {
@@ -426,7 +519,8 @@ fn promised(name: &Name) -> Option<Promise> {
         b'e' => {
             if all.ends_with(b"passphrase")
                 || all.ends_with(b"passcode")
-                || all.ends_with(b"motdepasse")
+                || all.ends_with(b"depasse")
+                || all == b"clave"
             {
                 Some(Promise::Password)
             } else if all.ends_with(b"secretkeybase") {

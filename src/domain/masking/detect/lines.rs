@@ -52,7 +52,7 @@ struct Pass<'a> {
     /// Its values are looked into whatever their name is.
     encoded: bool,
     /// What all of it is, by the line before.
-    block: Option<keys::Promise>,
+    block: Option<keyed::Block>,
     /// Up to here values are found by their names.
     keyed: usize,
     /// Up to here numbers are looked at.
@@ -194,6 +194,9 @@ impl Context {
         }
         if pass.start < text.len() {
             self.line(&pass, text.len(), true, sink);
+        } else if let Some(block) = pass.block {
+            // Its line is not here yet.
+            self.pair.keep_block(block);
         }
     }
 
@@ -260,7 +263,10 @@ impl Context {
                     if next == b'/' && keyed::is_vault(text, end) {
                         pass.encoded = true;
                     }
-                    if !keys::may_follow(next) {
+                    // `no.:`, `)=(`
+                    if !keys::may_follow(next)
+                        && !matches!((next, second), (b'.', b':') | (b')', b'='))
+                    {
                         continue;
                     }
                     let line = pass.line(place_in_text);
@@ -293,7 +299,7 @@ impl Context {
         let own = pass.named | pass.armour | pass.encoded | pass.block.is_some();
         let left =
             self.armour.is_some() | (self.aws > 0) | self.tables.follows() | self.pair.waits();
-        let begins = tables::may_begin(line) | matches!(line.first(), Some(b'*' | b'v'));
+        let begins = tables::may_begin(line) | matches!(line.first(), Some(b'*' | b'v' | b'"'));
         if own | left | begins | open | (pass.seen.aws > pass.start) {
             self.marked_line(pass, end, open, sink);
         }
@@ -302,8 +308,8 @@ impl Context {
     #[inline(never)]
     fn marked_line(&mut self, pass: &Pass<'_>, end: usize, open: bool, sink: &mut Sink<'_>) {
         let (text, start) = (pass.text, pass.start);
-        if let Some(promise) = pass.block {
-            keyed::enclosed(promise, &text[start..end], start, sink);
+        if let Some(block) = pass.block {
+            keyed::block(block, &text[start..end], start, sink);
         }
         if pass.armour || self.armour.is_some() {
             self.private_key(text, start, end, sink);
@@ -315,6 +321,9 @@ impl Context {
         if text[start..end].starts_with(b"*:") {
             keyed::after_colon(&text[..end], start, start + 1, sink);
         }
+        if let Some((from, to, kind)) = told::account(&text[..end], start) {
+            sink.push(from, to, kind);
+        }
         if open {
             tokens::line_end(text, start, end, sink);
         }
@@ -322,7 +331,7 @@ impl Context {
             keyed::every_value(text, start, end, &mut self.pair, sink);
         }
         self.tables.line(text, (start, end), pass.named, sink);
-        self.pair.end_line(&text[start..end]);
+        self.pair.end_line(&text[start..end], pass.named);
     }
 
     fn aws_secret(&mut self, line: &[u8], start: usize, sink: &mut Sink<'_>) {

@@ -7,8 +7,9 @@ use super::{
     kinds::Kind,
     personal, tokens,
     values::{
-        ALNUM, BASE64, DIGIT, DOT, EQUALS, JOIN, LOWER, TILDE, UPPER, is, is_hex, is_placeholder,
-        is_uuid, looks_random, mix, run, run_back, run_back_within, run_within, starts_word,
+        ALNUM, BASE64, DIGIT, DOT, EQUALS, JOIN, LOWER, Mix, TILDE, UPPER, is, is_hex,
+        is_placeholder, is_uuid, looks_random, mix, run, run_back, run_back_within, run_within,
+        starts_word,
     },
 };
 
@@ -48,7 +49,9 @@ pub(super) fn after_word(
     {
         return None;
     }
-    let word_start = run_back_within(line, end, ALNUM | JOIN, keys::MAX_NAME);
+    let name = |byte: &&u8| is(**byte, ALNUM | JOIN) || **byte >= 0x80;
+    let near = &line[end.saturating_sub(keys::MAX_NAME)..end];
+    let word_start = end - near.iter().rev().take_while(name).count();
     let word = &line[word_start..word_end];
     // A flag, a sentence, or both: `--password` may be spoken of.
     if let Some(name) = word.strip_prefix(b"--")
@@ -64,6 +67,7 @@ pub(super) fn after_word(
         b"SSN" => (Promise::Ssn, word_end),
         b"BSN" | b"PESEL" => (Promise::NationalId, word_end),
         b"security" if ends(b"ocial security") => (Promise::Ssn, word_end),
+        b"passe" if ends(b"de passe") => (Promise::Password, word_end),
         b"BY" | b"by" if ends(b"ENTIFIED BY") || ends(b"entified by") => {
             (Promise::Password, word_end)
         }
@@ -84,10 +88,13 @@ pub(super) fn after_word(
             let told = match promise {
                 // Words of every day, unless a value follows right away.
                 Promise::Password => {
-                    word == b"requirepass" || !ends(b"pass") && !ends(b"PASS") && !ends(b"Pass")
+                    word == b"requirepass"
+                        || word[0] == b'-'
+                        || line[..word_start].ends_with(b"{")
+                        || !ends(b"pass") && !ends(b"PASS") && !ends(b"Pass")
                 }
                 Promise::Secret | Promise::Key => true,
-                Promise::CardCode => word == b"pin",
+                Promise::CardCode => matches!(word, b"pin" | b"cvv" | b"cvc"),
                 Promise::Passport => true,
                 _ => false,
             };
@@ -111,20 +118,60 @@ fn own_form(line: &[u8], end: usize) -> Option<Option<(usize, usize, Kind)>> {
             b" /rp" if ends(b" /rp") && next == b' ' => flag(line, end - 4, end + 1),
             b" use" if ends(b"net use") => windows_account(line, end),
             b"user" if ends(b"net user") => windows_account(line, end - 1),
+            b"user" if next == b' ' && ends(b"-user") => flag(line, end - 1, end + 1),
+            b"user" if next == b' ' && ends(b"add_user") => second_word(line, end),
+            b"user" if next == b' ' => access_rule(line, end)?,
             b"sswd" if ends(b"htpasswd") && next == b' ' => htpasswd(line, end + 1),
             b"sswd" if ends(b"chpasswd") => chpasswd(line, end - 7),
             b"thin" if ends(b":thin") && next == b':' => oracle(line, end + 1),
             b"plus" if ends(b"qlplus") && next == b' ' => oracle(line, end + 1),
             b"g_sz" if ends(b"REG_SZ") => registry(line, end - 6, end),
-            b"born" | b"irth" | [_, b'd', b'o', b'b']
-                if [b"born".as_slice(), b"Born", b"birth", b"Birth", b"DOB"]
-                    .iter()
-                    .any(|word| ends(word)) =>
+            b"born"
+            | b"irth"
+            | b"oren"
+            | b"cido"
+            | b"cida"
+            | b"n\xc3\xa9e"
+            | [_, b'd', b'o', b'b']
+                if BORN.iter().any(|word| ends(word)) =>
             {
                 birth(line, end)
             }
+            b"nect" if next == b' ' => oracle(line, end + 1),
             b"nect" if next == b'(' && ends(b"connect") && !ends(b"qli_connect") => {
-                literal_argument(line, end + 1, 2).and_then(|value| positional(line, value))
+                // connect(address, name, value), connect(name, value, address)
+                let [second, third] = [1, 2].map(|before| literal_argument(line, end + 1, before));
+                let address = |(from, to): &(usize, usize)| {
+                    line[*from..*to]
+                        .iter()
+                        .any(|byte| matches!(byte, b'/' | b':'))
+                };
+                match third.is_some_and(|third| address(&third)) {
+                    true => second.and_then(|value| positional(line, value)),
+                    false => third.and_then(|value| positional(line, value)),
+                }
+            }
+            b"auth" if next == b' ' && ends(b"AUTH") && starts_word(line, end - 4) => {
+                let one = arguments(line, end).nth(1).is_none();
+                let first = || positional(line, arguments(line, end).next()?);
+                if one { first() } else { second_word(line, end) }
+            }
+            b"ogin" if next == b' ' && ends(b" LOGIN") => second_word(line, end),
+            b"tdin" if ends(b"--password-stdin") => piped(line, end),
+            // Credentials("name", "value"), server.login("name", "value")
+            b"ials" | b"tial" | b"tion" | b"asic" | b"ogin"
+                if next == b'('
+                    && [
+                        b"Credentials".as_slice(),
+                        b"Credential",
+                        b"uthentication",
+                        b".basic",
+                        b".login",
+                    ]
+                    .iter()
+                    .any(|word| ends(word)) =>
+            {
+                literal_argument(line, end + 1, 1).and_then(|value| positional(line, value))
             }
             // auth=("name", "value"), auth("name", "value")
             b"auth" if ends(b"auth") || ends(b"Auth") => {
@@ -146,13 +193,28 @@ fn own_form(line: &[u8], end: usize) -> Option<Option<(usize, usize, Kind)>> {
     )
 }
 
+/// Words a date of birth follows.
+const BORN: [&[u8]; 10] = [
+    b"born",
+    b"Born",
+    b"birth",
+    b"Birth",
+    b"DOB",
+    b"dob",
+    b"geboren",
+    b"nacido",
+    b"nacida",
+    b"n\xc3\xa9e",
+];
+
 /// Finds the password after a flag of one letter; `dash` is where it starts.
 pub(super) fn after_dash(line: &[u8], dash: usize) -> Option<(usize, usize, Kind)> {
     let spaced = line.get(dash + 2) == Some(&b' ');
-    let start = dash.checked_sub(1).filter(|start| line[*start] == b' ');
+    let apart = |start: &usize| matches!(line[*start], b' ' | b'"' | b'\'');
+    let start = dash.checked_sub(1).filter(apart);
     match line.get(dash + 1)? {
         b'u' if spaced => flag(line, dash, dash + 3),
-        b'a' if spaced => redis(line, start?, dash + 3),
+        b'a' if spaced => redis(line, start?, dash + 3).or_else(|| flag(line, dash, dash + 3)),
         b'k' | b'w' if spaced => flag(line, start?, dash + 3),
         b'p' | b'P' => flag(line, start?, dash + 2),
         _ => None,
@@ -189,11 +251,17 @@ fn line_start(text: &[u8], at: usize) -> usize {
 fn sentence(
     line: &[u8],
     word_start: usize,
-    word_end: usize,
+    mut word_end: usize,
     promise: Promise,
 ) -> Option<(usize, usize, Kind)> {
+    if let Some((from, to)) = filled_in(line, word_end) {
+        return positional(line, (from, to));
+    }
+    let quoted = matches!(line.get(word_end), Some(b'"' | b'\''));
+    let paired = line.get(word_end) == Some(&b',') && line[..word_start].ends_with(b"{");
     if line.get(word_end) == Some(&b'(')
-        || matches!(line.get(word_end), Some(b'"' | b'\'')) && line.get(word_end + 1) == Some(&b',')
+        || quoted && line.get(word_end + 1) == Some(&b',')
+        || paired
     {
         return argument(line, word_start, word_end, promise);
     }
@@ -227,6 +295,10 @@ fn sentence(
             to += 1;
         }
         let token = &line[at..to];
+        // What closes something is of no value.
+        if matches!(token.first(), Some(b')' | b']' | b'}' | b'>' | b';')) {
+            return None;
+        }
         // N'…': the quotes say where it begins.
         if linked && token.len() > 2 && is(token[0], UPPER | LOWER) && token[1] == b'\'' {
             return None;
@@ -253,7 +325,14 @@ fn sentence(
                 | b"key"
                 | b"by"
                 | b"provided"
-        );
+                | b"lautet"
+                | b"ist"
+                | b"est"
+                | b"es"
+                | b"jest"
+                | b"\xc3\xa8"
+                | b"\xc3\xa9"
+        ) || token.len() > 2 && token.iter().all(|byte| *byte == b'.');
         let filler = matches!(
             &*lower,
             b"for"
@@ -290,6 +369,19 @@ fn sentence(
                 | b"from"
                 | b"on"
                 | b"in"
+                | b"f\xc3\xbcr"
+                | b"pour"
+                | b"para"
+                | b"voor"
+                | b"den"
+                | b"der"
+                | b"die"
+                | b"das"
+                | b"le"
+                | b"la"
+                | b"el"
+                | b"het"
+                | b"de"
         );
         if link
             || token.ends_with(b":")
@@ -303,7 +395,17 @@ fn sentence(
         if filler {
             if matches!(
                 &*lower,
-                b"for" | b"of" | b"user" | b"account" | b"on" | b"from" | b"in"
+                b"for"
+                    | b"of"
+                    | b"user"
+                    | b"account"
+                    | b"on"
+                    | b"from"
+                    | b"in"
+                    | b"f\xc3\xbcr"
+                    | b"pour"
+                    | b"para"
+                    | b"voor"
             ) {
                 named = 3;
             }
@@ -329,7 +431,12 @@ fn sentence(
             || netrc.starts_with(b"machine ")
             || netrc.starts_with(b"login ")
             // ENV NAME value
-            || matches!(netrc.trim_ascii_end(), b"ENV" | b"setenv")
+            || matches!(netrc.trim_ascii_end(), b"ENV" | b"setenv" | b"enable")
+            || netrc.starts_with(b"username ")
+            || netrc.ends_with(b"configure set ")
+            // A label, a tab, its value.
+            || line[word_end] == b'\t'
+                && netrc.iter().all(|byte| is(*byte, ALNUM) || *byte == b' ')
             // proxy_set_header NAME value
             || netrc.trim_ascii_end().ends_with(b"header")
             || netrc.trim_ascii_end().ends_with(b"header_up");
@@ -338,11 +445,18 @@ fn sentence(
             || line[word_start] == b'-'
                 && line[word_start + 1..]
                     .first()
-                    .is_some_and(u8::is_ascii_uppercase);
+                    .is_some_and(u8::is_ascii_alphabetic);
+        let switch = netrc.starts_with(b"username ") || netrc.starts_with(b"enable");
+        let promise = if switch { Promise::Password } else { promise };
         let direct = heads
             && line[word_end..at]
                 .iter()
                 .all(|byte| matches!(byte, b' ' | b'\t'));
+        // How it is hidden: `enable secret 5 …`.
+        if direct && token.len() == 1 && is(token[0], DIGIT) {
+            (word_end, at) = (to, to);
+            continue;
+        }
         let securestring = line[..word_end].ends_with(b"SecureString")
             || line[..word_end].ends_with(b"SecureString -String");
         let quoted = securestring || at > 0 && matches!(line[at - 1], b'"' | b'\'' | b'`');
@@ -372,7 +486,15 @@ fn sentence(
 /// Whether a value named in words is one: words lie more often than configuration does.
 fn said(promise: Promise, value: &[u8], linked: bool, direct: bool) -> Option<Kind> {
     if !linked && !direct && matches!(promise, Promise::Password | Promise::Secret | Promise::Key) {
-        return None;
+        // "issued token …": nothing else is as long and as random, but hashes are.
+        let token = promise == Promise::Secret
+            && value.len() >= 24
+            && run(value, 0, ALNUM | JOIN) == value.len()
+            && !is_hex(value)
+            && !is_uuid(value)
+            && !is_placeholder(value)
+            && looks_random(value);
+        return token.then_some(Kind::GenericSecret);
     }
     let all_digits = value.iter().all(|byte| is(*byte, DIGIT) || *byte == b'-');
     match promise {
@@ -389,8 +511,7 @@ fn said(promise: Promise, value: &[u8], linked: bool, direct: bool) -> Option<Ki
         _ => {}
     }
     let mix = mix(value);
-    let scrambled =
-        value.len() >= 10 && mix.upper > 2 && mix.lower > 2 && mix.turns * 6 >= value.len();
+    let scrambled = is_scrambled(value, &mix);
     if value.len() < 4
         || is_placeholder(value)
         || is_uuid(value)
@@ -408,8 +529,8 @@ fn said(promise: Promise, value: &[u8], linked: bool, direct: bool) -> Option<Ki
                 || value.starts_with(b"-")
                 || value.starts_with(b"/")
                 || value.starts_with(b"http");
-            ((linked && strong && !expression) || (direct && mix.digits > 0 && !expression))
-                .then_some(Kind::Password)
+            let plausible = linked && strong || direct && (mix.digits > 0 || scrambled);
+            (plausible && !expression).then_some(Kind::Password)
         }
         Promise::Secret | Promise::Key => {
             let body = run(value, 0, ALNUM | JOIN | BASE64 | EQUALS | DOT | TILDE) == value.len();
@@ -428,12 +549,17 @@ fn said(promise: Promise, value: &[u8], linked: bool, direct: bool) -> Option<Ki
                 .then_some(Kind::GenericSecret)
         }
         Promise::Passport => ((7..=10).contains(&value.len())
-            && (mix.digits >= 5 || linked && mix.digits >= 2)
+            && (mix.digits >= 5 || linked && mix.digits >= 2 || direct && mix.digits >= 1)
             && mix.lower == 0
             && mix.symbols == 0)
             .then_some(Kind::Passport),
         _ => None,
     }
+}
+
+/// Whether letters alone are no word.
+fn is_scrambled(value: &[u8], mix: &Mix) -> bool {
+    value.len() >= 10 && mix.upper > 2 && mix.lower > 2 && mix.turns * 6 >= value.len()
 }
 
 /// Flags of one letter that take a password, and the commands whose they are.
@@ -465,8 +591,12 @@ const COMMANDS: &[(&[u8], &[&[u8]])] = &[
 /// `--password value`, `--token value`, `-p value`, `-u user:value`.
 fn flag(line: &[u8], start: usize, end: usize) -> Option<(usize, usize, Kind)> {
     let hit = &line[start..end];
-    if hit == b"-u " {
-        if start > 0 && !matches!(line[start - 1], b' ' | b'\n') {
+    if matches!(hit, b"-u " | b"-a " | b"r ") {
+        if hit != b"r " && start > 0 && !matches!(line[start - 1], b' ' | b'\n') {
+            return None;
+        }
+        let command = &line[line_start(line, start)..start];
+        if hit == b"-a " && memchr::memmem::find(command, b"http ").is_none() {
             return None;
         }
         let from = end + usize::from(matches!(line.get(end), Some(b'"' | b'\'')));
@@ -477,13 +607,16 @@ fn flag(line: &[u8], start: usize, end: usize) -> Option<(usize, usize, Kind)> {
         return (value.len() >= 3 && !is_placeholder(value) && !user.starts_with(b"http"))
             .then_some((from + colon + 1, to, Kind::Password));
     }
-    if let Some((_, commands)) = COMMANDS.iter().find(|(flag, _)| *flag == hit) {
+    if let Some((_, commands)) = COMMANDS.iter().find(|(flag, _)| flag[1..] == hit[1..]) {
         // mysql -pSECRET, sshpass -p SECRET, docker login -p SECRET; but mkdir -p and ports.
         let command = &line[line_start(line, start)..start];
-        if !commands
-            .iter()
-            .any(|name| memchr::memmem::find(command, name).is_some())
-        {
+        // Where a user is named, what follows is no port.
+        let users = [b" -u ".as_slice(), b" -U ", b"username "];
+        let known = |name: &&[u8]| memchr::memmem::find(command, name).is_some();
+        let named = line.get(end) == Some(&b' ')
+            && line.get(end + 1) != Some(&b'/')
+            && users.iter().any(known);
+        if !commands.iter().any(known) && !named {
             return None;
         }
         let blank = |byte: &&u8| matches!(byte, b' ' | b'=' | b'"' | b'\'');
@@ -536,7 +669,11 @@ fn flag(line: &[u8], start: usize, end: usize) -> Option<(usize, usize, Kind)> {
         Place::Inline
     };
     let (a, b, kind) = judge(promise, value, place)?;
-    (!keys::is_name(value) || quoted).then_some((from + a, from + b, kind))
+    (quoted || !keys::is_name(value) || is_scrambled(value, &mix(value))).then_some((
+        from + a,
+        from + b,
+        kind,
+    ))
 }
 
 fn bare_end(line: &[u8], from: usize) -> usize {
@@ -607,9 +744,17 @@ fn argument(
             return None;
         }
         at = word_end + 1;
+    } else if line[word_end] == b',' {
+        // {name, "value"}, {name, <<"value">>}
+        at = word_end + 1;
+        at += line[at..]
+            .iter()
+            .take_while(|byte| matches!(byte, b' ' | b'<'))
+            .count();
     } else {
         // The name is the first argument of a call.
-        let before = line[..word_start]
+        let name_start = run_back_within(line, word_start, ALNUM | JOIN | DOT, keys::MAX_NAME);
+        let before = line[..name_start]
             .strip_suffix(&line[word_end..=word_end])
             .map(<[u8]>::trim_ascii_end)
             .and_then(|before| before.strip_suffix(b"("));
@@ -630,6 +775,33 @@ fn argument(
     }
     let (start, end, kind) = judge(promise, value, Place::Enclosed)?;
     Some((from + start, from + end, kind))
+}
+
+/// What a test writes into a form's field: `get('#password').type('value')`, `fill('[name="password"]', 'value')`.
+fn filled_in(line: &[u8], word_end: usize) -> Option<(usize, usize)> {
+    let closes = |byte: &&u8| matches!(byte, b'"' | b'\'' | b']');
+    let end = word_end + line[word_end..].iter().take_while(closes).count();
+    let rest = line[end..].strip_prefix(b")");
+    let from = match rest {
+        Some(rest) => {
+            let verb = run(rest, 1, ALNUM | JOIN);
+            let writes = [
+                b".type".as_slice(),
+                b".fill",
+                b".send_keys",
+                b".sendKeys",
+                b".setValue",
+            ];
+            if !writes.contains(&&rest[..verb.min(rest.len())]) || rest.get(verb) != Some(&b'(') {
+                return None;
+            }
+            end + 1 + verb + 1
+        }
+        None if end > word_end + 1 && line[end..].starts_with(b", ") => end + 2,
+        None => return None,
+    };
+    let mark = *line.get(from).filter(|byte| matches!(byte, b'"' | b'\''))?;
+    Some((from + 1, closing_quote(line, from + 1, mark, 0)?))
 }
 
 /// `redis-cli -a value`.
@@ -736,7 +908,7 @@ fn positional(line: &[u8], (from, to): (usize, usize)) -> Option<(usize, usize, 
     let value = &line[from..to];
     let mix = mix(value);
     (value.len() >= 6
-        && mix.digits + mix.symbols > 0
+        && (mix.digits + mix.symbols > 0 || is_scrambled(value, &mix))
         && !is_placeholder(value)
         && !super::values::is_code(value))
     .then_some((from, to, Kind::Password))
@@ -752,6 +924,58 @@ fn windows_account(line: &[u8], end: usize) -> Option<(usize, usize, Kind)> {
         words.nth(1)?;
     }
     positional(line, words.next()?)
+}
+
+/// `LOGIN NAME value`, `add_user NAME value`.
+fn second_word(line: &[u8], end: usize) -> Option<(usize, usize, Kind)> {
+    positional(line, arguments(line, end).nth(1)?)
+}
+
+/// `user NAME on >value`, `ACL SETUSER NAME on >value`, `#hash` for one of its value; `None`: it is no rule.
+fn access_rule(line: &[u8], end: usize) -> Option<Option<(usize, usize, Kind)>> {
+    let before = &line[line_start(line, end)..end];
+    let rule = matches!(before, b"user") || before.to_ascii_uppercase().ends_with(b"ACL SETUSER");
+    if !rule {
+        return None;
+    }
+    let mut from = end;
+    let found = line[end..].split(|byte| *byte == b' ').find_map(|word| {
+        let (start, to) = (from + 1, from + word.len());
+        from = to + 1;
+        let value = word.get(1..)?;
+        let opens = match word[0] {
+            b'>' => value.len() >= 3 && !is_placeholder(value),
+            b'#' => value.len() == 64 && is_hex(value),
+            _ => false,
+        };
+        opens.then_some((start, to, Kind::Password))
+    });
+    Some(found)
+}
+
+/// `"name" "value"`: a line of a file of accounts.
+pub(super) fn account(line: &[u8], start: usize) -> Option<(usize, usize, Kind)> {
+    let name = start + 1;
+    if line.get(start) != Some(&b'"') {
+        return None;
+    }
+    let between = name + memchr::memchr(b'"', &line[name..])?;
+    let from = between + 3;
+    if from - name > keys::MAX_NAME || line.get(between..from) != Some(b"\" \"") {
+        return None;
+    }
+    let body = line[from..].trim_ascii_end().strip_suffix(b"\"")?;
+    if body.iter().any(|byte| matches!(byte, b'"' | b' ')) {
+        return None;
+    }
+    positional(line, (from, from + body.len()))
+}
+
+/// `echo value | docker login --password-stdin`.
+fn piped(line: &[u8], end: usize) -> Option<(usize, usize, Kind)> {
+    let command = line_start(line, end);
+    let pipe = command + memchr::memchr(b'|', &line[command..end])?;
+    positional(line, arguments(&line[..pipe], command).last()?)
 }
 
 /// `htpasswd -b FILE NAME value`; with `-n` there is no file.
@@ -779,6 +1003,11 @@ fn chpasswd(line: &[u8], start: usize) -> Option<(usize, usize, Kind)> {
 
 /// `thin:name/value@host`.
 fn oracle(line: &[u8], end: usize) -> Option<(usize, usize, Kind)> {
+    // sqlplus -s name/value@host
+    let end = match line.get(end) {
+        Some(b'-') => end + memchr::memchr(b' ', &line[end..])? + 1,
+        _ => end,
+    };
     let from = run(line, end, ALNUM | JOIN);
     let to = bare_end(line, from);
     let sign = from + line[from..to].iter().rposition(|byte| *byte == b'@')?;

@@ -300,6 +300,9 @@ const REFERENCE_START: &[&[u8]] = &[
     b"awssm://",
     b"azurekv://",
     b"resolve:",
+    b"required|",
+    b"nullable|",
+    b"sometimes|",
     b"[redacted",
     b"(redacted",
     b"[masked",
@@ -450,9 +453,17 @@ pub(super) fn is_code(value: &[u8]) -> bool {
     if !(is(first, ALNUM) || matches!(first, b'_' | b'$' | b'&' | b'*' | b'(' | b'[')) {
         return false;
     }
-    let name_end = run(value, usize::from(!is(first, ALNUM)), ALNUM | JOIN | DOT);
+    let mut name_end = run(value, usize::from(!is(first, ALNUM)), ALNUM | JOIN | DOT);
+    // a::b::c
+    while value[name_end..].starts_with(b"::") {
+        name_end = run(value, name_end + 2, ALNUM | JOIN);
+    }
     // name(…), name[…], a.b.c
     if name_end < value.len() && matches!(value[name_end], b'(' | b'[') {
+        return true;
+    }
+    // What a pointer points to, an alias stands for.
+    if first == b'*' && name_end == value.len() {
         return true;
     }
     let name = &value[..name_end];
