@@ -1,5 +1,5 @@
-//! The clients people have, unchanged, through the gateway to stand-ins for their APIs: `kubectl`, the model providers' own
-//! SDKs, `curl`.
+//! The clients people have, unchanged, through the gateway to stand-ins for their APIs: `kubectl`, `az`, the model providers'
+//! own SDKs, `curl`.
 
 use std::{
     fs,
@@ -62,18 +62,7 @@ fn kubectl_reads_is_told_whose_approval_it_needs_and_deletes_once_it_is_there() 
         said.contains("Portcullis holds this call for approval (rule `removals`)"),
         "{said}"
     );
-    let dana = gateway.person("dana", &["db-admins"]);
-    let asked = dana.get("/v1/approvals?state=pending").expect(200);
-    let mine = asked["approvals"].as_array().unwrap().iter();
-    let mine: Vec<&Value> = mine
-        .filter(|one| word(&one["principal"]["id"]).contains("kube-bot"))
-        .collect();
-    assert_eq!(mine.len(), 1, "{asked}");
-    let approval = word(&mine[0]["id"]);
-    assert!(said.contains(approval), "{said}");
-    let decision = json!({"decision": "approve", "digest": mine[0]["digest"]});
-    dana.post(&format!("/v1/approvals/{approval}/decision"), &decision)
-        .expect(200);
+    approve_only(gateway, "kube-bot", &said);
     assert!(
         upstream
             .calls("DELETE /api/v1/namespaces/default/pods/web-0")
@@ -149,32 +138,87 @@ fn the_model_providers_own_clients_ask_and_stream_through_the_gateway() {
 }
 
 #[test]
-fn curl_and_what_az_rest_sends_go_through() {
+fn curl_reads_what_the_api_compressed() {
     let House { gateway, .. } = house();
-    let agent = gateway.agent_named("curl-bot");
-    let curl = |path: &str, more: &[&str]| {
-        let url = format!("http://127.0.0.1:{}/v1/connections/{path}", gateway.port);
-        let bearer = format!("Authorization: Bearer {}", agent.token);
-        let mut command = Command::new("curl");
+    let url = format!(
+        "http://127.0.0.1:{}/v1/connections/api/http/gzip",
+        gateway.port
+    );
+    let bearer = format!(
+        "Authorization: Bearer {}",
+        gateway.agent_named("curl-bot").token
+    );
+    let mut curl = Command::new("curl");
+    curl.args(["--silent", "--compressed", "--header", &bearer, &url]);
+    assert!(ran(&mut curl).out().starts_with("my key is "));
+}
+
+#[test]
+fn az_reads_is_told_whose_approval_it_needs_and_deletes_once_it_is_there() {
+    let House { gateway, upstream } = house();
+    let home = tempfile::tempdir().unwrap();
+    let agent = gateway.agent_named("az-bot");
+    let bearer = format!("Authorization=Bearer {}", agent.token);
+    let group = format!(
+        "http://127.0.0.1:{}/v1/connections/arm/http/subscriptions/1/resourceGroups/by-az?api-version=2024-03-01",
+        gateway.port
+    );
+    let az = |method: &str| {
+        let mut command = Command::new(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/az/.venv/bin/python"
+        ));
         command
-            .args(["--silent", "--compressed", "--header", &bearer, &url])
-            .args(more);
-        ran(&mut command).out()
+            .args([
+                "-m",
+                "azure.cli",
+                "rest",
+                "--method",
+                method,
+                "--url",
+                &group,
+            ])
+            .args(["--skip-authorization-header", "--headers", &bearer])
+            .env_clear()
+            .env("PATH", std::env::var("PATH").unwrap())
+            .env("AZURE_CONFIG_DIR", home.path())
+            .env("AZURE_CORE_COLLECT_TELEMETRY", "no");
+        ran(&mut command)
     };
-    assert!(curl("api/http/gzip", &[]).starts_with("my key is "));
-    // What `az rest` sends: its token as a bearer, an id of its own for each call, JSON.
-    let az = [
-        "--header",
-        "x-ms-client-request-id: 1",
-        "--header",
-        "User-Agent: AZURECLI/2.60",
-    ];
-    let group = "arm/http/subscriptions/1/resourceGroups/a?api-version=2024-03-01";
-    let shown: Value = serde_json::from_str(&curl(group, &az)).unwrap();
+    let shown = az("get");
+    let shown: Value =
+        serde_json::from_str(&shown.out()).unwrap_or_else(|_| panic!("{}", shown.err()));
     assert_eq!(shown["method"], "GET", "{shown}");
-    let refused = curl(group, &[&az[..], &["--request", "DELETE"]].concat());
-    let refused: Value = serde_json::from_str(&refused).unwrap();
-    assert_eq!(refused["error"]["code"], "ApprovalRequired", "{refused}");
+    let refused = az("delete");
+    assert_eq!(refused.code(), 1);
+    let said = refused.err();
+    assert!(
+        said.contains("holds this call for approval (rule `removals`)"),
+        "{said}"
+    );
+    approve_only(gateway, "az-bot", &said);
+    let path = "DELETE /subscriptions/1/resourceGroups/by-az";
+    assert!(upstream.calls(path).is_empty());
+    let deleted = az("delete");
+    assert_eq!(deleted.code(), 0, "{}", deleted.err());
+    assert!(az("delete").err().contains("holds this call for approval"));
+    assert_eq!(upstream.calls(path).len(), 1);
+}
+
+/// Dana approves what an agent waits for, which it was told.
+fn approve_only(gateway: &Gateway, agent: &str, told: &str) {
+    let dana = gateway.person("dana", &["db-admins"]);
+    let asked = dana.get("/v1/approvals?state=pending").expect(200);
+    let mine = asked["approvals"].as_array().unwrap().iter();
+    let mine: Vec<&Value> = mine
+        .filter(|one| word(&one["principal"]["id"]).contains(agent))
+        .collect();
+    assert_eq!(mine.len(), 1, "{asked}");
+    let approval = word(&mine[0]["id"]);
+    assert!(told.contains(approval), "{told}");
+    let decision = json!({"decision": "approve", "digest": mine[0]["digest"]});
+    dana.post(&format!("/v1/approvals/{approval}/decision"), &decision)
+        .expect(200);
 }
 
 #[test]
