@@ -3,6 +3,7 @@
 mod decide;
 mod event;
 mod state;
+mod verdict;
 
 #[cfg(test)]
 mod laws;
@@ -10,3 +11,4 @@ mod laws;
 pub use decide::*;
 pub use event::*;
 pub use state::*;
+pub use verdict::{verdict, verdict_on_rewritten};
