@@ -2,24 +2,22 @@
 //!
 //! `cargo bench --bench masking [-- FILE..]`
 //!
-//! On one core of a virtual Xeon that others were using, best of several, processor time; `corpus` is text of 18 kinds as an
-//! agent reads it, dense as it comes, sparse with 49 clean documents to one with secrets:
+//! On one core of a virtual Xeon, processor time; every detector's row is the best of three runs (on the corpus 130 to 142 and 195
+//! to 220), the others are of one. `corpus` is text of 18 kinds as an agent reads it, streams assembled, dense as it comes,
+//! sparse with 49 clean documents to one with secrets:
 //!
 //! ```text
 //! MB/s                                   dense    sparse     table     prose    corpus, dense    corpus, sparse
-//! memchr of an absent byte               26987     26415     24439     24773            28380             33363
-//! memcpy                                 11808     10995     12539     12614            14142             14357
-//! secrets                                  124       652       420       831              134               201
-//! personal                                 112       535       301       842              114               201
-//! every detector                           102       530       299       881              108               181
-//! every detector, pieces of 64 bytes        88       282       216       435               92               133
-//! memcpy, times as fast                    147        27        47        16              107                88
+//! memchr of an absent byte               29146     28859     29026     28862            28519            28987
+//! memcpy                                 14179     14102     14178     14096            14067            14238
+//! secrets                                  145       622       271       923              151              226
+//! personal                                 120       565       185       887              142              204
+//! every detector                           120       565       191       968              142              220
+//! every detector, pieces of 64 bytes        91       271       150       419              109              143
+//! memcpy, times as fast                    125        26        74        15               99               66
 //!
-//! ten rows of eight columns, 1441 bytes: 7.0 µs
+//! ten rows of eight columns, 1441 bytes: 7.9 µs
 //! ```
-//!
-//! That is of the tree before searches ran over several blocks each. Timed in turns with it on a busy machine, the tree since
-//! then is 1.25 to 1.46 times as fast on the corpus, dense and sparse.
 
 use std::{
     hint::black_box,

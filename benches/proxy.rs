@@ -1,16 +1,16 @@
 //! What it costs to pass an HTTP API's answer on, masked: the built program between a client and an API on one machine.
 //!
-//! `cargo bench --bench proxy`. On two cores of a virtual Xeon that were idle but for it; a load or disk of another's shows most in
-//! the first byte, before which the call's intent is on disk:
+//! `cargo bench --bench proxy`. On two cores of a virtual Xeon that were idle but for it; another's load shows most in the first
+//! byte, before which the call's intent is on disk:
 //!
 //! ```text
 //!                                                  through      direct
-//! a model's events, MB per second of processor time          60        2438
-//! lines of JSON, MB per second of processor time         137        2535
-//! prose, MB per second of processor time               153        5273
+//! a model's events, MB per second of processor time          76        2646
+//! lines of JSON, MB per second of processor time         179        2706
+//! prose, MB per second of processor time               216        5703
 //! the most memory so far, MiB                           34
-//! first byte of the body after the call, ms           2.65        0.07
-//! memory with 200 slow streams at once, MiB            159    before 35, at most 159
+//! first byte of the body after the call, ms           1.29        0.03
+//! memory with 200 slow streams at once, MiB            202    before 36, at most 202
 //! ```
 #![allow(
     clippy::expect_used,
