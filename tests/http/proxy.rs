@@ -600,7 +600,7 @@ fn what_is_not_allowed_is_refused_in_the_words_of_its_api() {
     assert_eq!(down.expect(503)["reason"], "ServiceUnavailable");
     for unasked in [
         "/pods/web ",
-        "DELETE /subscriptions",
+        "DELETE /subscriptions/1/resourceGroups/a",
         "/secrets/a",
         "/colls/b",
         "/container/blob",
