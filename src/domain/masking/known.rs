@@ -21,6 +21,10 @@ const SHORTEST_ENCODED: usize = 10;
 pub(super) struct Known {
     search: AhoCorasick,
     forms: BTreeSet<Vec<u8>>,
+    /// The length of the longest.
+    longest: usize,
+    /// Whether one begins with a byte: the end of a stream's text is asked about with every piece.
+    begins: [bool; 256],
 }
 
 /// What it knows stays out of it.
@@ -44,7 +48,17 @@ impl Known {
             .match_kind(MatchKind::LeftmostLongest)
             .build(&forms)
             .ok()?;
-        (!forms.is_empty()).then_some(Self { search, forms })
+        let longest = forms.iter().map(Vec::len).max()?;
+        let mut begins = [false; 256];
+        for form in &forms {
+            begins[usize::from(form[0])] = true;
+        }
+        Some(Self {
+            search,
+            forms,
+            longest,
+            begins,
+        })
     }
 
     /// Where one stands.
@@ -55,15 +69,14 @@ impl Known {
 
     /// Where in a line that is not complete one starts that what comes next may still end, or make longer.
     pub(super) fn open_from(&self, line: &[u8]) -> usize {
-        let longest = self.forms.iter().map(Vec::len).max().unwrap_or(0);
-        let first = line.len().saturating_sub(longest);
+        let first = line.len().saturating_sub(self.longest);
         (first..line.len())
-            .find(|&from| self.begins(&line[from..]))
+            .find(|&from| self.begins[usize::from(line[from])] && self.is_begun(&line[from..]))
             .unwrap_or(line.len())
     }
 
     /// Whether `text` is what one of them begins with.
-    fn begins(&self, text: &[u8]) -> bool {
+    fn is_begun(&self, text: &[u8]) -> bool {
         // In order, what begins with a text comes right after it.
         let from_it_on = (Bound::Included(text), Bound::Unbounded);
         let mut after = self.forms.range::<[u8], _>(from_it_on);
