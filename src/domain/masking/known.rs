@@ -24,7 +24,7 @@ pub(super) struct Known {
     /// The length of the longest.
     longest: usize,
     /// Whether one begins with a byte: the end of a stream's text is asked about with every piece.
-    begins: [bool; 256],
+    begins: Box<[bool; 256]>,
 }
 
 /// What it knows stays out of it.
@@ -49,7 +49,7 @@ impl Known {
             .build(&forms)
             .ok()?;
         let longest = forms.iter().map(Vec::len).max()?;
-        let mut begins = [false; 256];
+        let mut begins = Box::new([false; 256]);
         for form in &forms {
             begins[usize::from(form[0])] = true;
         }
