@@ -9,6 +9,7 @@ use crate::{
     domain::{
         classify::server::Routine,
         connection::ConnectionName,
+        masking::MaskedCounts,
         policy::{ConnectionRules, Policy},
     },
     gateway::ports::Targets,
@@ -37,9 +38,17 @@ pub(super) async fn findings(targets: &LiveTargets, policy: &Policy) -> Vec<Find
             let late = format!("its server did not answer within {} s", PATIENCE.as_secs());
             vec![unanswered(connection, &late)]
         });
-        findings.extend(found.into_iter().map(|overreach| Finding {
+        // It may be said in the server's own words.
+        let shown = |what: &str| {
+            let counts = &mut MaskedCounts::default();
+            policy.masking.text(what, counts).into_inner()
+        };
+        findings.extend(found.into_iter().map(|Overreach { what, mend }| Finding {
             connection: connection.name.clone(),
-            overreach,
+            overreach: Overreach {
+                what: shown(&what),
+                mend,
+            },
         }));
     }
     findings
