@@ -106,11 +106,12 @@ fn revealed(text: &str) -> Option<String> {
     let from_codes = squeeze(&codes.map(char::from).collect::<String>());
     SECRETS.iter().find_map(|secret| {
         let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
-        // The middle of the encoding of a text that has the secret at any of the three offsets.
+        // Every character of the encoding that is the secret's alone, where it begins at any of the three offsets: eight
+        // for the shortest, which random bytes do not have.
         let in_base64 = (0..3).any(|offset| {
             let padded = format!("{}{secret}", "x".repeat(offset));
-            let encoded = BASE64_STANDARD.encode(&padded[..padded.len() / 3 * 3]);
-            text.contains(&encoded[if offset == 0 { 0 } else { 4 }..])
+            let own = (offset * 8).div_ceil(6)..padded.len() * 8 / 6;
+            text.contains(&BASE64_STANDARD.encode(&padded)[own])
         });
         let how = [
             (plain.contains(secret), "as it is"),

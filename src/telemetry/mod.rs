@@ -16,7 +16,14 @@ mod export;
 mod measures;
 mod traces;
 
-use tracing_subscriber::{EnvFilter, Layer, filter::filter_fn, fmt, prelude::*};
+use tracing::{Metadata, subscriber::Interest};
+use tracing_subscriber::{
+    EnvFilter, Layer,
+    filter::dynamic_filter_fn,
+    fmt,
+    layer::{Context, Filter},
+    prelude::*,
+};
 
 pub use export::{BadSetting, Telemetry};
 pub use traces::traceparent;
@@ -75,10 +82,10 @@ pub fn start(
                 .with_error_fields_to_exceptions(false)
                 .with_error_records_to_exceptions(false),
         )
-        .with_filter(filter_fn(|is| is.is_span() && is_ours(is)))
+        .with_filter(each_time(|is| is.is_span() && is_ours(is)))
     });
     let measures = telemetry.meter().map(|meter| {
-        measures::Measures::new(&meter).with_filter(filter_fn(|is| {
+        measures::Measures::new(&meter).with_filter(each_time(|is| {
             is.target() == measures::MEASURED || is.is_span() && is_ours(is)
         }))
     });
@@ -91,7 +98,59 @@ pub fn start(
     Ok(telemetry)
 }
 
-fn is_ours(metadata: &tracing::Metadata<'_>) -> bool {
+/// A filter that is asked each time, and not once for each place in the program.
+///
+/// What the filters of several layers say of a span or event is kept for its thread until that is made. `tracing::enabled!`
+/// asks them too and makes nothing, so that a place which is not asked about any more, because all layers always take it,
+/// would be taken for what was asked about last, and lost.
+fn each_time<S>(takes: fn(&Metadata<'_>) -> bool) -> impl Filter<S> {
+    dynamic_filter_fn(move |metadata, _: &Context<'_, S>| takes(metadata)).with_callsite_filter(
+        move |metadata| {
+            if takes(metadata) {
+                Interest::sometimes()
+            } else {
+                Interest::never()
+            }
+        },
+    )
+}
+
+fn is_ours(metadata: &Metadata<'_>) -> bool {
     let target = metadata.target();
     target == "portcullis" || target.starts_with("portcullis::")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use tracing::{Subscriber, span};
+
+    use super::*;
+
+    struct Counting(Arc<AtomicUsize>);
+
+    impl<S: Subscriber> Layer<S> for Counting {
+        fn on_new_span(&self, _: &span::Attributes<'_>, _: &span::Id, _: Context<'_, S>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn no_span_is_lost_to_a_question_that_was_asked_before() {
+        let seen = Arc::new(AtomicUsize::new(0));
+        let spans = Counting(Arc::clone(&seen)).with_filter(each_time(|is| is.is_span()));
+        let all = Counting(Arc::default()).with_filter(each_time(|_| true));
+        let registry = tracing_subscriber::registry().with(spans).with(all);
+        tracing::subscriber::with_default(registry, || {
+            for _ in 0..3 {
+                assert!(tracing::enabled!(tracing::Level::ERROR));
+                drop(tracing::error_span!("one"));
+            }
+        });
+        assert_eq!(seen.load(Ordering::Relaxed), 3);
+    }
 }
