@@ -3,11 +3,14 @@
 
 use std::{
     fs,
+    io::Read,
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
+    sync::Mutex,
     time::Duration,
 };
 
+use bytes::Bytes;
 use portcullis::bus::{Address, Receiver, Settlement};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -259,6 +262,24 @@ async fn approvers_are_asked_and_heard_over_rabbitmq_and_no_forged_answer_counts
     let mut mail = Mail::RabbitMq(rabbitmq().client().await);
     story(&gateway, &mut mail).await;
     assert!(!gateway.log().contains("guest:guest"));
+    drop(gateway);
+
+    // What is in hand when it is to stop is there again.
+    let (taken, in_hand) = tokio::sync::oneshot::channel();
+    let taken = Mutex::new(Some(taken));
+    let take = move |_message| {
+        taken.lock().unwrap().take().map(|taken| taken.send(()));
+        std::future::pending()
+    };
+    let stop = CancellationToken::new();
+    let receiver = Receiver::new(Address::parse(&rabbitmq().address()).unwrap());
+    let receiving = tokio::spawn(receiver.run(take, stop.clone()));
+    mail.put("left", &json!({"left": true})).await;
+    in_hand.await.unwrap();
+    stop.cancel();
+    receiving.await.unwrap();
+    let again = mail.until("approval-decisions", "left", &json!(true));
+    assert_eq!(again.await, json!({"left": true}));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -302,12 +323,14 @@ async fn approvers_are_asked_and_heard_over_a_service_bus_that_takes_tokens_alon
 async fn a_token_is_renewed_on_the_connection_before_it_expires() {
     let mut bus = ServiceBus::start();
     bus.command(json!({"lifetime": 4 * 60 + 2}));
+    // Also where there is nothing to receive: there is no session for anyone, time and again.
+    bus.command(json!({"patience": 400}));
     let gateway = Gateway::serve_with(folder(&policy()), &bus.environment());
     let renewed = |event: &Value| event["put_token"] == "amqps://localhost/approval-decisions";
     for session in 0..3 {
         bus.put("approval-decisions", &format!("{session}-junk"), b"1");
-        assert_eq!(bus.until(renewed)["ok"], true);
         bus.until(|event| event["settled"] == "completed");
+        assert_eq!(bus.until(renewed)["ok"], true);
     }
     // One to hear, one to put aside what was heard.
     assert!(bus.connections() == 2, "renewed by connecting anew");
@@ -360,30 +383,82 @@ async fn the_lock_on_a_session_is_renewed_for_as_long_as_an_answer_takes() {
 /// Set for the process that receives: its identity is in its environment.
 const RECEIVING: &str = "PORTCULLIS_TEST_RECEIVES";
 
+/// A process of this program that does nothing but receive, until its input ends.
+struct Receiving(Child);
+
+impl Receiving {
+    fn start(bus: &ServiceBus) -> Self {
+        let mut environment = bus.environment();
+        let (_, address) = environment.remove(0);
+        let receiving = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "messages::a_process_that_does_nothing_but_receive",
+            ])
+            .envs(environment)
+            .env(RECEIVING, address)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn();
+        Self(receiving.unwrap())
+    }
+
+    /// Tells it to stop, and waits until it has.
+    fn stop(mut self) {
+        drop(self.0.stdin.take());
+        assert!(self.0.wait().unwrap().success());
+    }
+}
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Does with a message what it says.
+async fn obey(message: Bytes) -> Settlement {
+    match &message[..] {
+        b"\"refuse\"" => Settlement::Abandon("the record is away".into()),
+        b"\"hang\"" => std::future::pending().await,
+        b"\"dawdle\"" => {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            Settlement::Complete
+        }
+        _ => Settlement::Complete,
+    }
+}
+
+/// Is one where [`Receiving`] starts it, and proves that it goes away when it is told to.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_message_given_back_ten_times_is_a_dead_letter_that_says_why_and_the_next_is_taken() {
-    if let Ok(address) = std::env::var(RECEIVING) {
-        let receiver = Receiver::new(Address::parse(&address).unwrap());
-        let take = async |message: bytes::Bytes| match &message[..] {
-            b"1" => Settlement::Abandon("the record is away".into()),
-            _ => Settlement::Complete,
-        };
-        let stop = CancellationToken::new();
-        return Box::pin(receiver.run(take, stop)).await;
+async fn a_process_that_does_nothing_but_receive() {
+    // Without a broker it tries, and stops all the same.
+    let address = std::env::var(RECEIVING).unwrap_or("amqp://a:b@127.0.0.1:1".into());
+    let receiver = Receiver::new(Address::parse(&address).unwrap());
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(receiver.run(obey, stop.clone()));
+    if std::env::var(RECEIVING).is_ok() {
+        let told = || std::io::stdin().read_to_end(&mut Vec::new());
+        tokio::task::spawn_blocking(told).await.unwrap().unwrap();
     }
+    stop.cancel();
+    let stopped = tokio::time::timeout(Duration::from_secs(5), running);
+    stopped.await.expect("it goes on").unwrap();
+}
+
+fn put_all(bus: &mut ServiceBus, messages: &[(&str, &str)]) {
+    for (id, does) in messages {
+        bus.put("approval-decisions", id, json!(does).to_string().as_bytes());
+    }
+}
+
+#[test]
+fn a_message_given_back_ten_times_is_a_dead_letter_that_says_why_and_the_next_is_taken() {
     let mut bus = ServiceBus::start();
-    let mut environment = bus.environment();
-    let (_, address) = environment.remove(0);
-    let mut receiving = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "messages::a_message_given_back_ten_times_is_a_dead_letter_that_says_why_and_the_next_is_taken"])
-        .envs(environment)
-        .env(RECEIVING, address)
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    for (id, body) in [("a-poison", b"1"), ("a-next", b"2"), ("b-other", b"3")] {
-        bus.put("approval-decisions", id, body);
-    }
+    let _receiving = Receiving::start(&bus);
+    let messages = [("a-poison", "refuse"), ("a-next", "go"), ("b-other", "go")];
+    put_all(&mut bus, &messages);
     for deliveries in 1..10 {
         let given_back = bus.until(|event| event["settled"] == "abandoned");
         assert_eq!(
@@ -399,10 +474,72 @@ async fn a_message_given_back_ten_times_is_a_dead_letter_that_says_why_and_the_n
         json!({"DeadLetterReason": "GivenUp", "DeadLetterErrorDescription": "the record is away"})
     );
     for id in ["a-next", "b-other"] {
-        assert_eq!(bus.until(|event| event["settled"] == "completed")["id"], id);
+        bus.until(|event| event["settled"] == "completed" && event["id"] == id);
     }
-    receiving.kill().unwrap();
-    receiving.wait().unwrap();
+}
+
+#[test]
+fn an_answer_that_takes_its_time_holds_up_its_own_session_alone_and_each_is_in_order() {
+    let mut bus = ServiceBus::start();
+    let _receiving = Receiving::start(&bus);
+    // Every session but the last that is worked on at once has an answer that does not end.
+    let stuck: Vec<String> = (1..=7).map(|session| format!("stuck{session}")).collect();
+    for session in &stuck {
+        put_all(&mut bus, &[(&format!("{session}-hangs"), "hang")]);
+        put_all(&mut bus, &[(&format!("{session}-next"), "go")]);
+    }
+    for session in &stuck {
+        bus.until(|event| event["locked"] == session.as_str());
+    }
+    let in_order = ["b-1", "b-2", "b-3", "c-1", "c-2"];
+    let messages = in_order.map(|id| (id, if id.ends_with('1') { "dawdle" } else { "go" }));
+    put_all(&mut bus, &messages);
+    for session in ["b", "c"] {
+        let of_this = in_order.iter().filter(|id| id.starts_with(session));
+        for id in of_this {
+            let of_this = |event: &Value| {
+                let settled = event["id"].as_str().unwrap_or_default();
+                event["settled"] == "completed" && settled.starts_with(session)
+            };
+            assert_eq!(bus.until(of_this)["id"], *id);
+        }
+    }
+    // All are taken: the next session is nobody's, until one of them is free.
+    put_all(&mut bus, &[("last-hangs", "hang")]);
+    bus.until(|event| event["locked"] == "last");
+    put_all(&mut bus, &[("d-1", "go")]);
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(bus.count(|event| event["locked"] == "d"), 0);
+    assert_eq!(bus.count(|event| !event["lock_lost"].is_null()), 0);
+
+    // One whose lock is lost ends, and its answers come again; the others do not notice.
+    bus.command(json!({"lose": {"queue": "approval-decisions", "session": "stuck1"}}));
+    bus.until(|event| event["locked"] == "stuck1");
+    assert_eq!(bus.count(|event| event["locked"] == "d"), 0);
+    assert_eq!(bus.count(|event| !event["settled"].is_null()), 0);
+    assert_eq!(bus.connections(), 1);
+}
+
+#[test]
+fn what_is_held_when_it_stops_is_handed_back_for_the_next() {
+    let mut bus = ServiceBus::start();
+    let receiving = Receiving::start(&bus);
+    put_all(&mut bus, &[("a-1", "hang"), ("b-1", "hang")]);
+    for session in ["a", "b"] {
+        bus.until(|event| event["locked"] == session);
+    }
+    // In hand, not merely on its way.
+    std::thread::sleep(Duration::from_millis(300));
+    receiving.stop();
+    for (session, id) in [("a", "a-1"), ("b", "b-1")] {
+        bus.until(|event| event["settled"] == "abandoned" && event["id"] == id);
+        bus.until(|event| event["unlocked"] == session);
+    }
+    let next = Receiving::start(&bus);
+    for session in ["a", "b"] {
+        bus.until(|event| event["locked"] == session);
+    }
+    next.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]

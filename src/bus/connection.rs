@@ -53,14 +53,14 @@ pub(super) async fn within<T, E: fmt::Debug>(
     }
 }
 
-/// An open connection with its one session. Dropping it closes it.
+/// An open connection with its first session. Dropping it closes it.
 pub(super) struct Connection {
     pub(super) session: SessionHandle<()>,
     /// When the token put for a queue expires, in seconds since 1970.
     put: HashMap<&'static str, i64>,
     /// How many links have been named.
     named: u64,
-    _connection: ConnectionHandle<()>,
+    connection: ConnectionHandle<()>,
 }
 
 impl Connection {
@@ -98,8 +98,18 @@ impl Connection {
             session,
             put: HashMap::new(),
             named: 0,
-            _connection: connection,
+            connection,
         })
+    }
+
+    /// Another session on it, for links that take their time to be attached.
+    pub(super) async fn begin(&mut self) -> Result<SessionHandle<()>, BusError> {
+        within("beginning", Session::begin(&mut self.connection)).await
+    }
+
+    /// Ends it in good order, so that the broker gives what it was holding to others at once.
+    pub(super) async fn close(mut self) {
+        let _ = tokio::time::timeout(PATIENCE, self.connection.close()).await;
     }
 
     /// A name for a link that no other on this connection has or had.

@@ -10,6 +10,7 @@ use fe2o3_amqp::types::{
 use fe2o3_amqp_management::{
     client::MgmtClient, error::Error, request::Request, response::Response,
 };
+use tokio::sync::Mutex;
 
 use super::{
     Address, BusError, DECISIONS,
@@ -25,19 +26,23 @@ const APART: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 
 /// Keeps the lock on `session`, which `link` holds, until that fails.
 pub(super) async fn keep(
-    connection: &mut Connection,
+    connection: &Mutex<Connection>,
     address: &Address,
     session: &str,
     link: &str,
 ) -> Result<Infallible, BusError> {
     tokio::time::sleep(FIRST).await;
-    let client = MgmtClient::builder()
-        .management_node_address(format!("{DECISIONS}/$management"))
-        .client_node_addr(connection.link_name("lock"))
-        .attach(&mut connection.session);
-    let mut client = within("attaching for locks", client).await?;
+    let mut client = {
+        let mut connection = connection.lock().await;
+        let client = MgmtClient::builder()
+            .management_node_address(format!("{DECISIONS}/$management"))
+            .client_node_addr(connection.link_name("lock"))
+            .attach(&mut connection.session);
+        within("attaching for locks", client).await?
+    };
     loop {
-        connection.authorize(address, DECISIONS).await?;
+        let authorized = connection.lock().await.authorize(address, DECISIONS).await;
+        authorized?;
         let renewal = Renewal { session, link };
         let Renewed { until } = within("renewing a lock", client.call(renewal)).await?;
         let left = until - now_ms();

@@ -1,21 +1,25 @@
-//! Answers in, where no Functions host brings them: one message at a time, locked until it is settled.
+//! Answers in, where no Functions host brings them: each message locked until it is settled.
 //!
 //! On Azure Service Bus the queue has sessions, so that the answers in one session of the record are taken in order: whoever
 //! receives holds the lock on one of them, renews it for as long as an answer takes, and gives it back when nothing is left
-//! there. Other brokers have queues alone.
+//! there. Several are worked on at once, so that an answer that takes its time holds up those of its own session alone; what
+//! goes wrong with one of them ends that one. Other brokers have queues alone: there it is one message at a time.
 
-use std::{convert::Infallible, future::Future, time::Duration};
+use std::{future::Future, time::Duration};
 
 use bytes::Bytes;
 use fe2o3_amqp::{
     Delivery, Receiver as Link,
     link::{ReceiverAttachError, receiver::CreditMode},
+    session::SessionHandle,
     types::{
         definitions::{self, ErrorCondition, Fields},
         messaging::{AmqpValue, Body, FilterSet, Modified, Source},
         primitives::{SimpleValue, Symbol, Value},
     },
 };
+use futures_util::{TryStreamExt, stream};
+use tokio::{sync::Mutex, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -28,6 +32,11 @@ use crate::domain::trace;
 
 /// How often a message is delivered before it is given up on.
 const DELIVERIES: u32 = 10;
+/// How many sessions are worked on at once: as many as `host.json` has the Functions host work on, so that what is approved
+/// at once is as much in either place. Each costs a link, and a change that runs.
+const SESSIONS: usize = 8;
+/// How many answers of one session are taken before it is given back, so that one without an end keeps none of the others out.
+const TURN: usize = 100;
 /// How long the broker is asked to look for a session that has messages, before it is asked again.
 const LOOKING: Duration = Duration::from_secs(30);
 /// How long a session may be empty before it is given back.
@@ -61,61 +70,70 @@ impl Receiver {
         Self { address }
     }
 
-    /// Gives every message to `take`, one after another, and settles it as `take` says, until `stop`. What was not settled
-    /// when the connection broke is delivered again: `take` has to stand that.
+    /// Gives every message to `take` and settles it as `take` says, until `stop`: then it hands back what it holds. What was
+    /// not settled when the connection broke, or when it was told to stop, is delivered again: `take` has to stand that.
     pub async fn run<F>(self, take: impl Fn(Bytes) -> F, stop: CancellationToken)
     where
         F: Future<Output = Settlement>,
     {
         let mut rest = REST.0;
-        loop {
-            let mut settled = 0_u64;
-            let ended = stop
-                .run_until_cancelled(self.connected(&take, &mut settled))
-                .await;
-            let Some(error) = ended else { return };
-            if settled > 0 {
+        while !stop.is_cancelled() {
+            let began = Instant::now();
+            let Err(error) = self.receive(&take, &stop).await else {
+                return;
+            };
+            if began.elapsed() > REST.1 {
                 rest = REST.0;
             }
             tracing::warn!(%error, again_in = ?rest, "answers of approvers cannot be received");
-            if stop
-                .run_until_cancelled(tokio::time::sleep(rest))
-                .await
-                .is_none()
-            {
-                return;
-            }
+            let rested = tokio::time::sleep(rest);
+            stop.run_until_cancelled(rested).await;
             rest = (rest * 2).min(REST.1);
         }
     }
 
-    /// Until something fails.
-    async fn connected<F>(&self, take: &impl Fn(Bytes) -> F, settled: &mut u64) -> BusError
-    where
-        F: Future<Output = Settlement>,
-    {
-        match self.receive(take, settled).await {
-            Ok(never) => match never {},
-            Err(error) => error,
-        }
-    }
-
+    /// Over one connection, until it is told to stop or the connection fails.
     async fn receive<F>(
         &self,
         take: &impl Fn(Bytes) -> F,
-        settled: &mut u64,
-    ) -> Result<Infallible, BusError>
+        stop: &CancellationToken,
+    ) -> Result<(), BusError>
     where
         F: Future<Output = Settlement>,
     {
-        let mut connection = Connection::open(&self.address).await?;
-        connection.authorize(&self.address, DECISIONS).await?;
-        if self.address.is_service_bus() {
-            tracing::info!("receiving answers of approvers");
-            loop {
-                self.session(&mut connection, take, settled).await?;
-            }
-        }
+        let connecting = Box::pin(async {
+            let mut connection = Connection::open(&self.address).await?;
+            connection.authorize(&self.address, DECISIONS).await?;
+            Ok::<_, BusError>(connection)
+        });
+        let mut connection = match stop.run_until_cancelled(connecting).await {
+            Some(connected) => connected?,
+            None => return Ok(()),
+        };
+        let connection = if self.address.is_service_bus() {
+            // Apart from the other links: what waits for a session keeps nobody from renewing a lock.
+            let mut looking = connection.begin().await?;
+            let connection = Mutex::new(connection);
+            let sessions = self.sessions(&connection, &mut looking, take, stop);
+            sessions.await?;
+            connection.into_inner()
+        } else {
+            self.queue(&mut connection, take, stop).await?;
+            connection
+        };
+        connection.close().await;
+        Ok(())
+    }
+
+    async fn queue<F>(
+        &self,
+        connection: &mut Connection,
+        take: &impl Fn(Bytes) -> F,
+        stop: &CancellationToken,
+    ) -> Result<(), BusError>
+    where
+        F: Future<Output = Settlement>,
+    {
         let link = Link::builder()
             .name(format!("{DECISIONS}-in"))
             .source(DECISIONS)
@@ -124,56 +142,110 @@ impl Receiver {
             .attach(&mut connection.session);
         let mut link = within("attaching", link).await?;
         tracing::info!("receiving answers of approvers");
-        loop {
-            // For as long as it takes: a connection that is dead is noticed by its silence.
-            let delivery = link.recv::<Body<Value>>().await.map_err(undelivered)?;
-            let settlement = taken(take, &delivery).await;
+        // For as long as it takes: a connection that is dead is noticed by its silence.
+        while let Some(delivery) = stop.run_until_cancelled(link.recv()).await {
+            let delivery = delivery.map_err(undelivered)?;
+            let settlement = stop.run_until_cancelled(taken(take, &delivery)).await;
             self.settle(&link, &delivery, settlement).await?;
-            *settled += 1;
         }
+        Ok(())
     }
 
-    /// Takes what is in one session, if there is one that has anything.
-    async fn session<F>(
+    async fn sessions<F>(
         &self,
-        connection: &mut Connection,
+        connection: &Mutex<Connection>,
+        looking: &mut SessionHandle<()>,
         take: &impl Fn(Bytes) -> F,
-        settled: &mut u64,
+        stop: &CancellationToken,
     ) -> Result<(), BusError>
     where
         F: Future<Output = Settlement>,
     {
-        connection.authorize(&self.address, DECISIONS).await?;
-        let Some((mut link, session)) = next_session(connection).await? else {
-            return Ok(());
-        };
-        while let Ok(delivery) = tokio::time::timeout(EMPTY, link.recv::<Body<Value>>()).await {
+        tracing::info!("receiving answers of approvers");
+        let found = stream::try_unfold(looking, async |looking| {
+            let next = Box::pin(self.next_session(connection, looking));
+            let next = stop.run_until_cancelled(next).await.transpose()?;
+            Ok(next.map(|held| (held, looking)))
+        });
+        // Looked for only while there is someone to work on it: a session that waits here would lose its lock.
+        found
+            .try_for_each_concurrent(SESSIONS, async |Held { mut link, session }| {
+                let worked = self.work(connection, &mut link, &session, take, stop);
+                if let Err(error) = Box::pin(worked).await {
+                    tracing::warn!(%error, "answers in one session are given back");
+                }
+                // Closing the link gives the session back; how it ends does not count.
+                let _ = tokio::time::timeout(PATIENCE, link.close()).await;
+                Ok(())
+            })
+            .await
+    }
+
+    /// The lock on a session that has messages and is nobody's, as soon as there is one.
+    async fn next_session(
+        &self,
+        connection: &Mutex<Connection>,
+        looking: &mut SessionHandle<()>,
+    ) -> Result<Held, BusError> {
+        loop {
+            let name = {
+                let mut connection = connection.lock().await;
+                connection.authorize(&self.address, DECISIONS).await?;
+                connection.link_name(DECISIONS)
+            };
+            if let Some(held) = look(looking, name).await? {
+                return Ok(held);
+            }
+        }
+    }
+
+    /// Takes what is in one session, in order.
+    async fn work<F>(
+        &self,
+        connection: &Mutex<Connection>,
+        link: &mut Link,
+        session: &str,
+        take: &impl Fn(Bytes) -> F,
+        stop: &CancellationToken,
+    ) -> Result<(), BusError>
+    where
+        F: Future<Output = Settlement>,
+    {
+        for _ in 0..TURN {
+            let next = tokio::time::timeout(EMPTY, link.recv());
+            let Some(Ok(delivery)) = stop.run_until_cancelled(next).await else {
+                break;
+            };
             let delivery = delivery.map_err(undelivered)?;
             let settlement = tokio::select! {
-                settlement = taken(take, &delivery) => settlement,
+                settlement = stop.run_until_cancelled(taken(take, &delivery)) => settlement,
                 // Someone else has the session now, or will in a moment, and the message with it.
-                lost = lock::keep(connection, &self.address, &session, link.name()) => {
+                lost = lock::keep(connection, &self.address, session, link.name()) => {
                     return lost.map(|never| match never {});
                 }
             };
-            self.settle(&link, &delivery, settlement).await?;
-            *settled += 1;
-            connection.authorize(&self.address, DECISIONS).await?;
+            self.settle(link, &delivery, settlement).await?;
+            let authorized = connection
+                .lock()
+                .await
+                .authorize(&self.address, DECISIONS)
+                .await;
+            authorized?;
         }
-        // Closing the link gives the session back; how it ends does not count.
-        let _ = tokio::time::timeout(PATIENCE, link.close()).await;
         Ok(())
     }
 
+    /// `None`: handed back, for someone else to take.
     async fn settle(
         &self,
         link: &Link,
         delivery: &Delivery<Body<Value>>,
-        settlement: Settlement,
+        settlement: Option<Settlement>,
     ) -> Result<(), BusError> {
         let why = match settlement {
-            Settlement::Complete => return within("settling", link.accept(delivery)).await,
-            Settlement::Abandon(why) => why,
+            Some(Settlement::Complete) => return within("settling", link.accept(delivery)).await,
+            Some(Settlement::Abandon(why)) => why,
+            None => return within("settling", link.release(delivery)).await,
         };
         let header = delivery.message().header.as_ref();
         let before = header.map_or(0, |header| header.delivery_count);
@@ -202,22 +274,28 @@ where
     take(bytes_of(delivery.body())).instrument(answer).await
 }
 
-/// The lock on a session that has messages, and which it is; `None`: there is none now.
-async fn next_session(connection: &mut Connection) -> Result<Option<(Link, String)>, BusError> {
+/// A session, locked for as long as the link is open and the lock renewed.
+struct Held {
+    link: Link,
+    session: String,
+}
+
+/// The lock on a session that has messages; `None`: there is none now.
+async fn look(looking: &mut SessionHandle<()>, name: String) -> Result<Option<Held>, BusError> {
     const DOING: &str = "giving out a session";
     let mut properties = Fields::new();
-    let looking = u32::try_from(LOOKING.as_millis()).unwrap_or(u32::MAX);
-    properties.insert(Symbol::from(TIMEOUT), Value::Uint(looking));
+    let patience = u32::try_from(LOOKING.as_millis()).unwrap_or(u32::MAX);
+    properties.insert(Symbol::from(TIMEOUT), Value::Uint(patience));
     let mut any = FilterSet::new();
     any.insert(Symbol::from(SESSION_FILTER), Value::Null);
     let mut source = Source::builder().address(DECISIONS).build();
     source.filter = Some(any);
     let link = Link::builder()
-        .name(connection.link_name(DECISIONS))
+        .name(name)
         .source(source)
         .properties(properties)
         .credit_mode(CreditMode::Auto(1))
-        .attach(&mut connection.session);
+        .attach(looking);
     let link = match tokio::time::timeout(LOOKING + PATIENCE, link).await {
         Ok(Ok(link)) => link,
         Ok(Err(ReceiverAttachError::RemoteClosedWithError(error)))
@@ -235,7 +313,7 @@ async fn next_session(connection: &mut Connection) -> Result<Option<(Link, Strin
     match filters.and_then(|filters| filters.get(&Symbol::from(SESSION_FILTER))) {
         Some(Value::String(session)) => {
             let session = session.clone();
-            Ok(Some((link, session)))
+            Ok(Some(Held { link, session }))
         }
         _ => Err(BusError::Failed(DOING, "it did not say which".into())),
     }
@@ -280,5 +358,20 @@ fn bytes_of(body: &Body<Value>) -> Bytes {
         Body::Value(AmqpValue(Value::String(text))) => text.clone().into_bytes().into(),
         Body::Value(AmqpValue(Value::Binary(bytes))) => bytes.to_vec().into(),
         Body::Value(_) | Body::Sequence(_) | Body::Empty => Bytes::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_sessions_are_worked_on_at_once_as_the_functions_host_works_on() {
+        let host: serde_json::Value =
+            serde_json::from_str(include_str!("../../host.json")).unwrap();
+        assert_eq!(
+            host["extensions"]["serviceBus"]["maxConcurrentSessions"],
+            SESSIONS
+        );
     }
 }

@@ -37,6 +37,8 @@ const identity = http.createServer((request, response) => {
 // Queues that require sessions; how long a lock on one lasts, in milliseconds.
 const sessionful = new Set(['approval-decisions']);
 let lockDuration = 60_000;
+// How long a receiver waits for a session at most, whatever it asked for.
+let patience = 60_000;
 const FILTER = 'com.microsoft:session-filter';
 // queue -> session -> { sender, until, timer }
 const locks = new Map([...sessionful].map((name) => [name, new Map()]));
@@ -48,6 +50,7 @@ const unlock = (name, session, why) => {
   if (!lock) return;
   clearTimeout(lock.timer);
   locks.get(name).delete(session);
+  tell({ unlocked: session });
   // What was delivered under it and not settled is there again, once more delivered in vain.
   for (const message of queue(name).messages) {
     if (message.session !== session || !message.out) continue;
@@ -94,13 +97,15 @@ const accept = (sender, name) => {
   // Answered when there is a session to give: the library had opened it already.
   sender.state.local_open = false;
   sender.state.open_requests = 0;
-  const patience = sender.remote.attach.properties?.['com.microsoft:timeout'] ?? 60_000;
+  const asked = sender.remote.attach.properties?.['com.microsoft:timeout'] ?? 60_000;
   const receiver = { queue: name, sender };
   receiver.timer = setTimeout(() => {
     waiting = waiting.filter((one) => one !== receiver);
+    // A link that is refused has no source (AMQP 1.0, 2.6.3), and is closed for a reason.
+    sender.local.attach.source = undefined;
     sender.open();
     sender.close({ condition: 'com.microsoft:timeout', description: 'The timeout elapsed upon attempting to accept a session.' });
-  }, patience);
+  }, Math.min(asked, patience));
   waiting.push(receiver);
   offer(name);
 };
@@ -149,6 +154,7 @@ const turnAway = (link, claim, name) =>
 const connections = new Set();
 container.on('connection_open', ({ connection }) => {
   connection.tokens = new Map();
+  connection.replies = new Map();
   connections.add(connection);
   tell({ connected: true });
 });
@@ -173,8 +179,8 @@ container.on('receiver_open', ({ receiver, connection }) => {
 container.on('sender_open', ({ sender, connection }) => {
   const name = sender.source.address;
   sender.set_source({ address: name });
-  if (name === '$cbs') connection.cbs = sender;
-  else if (name.endsWith('/$management')) connection.management = sender;
+  // Answers to requests go to the link that whoever asked has for them.
+  if (name === '$cbs' || name.endsWith('/$management')) connection.replies.set(sender.target.address, sender);
   else if (!may(connection, name)) turnAway(sender, 'Listen', name);
   else if (sessionful.has(name)) accept(sender, name);
   else {
@@ -200,7 +206,7 @@ container.on('message', ({ message, receiver, connection, delivery }) => {
     const ok = wellFormed && forServiceBus && until > Date.now();
     tell({ put_token: asked.name, ok });
     if (ok) connection.tokens.set(asked.name.split('/').slice(3).join('/'), until);
-    connection.cbs.send({
+    connection.replies.get(message.reply_to).send({
       to: message.reply_to,
       correlation_id: message.message_id,
       application_properties: { 'status-code': rhea.types.wrap_int(ok ? 202 : 401), 'status-description': ok ? 'Accepted' : 'Unauthorized' },
@@ -211,9 +217,13 @@ container.on('message', ({ message, receiver, connection, delivery }) => {
   if (name.endsWith('/$management')) {
     const queueName = name.replace('/$management', '');
     const session = message.body?.['session-id'];
-    const held = message.application_properties?.operation === 'com.microsoft:renew-session-lock' && locks.get(queueName)?.has(session);
+    const asked = message.application_properties ?? {};
+    const holder = locks.get(queueName)?.get(session)?.sender;
+    // Renewed by whoever has it, on the connection and for the link that have it, and by nobody else.
+    const held =
+      asked.operation === 'com.microsoft:renew-session-lock' && holder?.connection === connection && holder.name === asked['associated-link-name'];
     tell({ renewed: session, ok: held });
-    connection.management.send({
+    connection.replies.get(message.reply_to).send({
       to: message.reply_to,
       correlation_id: message.message_id,
       application_properties: { statusCode: rhea.types.wrap_int(held ? 200 : 410), statusDescription: held ? 'OK' : 'The session lock was lost.' },
@@ -274,6 +284,8 @@ for await (const line of readline.createInterface({ input: process.stdin })) {
   }
   if (command.lifetime) lifetime = command.lifetime;
   if (command.lock) lockDuration = command.lock;
+  if (command.patience) patience = command.patience;
+  if (command.lose) unlock(command.lose.queue, command.lose.session, 'The session lock was lost.');
   if (command.withhold !== undefined) withheld = command.withhold;
   if (command.down) {
     listener.close();
