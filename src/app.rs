@@ -235,13 +235,7 @@ pub async fn serve(config: &Config) -> Result<Running, StartError> {
             (Record::Shared(cosmos), keys)
         }
     };
-    let mut source = Source::new(&config.policy);
-    if let Some(vault) = &config.key_vault {
-        let vault = Vault::at(vault).map_err(StartError::KeyVault)?;
-        source = source
-            .with_secrets(secrets_of(vault))
-            .with_refresh(SECRETS_FOR);
-    }
+    let source = source(&config.policy, config.key_vault.as_deref())?;
     let parts = Assembly::new(store, keys, source).await?;
     let issuers = parts.catalog.snapshot().policy.issuers.clone();
     if issuers.is_empty() {
@@ -310,9 +304,13 @@ pub async fn dev(listen: SocketAddr, data: &Path, policy: &Path) -> Result<Runni
 }
 
 /// Asks the servers of the policy at `path` what its read credentials could do beyond reading, and whether they can be
-/// reached at all. Empty: nothing is to be mended.
-pub async fn check_credentials(path: &Path) -> Result<Vec<Finding>, StartError> {
-    let snapshot = Catalog::load(path)?.snapshot();
+/// reached at all. Its secrets are those that `serve` would find, in the environment and in the vault. Empty: nothing is to
+/// be mended.
+pub async fn check_credentials(
+    path: &Path,
+    key_vault: Option<&str>,
+) -> Result<Vec<Finding>, StartError> {
+    let snapshot = loaded(source(path, key_vault)?).await?.snapshot();
     let targets = LiveTargets::new();
     targets.configure(endpoints(&snapshot))?;
     Ok(privileges::findings(&targets, &snapshot.policy).await)
@@ -419,10 +417,7 @@ impl Assembly {
             .map_err(|error| error.to_string())?;
             Ok(())
         };
-        let source = source.with_finish(Box::new(finish));
-        // Secrets may be on the other side of a network.
-        let loading = tokio::task::spawn_blocking(|| Catalog::load_from(source));
-        let catalog = loading.await.map_err(StartError::Broken)??;
+        let catalog = loaded(source.with_finish(Box::new(finish))).await?;
         let targets = LiveTargets::new();
         targets.configure(endpoints(&catalog.snapshot()))?;
         Ok(Self {
@@ -579,6 +574,23 @@ fn keys_in(folder: &Path) -> Result<(Sealer, ExportKey), StartError> {
         sealer,
         ExportKey::open_or_create(&folder.join("export.key"))?,
     ))
+}
+
+/// Where the policy at `path` comes from, and its secrets.
+fn source(path: &Path, key_vault: Option<&str>) -> Result<Source, StartError> {
+    let source = Source::new(path);
+    let Some(vault) = key_vault else {
+        return Ok(source);
+    };
+    let vault = Vault::at(vault).map_err(StartError::KeyVault)?;
+    let source = source.with_secrets(secrets_of(vault));
+    Ok(source.with_refresh(SECRETS_FOR))
+}
+
+/// Loads it. Secrets may be on the other side of a network.
+async fn loaded(source: Source) -> Result<Arc<Catalog>, StartError> {
+    let loading = tokio::task::spawn_blocking(|| Catalog::load_from(source));
+    Ok(loading.await.map_err(StartError::Broken)??)
 }
 
 /// Secrets from the environment, and where that has none, from `vault`. Called on threads that may wait.

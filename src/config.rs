@@ -155,7 +155,7 @@ impl Config {
         Ok(Self {
             policy: policy.into(),
             record,
-            key_vault: get(KEY_VAULT),
+            key_vault: key_vault(get),
             listen,
             instance,
             hosted,
@@ -164,6 +164,11 @@ impl Config {
             scopes: scopes.split_whitespace().map(str::to_owned).collect(),
         })
     }
+}
+
+/// The vault of secrets that the environment does not have, read with `get`.
+pub fn key_vault(get: impl Fn(&str) -> Option<String>) -> Option<String> {
+    get(KEY_VAULT).filter(|value| !value.trim().is_empty())
 }
 
 /// One place, and no doubt which: a gateway that took the wrong one would find no record where there is one.

@@ -60,21 +60,26 @@ impl Vaulted {
         self.place.gateway_with(name, &settings).await
     }
 
-    /// A gateway that does not start, and what it says.
-    fn refused(&self) -> Output {
+    /// What someone does there who has its settings.
+    fn run(&self, arguments: &[&str]) -> Output {
         let settings = self.settings();
         let settings: Vec<_> = settings
             .iter()
             .map(|(name, value)| (*name, &**value))
             .collect();
-        let output = Command::new(env!("CARGO_BIN_EXE_portcullis"))
-            .arg("serve")
+        Command::new(env!("CARGO_BIN_EXE_portcullis"))
+            .args(arguments)
             .env("PORTCULLIS_POLICY", self.place.policy())
             .env("PORTCULLIS_LISTEN", "127.0.0.1:0")
             .envs(self.place.environment("refused", &settings))
             .stdin(Stdio::null())
             .output()
-            .unwrap();
+            .unwrap()
+    }
+
+    /// A gateway that does not start, and what it says.
+    fn refused(&self) -> Output {
+        let output = self.run(&["serve"]);
         assert_eq!(output.code(), 1, "{}{}", output.out(), output.err());
         let said = format!("{}{}", output.out(), output.err());
         assert!(!said.contains(TOKEN) && !said.contains("shop.db"), "{said}");
@@ -236,4 +241,33 @@ async fn without_keys_or_a_secret_there_is_no_start_and_it_is_said_what_to_do() 
         told.contains("is disabled: enable it, or make a newer one"),
         "{told}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_of_credentials_finds_them_where_a_gateway_would_and_tells_nobody() {
+    let mut vaulted = Vaulted::new().await;
+    let policy = vaulted.place.policy();
+    let arguments = ["policy", "check", policy.to_str().unwrap(), "--connect"];
+    let checked = vaulted.run(&arguments);
+    let told = format!("{}{}", checked.out(), checked.err());
+    assert_eq!(checked.code(), 0, "{told}");
+    assert!(told.contains("can read, and nothing else"), "{told}");
+    let asked = vaulted.vault.asked();
+    assert!(
+        asked.iter().any(|asked| asked.contains("SHOP-DATABASE")),
+        "{asked:?}"
+    );
+
+    // What is there leads nowhere.
+    let nowhere = json!({"name": "SHOP-DATABASE", "value": "sqlite:/no/such/hunter2/shop.db"});
+    vaulted.vault.command("secret", nowhere);
+    let checked = vaulted.run(&arguments);
+    let told = format!("{}{}", checked.out(), checked.err());
+    assert_eq!(checked.code(), 1, "{told}");
+    assert!(told.contains("crm"), "{told}");
+    assert!(!told.contains("hunter2") && !told.contains(TOKEN), "{told}");
+
+    vaulted.vault.command("forbid", json!(true));
+    let told = vaulted.run(&arguments).err();
+    assert!(told.contains("403 Forbidden"), "{told}");
 }

@@ -14,6 +14,7 @@ use super::{Exit, Failure, Format, client::block_on, output::visible};
 use crate::{
     app,
     catalog::read_files,
+    config,
     domain::{
         classify::{Effect, Facts},
         operation::{MAX_STATEMENT, Operation, SqlOperation},
@@ -41,8 +42,8 @@ enum Command {
     Check {
         /// A policy file, or a folder of them
         path: PathBuf,
-        /// Also ask each connection's server whether its read credential can only read; needs the policy's secrets in
-        /// the environment
+        /// Also ask each connection's server whether its read credential can only read; needs the policy's secrets, in
+        /// the environment or in the Key Vault that PORTCULLIS_KEY_VAULT names
         #[arg(long)]
         connect: bool,
     },
@@ -167,7 +168,8 @@ fn check(
 /// What the servers say about the policy's read credentials.
 fn check_credentials(path: &Path, format: Format, out: &mut impl Write) -> Result<Exit, Failure> {
     let found = block_on(async {
-        let asked = app::check_credentials(path).await;
+        let vault = config::key_vault(|name| std::env::var(name).ok());
+        let asked = app::check_credentials(path, vault.as_deref()).await;
         asked.map_err(|error| Failure::Failed(error.to_string()))
     })?;
     match format {
