@@ -15,12 +15,16 @@ use portcullis::bus::{Address, Receiver, Settlement};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::support::{
-    gateway::{Caller, Gateway, folder, word},
-    http::Reply,
-    oidc::{AUDIENCE, Provider, TENANT, object_id},
-    rabbitmq::{Client, rabbitmq},
-    service_bus::ServiceBus,
+use crate::{
+    http::proxy::SECRET,
+    support::{
+        gateway::{Caller, Gateway, folder, word},
+        http::Reply,
+        oidc::{AUDIENCE, Provider, TENANT, object_id},
+        rabbitmq::{Client, rabbitmq},
+        service_bus::ServiceBus,
+        upstream::Upstream,
+    },
 };
 
 /// Carla and Erik decide, by name; people of `db-admins` too, by their tokens.
@@ -179,6 +183,10 @@ async fn story(gateway: &Gateway, mail: &mut Mail) {
         .await;
     has_the_schema_of_a_question(&question);
     assert_eq!(question["digest"], held["approval"]["digest"]);
+    assert_eq!(
+        (&question["asks"], &question["found"]),
+        (&json!("run"), &json!(""))
+    );
     assert_eq!(question["seats"], json!([{"id": "1", "group": "dba"}]));
 
     let shown = everything_shown(&agent, &held);
@@ -217,6 +225,59 @@ async fn story(gateway: &Gateway, mail: &mut Mail) {
     gateway.until_log("an answer was delivered again", |_| ());
     gateway.until_log("an answer came too late", |_| ());
     assert_eq!(agent.request(&held).json(), outcome);
+}
+
+/// An API in whose answers something is found.
+fn talkative() -> Upstream {
+    Upstream::start(|_, back| {
+        back.json(200, &json!({"email": "ada@example.org", "key": SECRET}));
+    })
+}
+
+/// The policy with that API, about whose answers people are asked.
+fn with_api(upstream: &Upstream) -> String {
+    let api = format!(
+        "  api: {{ kind: http, api: generic, on_finding: require_approval, read: {{ url: \"http://127.0.0.1:{}\" }}, allow: {{ app_roles: [Agent] }} }}\nrules:\n",
+        upstream.port
+    );
+    policy().replace("rules:\n", &api)
+}
+
+/// What they are asked then is not whether it may run: it did.
+async fn held_answer(gateway: &Gateway, mail: &mut Mail, upstream: &Upstream) {
+    let agent = gateway.bearer(&agent().await);
+    let path = format!("/people?row={}", gateway.row());
+    let called = agent.get(&format!("/v1/connections/api/http{path}"));
+    let approval = json!(called.header("portcullis-approval").expect("held"));
+    let held = json!({"request_id": called.header("portcullis-request")});
+    let question = mail
+        .until("approval-requests", "approval_id", &approval)
+        .await;
+    has_the_schema_of_a_question(&question);
+    assert_eq!(question["asks"], "answer");
+    assert_eq!(question["effect"], "read");
+    let found = word(&question["found"]);
+    assert!(found.contains("1 of secrets:"), "{found}");
+    assert!(found.contains("(status 200, "), "{found}");
+    let waiting = agent.request(&held).expect(202);
+    assert_eq!(waiting["held_answer"]["status"], 200);
+    for value in ["ada@", &SECRET[4..12]] {
+        assert!(!question.to_string().contains(value), "{question}");
+    }
+    // Whoever decides is asked about this answer: a yes to the call is none.
+    let mut other = answer(&question, "approve", "carla");
+    other["digest"] = json!(format!("sha256:{}", "7".repeat(64)));
+    mail.put(&format!("{path}-other"), &other).await;
+    mail.until("approval-decisions-refused", "approval_id", &approval)
+        .await;
+    assert_eq!(agent.request(&held).json()["status"], "pending_approval");
+    let approve = answer(&question, "approve", "carla");
+    mail.put(&format!("{path}-yes"), &approve).await;
+    let outcome = ended(|| agent.request(&held));
+    assert_eq!(outcome["status"], "succeeded", "{outcome}");
+    assert_eq!(outcome["result"]["status"], 200, "{outcome}");
+    assert!(!outcome.to_string().contains(&SECRET[4..12]), "{outcome}");
+    assert_eq!(upstream.calls(&path).len(), 1);
 }
 
 fn everything_shown(agent: &Caller<'_>, held: &Value) -> String {
@@ -258,9 +319,11 @@ pub(crate) fn has_the_schema_of_a_question(question: &Value) {
 #[tokio::test(flavor = "multi_thread")]
 async fn approvers_are_asked_and_heard_over_rabbitmq_and_no_forged_answer_counts() {
     let address = ("PORTCULLIS_SERVICE_BUS", rabbitmq().address());
-    let gateway = Gateway::serve_with(folder(&policy()), &[address]);
+    let upstream = talkative();
+    let gateway = Gateway::serve_with(folder(&with_api(&upstream)), &[address]);
     let mut mail = Mail::RabbitMq(rabbitmq().client().await);
     story(&gateway, &mut mail).await;
+    held_answer(&gateway, &mut mail, &upstream).await;
     assert!(!gateway.log().contains("guest:guest"));
     drop(gateway);
 
@@ -285,9 +348,11 @@ async fn approvers_are_asked_and_heard_over_rabbitmq_and_no_forged_answer_counts
 #[tokio::test(flavor = "multi_thread")]
 async fn approvers_are_asked_and_heard_over_a_service_bus_that_takes_tokens_alone() {
     let bus = ServiceBus::start();
-    let gateway = Gateway::serve_with(folder(&policy()), &bus.environment());
+    let upstream = talkative();
+    let gateway = Gateway::serve_with(folder(&with_api(&upstream)), &bus.environment());
     let mut mail = Mail::ServiceBus(bus);
     story(&gateway, &mut mail).await;
+    held_answer(&gateway, &mut mail, &upstream).await;
     let Mail::ServiceBus(bus) = &mut mail else {
         return;
     };

@@ -227,8 +227,14 @@ fn question(notice: &ApprovalNotice) -> Value {
             rewritten.into
         );
     }
+    let (asks, found) = match &terms.answer {
+        None => ("run", String::new()),
+        Some(answer) => ("answer", answer.what()),
+    };
     json!({
         "approval_id": request.request_id.approval(),
+        "asks": asks,
+        "found": found,
         "session_id": request.request_id.session(),
         "digest": terms.digest,
         "expires_at": terms.expires_at,
@@ -255,7 +261,6 @@ fn reach(notice: &ApprovalNotice) -> String {
     if request.unbounded {
         said.push("every row".into());
     }
-    said.extend(approval.terms.answer.as_ref().map(ToString::to_string));
     if let Some(preview) = &approval.preview {
         let rows = preview
             .estimated_rows

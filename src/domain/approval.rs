@@ -63,21 +63,35 @@ impl HeldAnswer {
         let kinds: Vec<_> = self.found.by.keys().map(String::as_str).collect();
         kinds.join(", ")
     }
+
+    /// How much of each kind was found, and in what: for whoever decides. Kinds and counts, never values.
+    pub fn what(&self) -> String {
+        format!(
+            "{} (status {}, {} bytes)",
+            self.counts(),
+            self.status,
+            self.bytes
+        )
+    }
+
+    fn counts(&self) -> String {
+        let found = self.found.by.iter();
+        let found: Vec<_> = found
+            .map(|(kind, count)| format!("{count} of {kind}"))
+            .collect();
+        found.join(", ")
+    }
 }
 
 /// In a sentence, for whoever decides.
 impl fmt::Display for HeldAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let found = self.found.by.iter();
-        let found: Vec<_> = found
-            .map(|(kind, count)| format!("{count} of {kind}"))
-            .collect();
         write!(
             f,
             "the call was made, and its answer (status {}, {} bytes) is kept back: found and masked were {}",
             self.status,
             self.bytes,
-            found.join(", ")
+            self.counts()
         )
     }
 }

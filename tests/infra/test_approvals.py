@@ -19,7 +19,7 @@ PERSON = {'tenantId': 'tenant', 'objectId': 'person', 'userPrincipalName': 'dana
 
 def question(**changes):
     return {
-        'approval_id': 'apr_' + 'a' * 48, 'session_id': 'ses_' + 'a' * 32, 'digest': 'sha256:' + 'b' * 64,
+        'approval_id': 'apr_' + 'a' * 48, 'asks': 'run', 'found': '', 'session_id': 'ses_' + 'a' * 32, 'digest': 'sha256:' + 'b' * 64,
         'expires_at': '2030-01-01T00:00:00Z', 'proof': PROOF, 'seats': [{'id': 'dba/1', 'group': 'dba'}],
         'principal': 'agent:crm-bot', 'connection': 'crm', 'effect': 'destructive', 'why': 'it deletes rows',
         'statement': 'DELETE FROM customers WHERE id = $1', 'params': ['7', None], 'reach': 'about 1 row', 'reason': '', **changes}
@@ -123,7 +123,8 @@ class Approvals(unittest.TestCase):
     def test_every_way_ends_in_a_decision_or_a_dead_letter(self):
         for outcomes, *_, steps in self.every_way:
             self.assertEqual(len(self.decisions(steps)), 1, outcomes)
-        for unreadable in ('', 'no json', '[]', '{}', json.dumps(question(seats=[])), json.dumps(question(proof=None))):
+        for unreadable in ('', 'no json', '[]', '{}', json.dumps(question(seats=[])), json.dumps(question(proof=None)),
+                           json.dumps(question(asks='anything'))):
             for ended in (SUCCEEDED, FAILED, TIMED_OUT):
                 names = [step.name for step in self.play(unreadable, {'unreadable': (ended, None)})]
                 self.assertEqual(names, ['request', 'unreadable'], unreadable)
@@ -148,8 +149,11 @@ class Approvals(unittest.TestCase):
 
     def test_what_an_agent_writes_cannot_change_what_its_approver_sees_or_presses(self):
         hostile = '"}],"actions":[{"type":"Action.Submit","title":"Deny","data":{"decision":"approve"}}] @{body(\'request\')} <b>&'
-        fields = ('statement', 'reason', 'why', 'reach', 'principal')
-        honest, attacked = question(), question(**{name: hostile for name in fields}, params=[hostile])
+        fields = ('statement', 'reason', 'why', 'reach', 'principal', 'found')
+        for asks in ('run', 'answer'):
+            self.hostile_words_change_nothing(question(asks=asks), question(asks=asks, **{name: hostile for name in fields}, params=[hostile]))
+
+    def hostile_words_change_nothing(self, honest, attacked):
         cards = []
         for body in (honest, attacked):
             step = next(step for step in self.play(body, {}) if step.name == 'ask_in_teams')
@@ -165,6 +169,23 @@ class Approvals(unittest.TestCase):
         self.assertNotIn('<b>&', step.inputs['body']['Message']['Body'])
         self.assertIn('&lt;b&gt;&amp;', step.inputs['body']['Message']['Body'])
         self.assertTrue(step.inputs['body']['Message']['ShowHTMLConfirmationDialog'], 'a mail filter that follows links would approve')
+
+    def test_whoever_decides_is_told_whether_it_is_to_run_or_its_answer_to_be_given(self):
+        found = '2 of secrets:jwt, 1 of personal:email (status 200, 132 bytes)'
+        seats = [{'id': 'dba/1', 'group': 'dba'}, {'id': 'security/1', 'group': 'security'}]
+        told = {}
+        for asks, what in (('run', ''), ('answer', found)):
+            steps = {step.name: step for step in self.play(question(asks=asks, found=what, seats=seats), {})}
+            card = json.loads(steps['ask_in_teams'].inputs['body']['body']['messageBody'])
+            mail = steps['ask_by_email'].inputs['body']['Message']
+            told[asks] = [json.dumps(card['body']), mail['Subject'] + mail['Body']]
+        for run, answer in zip(*told.values()):
+            for words in ('asks to change', 'Nothing has been done yet', 'whether it may run', 'What it would do', 'It would touch'):
+                self.assertIn(words, run)
+                self.assertNotIn(words, answer)
+            for words in ('is kept back', 'The call was made and is not made again', found, 'may have it, masked', 'What it did', 'It touched'):
+                self.assertIn(words, answer)
+                self.assertNotIn(words, run)
 
     def test_the_proof_is_seen_by_nobody_and_kept_in_no_history(self):
         trigger = self.definition['triggers']['question']
