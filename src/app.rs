@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Bytes, extract::Request};
+use axum::{Router, extract::Request};
 use tokio::{net::TcpListener, sync::watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{ServiceExt, service_fn};
@@ -21,7 +21,7 @@ use crate::{
         AuthConfigError, Authenticator,
         dev::{DISCOVERY_PATH, DevIssuer, DevIssuerError, JWKS_PATH, LoopbackOnly},
     },
-    bus::{Address, BadAddress, Broker, Bus, InProcess, Receiver, Settlement},
+    bus::{Address, BadAddress, Broker, Bus, InProcess, Incoming, Receiver, Settlement},
     catalog::{Catalog, LoadError, Secrets, Snapshot, Source, Watcher},
     config::{Config, KeysPlace, RecordPlace, Secret},
     domain::{
@@ -510,8 +510,8 @@ impl Assembly {
 }
 
 /// What becomes of an answer that a receiver fetched.
-async fn settled(api: Arc<Api<Live>>, message: Bytes) -> Settlement {
-    match api.take_decision(&message).await {
+async fn settled(api: Arc<Api<Live>>, Incoming { body, enqueued }: Incoming) -> Settlement {
+    match api.take_decision(&body, enqueued).await {
         Ok(_) => Settlement::Complete,
         Err(error) => Settlement::Abandon(error.to_string()),
     }

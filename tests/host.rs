@@ -256,6 +256,7 @@ async fn decisions_delivered_at_once_run_it_once() {
             session: "x".into(),
             body: answer(&question, "approve", by).to_string().into_bytes(),
             deliveries: 0,
+            enqueued: jiff::Timestamp::now(),
         })
         .iter()
         .map(|message| deployed.app.message("approval_decided", message))
@@ -474,6 +475,33 @@ async fn nobody_approves_their_own_request_by_message_nor_after_its_time() {
         );
         assert_eq!(deployed.rows("hasty", row), 1);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_whose_clock_is_behind_hears_from_the_broker_that_a_decision_is_late() {
+    let mut deployed = Deployed::new().await;
+    let (handler, row) = (deployed.start(), 4007);
+    let held = deployed
+        .query(&handler, &format!("DELETE FROM customers WHERE id = {row}"))
+        .expect(202);
+    let question = deployed.question(&held);
+    let decision = answer(&question, "approve", "carla").to_string();
+    let mut queue = Queue::default();
+    queue.ahead = Duration::from_secs(31 * 60);
+    queue.put("late", word(&held["session_id"]), decision.as_bytes());
+    let done = queue.drain(deployed.app, &handler, "approval_decided");
+    assert_eq!(done, [Invocation::Succeeded], "{}", handler.log());
+    assert!(handler.log().contains("an answer came too late"));
+    assert_eq!(
+        deployed.request(&handler, &held).json()["status"],
+        "pending_approval"
+    );
+    assert_eq!(deployed.rows("customers", row), 1);
+    queue.ahead = Duration::ZERO;
+    queue.put("in time", word(&held["session_id"]), decision.as_bytes());
+    let done = queue.drain(deployed.app, &handler, "approval_decided");
+    assert_eq!(done, [Invocation::Succeeded], "{}", handler.log());
+    assert_eq!(deployed.rows("customers", row), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,8 +10,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
-use portcullis::bus::{Address, Receiver, Settlement};
+use portcullis::bus::{Address, Incoming, Receiver, Settlement};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -330,7 +329,7 @@ async fn approvers_are_asked_and_heard_over_rabbitmq_and_no_forged_answer_counts
     // What is in hand when it is to stop is there again.
     let (taken, in_hand) = tokio::sync::oneshot::channel();
     let taken = Mutex::new(Some(taken));
-    let take = move |_message| {
+    let take = move |_: Incoming| {
         taken.lock().unwrap().take().map(|taken| taken.send(()));
         std::future::pending()
     };
@@ -404,6 +403,36 @@ async fn a_token_is_renewed_on_the_connection_before_it_expires() {
         "{}",
         gateway.log()
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_whose_clock_is_behind_takes_no_answer_that_was_late_when_the_broker_had_it() {
+    let mut bus = ServiceBus::start();
+    let gateway = Gateway::serve_with(folder(&policy()), &bus.environment());
+    let agent = gateway.bearer(&agent().await);
+    let row = gateway.row();
+    let held = agent.held(&format!("DELETE FROM customers WHERE id = {row}"));
+    let approval = &held["approval"]["id"];
+    let question = bus.until(|event| event["body"]["approval_id"] == *approval);
+    let put = |bus: &mut ServiceBus, minutes: i64, by: &str| {
+        bus.command(json!({"ahead": minutes * 60_000}));
+        let approve = answer(&question["body"], "approve", by).to_string();
+        bus.put(
+            "approval-decisions",
+            &format!("{row}-{by}"),
+            approve.as_bytes(),
+        );
+        bus.until(|event| event["settled"] == "completed");
+    };
+    // Half an hour is what there was; by this machine's clock no minute has passed.
+    put(&mut bus, 31, "ada");
+    gateway.until_log("an answer came too late", |_| ());
+    assert_eq!(agent.request(&held).json()["status"], "pending_approval");
+    assert!(gateway.note("customers", row).is_some());
+    // A broker that is behind makes nothing late, and nothing else of it either.
+    put(&mut bus, -600, "carla");
+    assert_eq!(ended(|| agent.request(&held))["status"], "succeeded");
+    assert_eq!(gateway.note("customers", row), None);
 }
 
 /// The stand-in's reading of sessions: a lock on each, lost when it is not renewed at `$management` (AMQP 1.0 in Azure Service
@@ -483,8 +512,8 @@ impl Drop for Receiving {
 }
 
 /// Does with a message what it says.
-async fn obey(message: Bytes) -> Settlement {
-    match &message[..] {
+async fn obey(message: Incoming) -> Settlement {
+    match &message.body[..] {
         b"\"refuse\"" => Settlement::Abandon("the record is away".into()),
         b"\"hang\"" => std::future::pending().await,
         b"\"dawdle\"" => {

@@ -538,6 +538,7 @@ async fn answer(
         answer,
         digest: approval.digest,
         comment: None,
+        enqueued: None,
     };
     gateway.resume(answering).await.map(|_| ())
 }

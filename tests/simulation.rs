@@ -345,6 +345,8 @@ impl Story {
                 approval: approval.clone(),
                 answer,
                 digest,
+                // Some answer where they were asked, others at the gateway.
+                enqueued: ["carla", "olga"].contains(&who).then(|| world.now()),
             };
             if chance.percent(40) {
                 self.mail.push(mail.clone());
@@ -673,6 +675,7 @@ impl Scenario {
                         approval: approval.clone(),
                         answer,
                         digest: *digest,
+                        enqueued: None,
                     };
                     world.answer(instance, &mail);
                 }
@@ -1001,6 +1004,7 @@ fn approvers_are_asked_about_a_growing_table_three_times_at_most() {
                     approval: approval.clone(),
                     answer: Answer::Approve,
                     digest: *digest,
+                    enqueued: None,
                 };
                 world.answer(first, &mail);
                 world.drain_well().await;

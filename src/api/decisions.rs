@@ -2,11 +2,12 @@
 //!
 //! Whoever may write to the queue can write anything. What makes a message an answer is the proof that was sent with the
 //! question, to those who were asked; whose answer it is, is the word of the one who asked them (the Logic App), which is
-//! why such a person decides only where policy lets them by name. That a message came says nothing, and what a broker or
-//! the host says about one is not looked at.
+//! why such a person decides only where policy lets them by name. That a message came says nothing; of what a broker or the
+//! host says about one, nothing is looked at but when the broker had it, which can make it late and nothing else.
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::Api;
@@ -89,12 +90,16 @@ struct NoGood {
 }
 
 impl<P: Ports> Api<P> {
-    /// Takes an answer. Returns a word on what became of it once that is for good, be it that it was set aside; an error
-    /// is worth another delivery.
-    pub async fn take_decision(&self, message: &[u8]) -> Result<&'static str, BoxError> {
+    /// Takes an answer that a broker had since `enqueued`, where it says so. Returns a word on what became of it once that is
+    /// for good, be it that it was set aside; an error is worth another delivery.
+    pub async fn take_decision(
+        &self,
+        message: &[u8],
+        enqueued: Option<Timestamp>,
+    ) -> Result<&'static str, BoxError> {
         let mut waits = WAITS.iter();
         loop {
-            let error = match self.try_decision(message).await {
+            let error = match self.try_decision(message, enqueued).await {
                 Ok(done) => {
                     measure!("portcullis.answers", 1_u64, became = done);
                     return Ok(done);
@@ -111,8 +116,12 @@ impl<P: Ports> Api<P> {
         }
     }
 
-    async fn try_decision(&self, message: &[u8]) -> Result<&'static str, BoxError> {
-        match self.decide(message).await? {
+    async fn try_decision(
+        &self,
+        message: &[u8],
+        enqueued: Option<Timestamp>,
+    ) -> Result<&'static str, BoxError> {
+        match self.decide(message, enqueued).await? {
             Ok(done) => Ok(done),
             Err(NoGood { why, approval, by }) => {
                 let message = Hash::of(message);
@@ -129,7 +138,11 @@ impl<P: Ports> Api<P> {
         }
     }
 
-    async fn decide(&self, message: &[u8]) -> Result<Result<&'static str, NoGood>, GateError> {
+    async fn decide(
+        &self,
+        message: &[u8],
+        enqueued: Option<Timestamp>,
+    ) -> Result<Result<&'static str, NoGood>, GateError> {
         let read: Message = match serde_json::from_slice(message) {
             Ok(read) => read,
             // The parser's words could quote what it read.
@@ -181,6 +194,7 @@ impl<P: Ports> Api<P> {
             answer,
             digest: read.digest,
             comment: read.comment,
+            enqueued,
         };
         Ok(match self.gateway.deliver(answering, &read.proof).await? {
             Delivered::Refused(why) => Err(no_good(&why)),

@@ -104,6 +104,7 @@ pub(super) async fn decide<P: Ports>(
         answer: request.decision,
         digest: request.digest,
         comment: request.comment,
+        enqueued: None,
     };
     Ok(Json(api.gateway.resume(answering).await?))
 }

@@ -19,6 +19,7 @@ use axum::{
     routing::post,
 };
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::Instrument;
@@ -67,7 +68,7 @@ fn is_the_host(headers: &HeaderMap) -> bool {
     agent && headers.contains_key("x-azure-functions-invocationid") && !forwarded
 }
 
-/// What the host posts. Nothing is decided by its `Metadata`: in some configurations a sender can write into it.
+/// What the host posts. By its `Metadata` nothing is allowed: in some configurations a sender can write into it.
 #[derive(Deserialize)]
 struct Invocation {
     #[serde(rename = "Data")]
@@ -82,6 +83,15 @@ impl Invocation {
         let said = &self.metadata["ApplicationProperties"]["traceparent"];
         // The host puts quotes around texts, or does not.
         trace::traceparent(said.as_str()?.trim_matches('"'))
+    }
+
+    /// When Service Bus had the message, by its clock. Whoever could write it could make their own answer late.
+    fn enqueued(&self) -> Option<Timestamp> {
+        ["EnqueuedTime", "EnqueuedTimeUtc"].iter().find_map(|name| {
+            let said = self.metadata[name].as_str()?.trim_matches('"');
+            // The second is without a zone in some versions.
+            said.parse().or_else(|_| format!("{said}Z").parse()).ok()
+        })
     }
 }
 
@@ -99,10 +109,11 @@ async fn approval_decided<P: Ports>(
     let invocation = serde_json::from_slice::<Invocation>(&body).ok();
     let traceparent = invocation.as_ref().and_then(Invocation::traceparent);
     let span = tracing::info_span!("answer", traceparent);
+    let enqueued = invocation.as_ref().and_then(Invocation::enqueued);
     let message = invocation.and_then(|posted| BASE64.decode(posted.data.decision).ok());
     // What is no binary message is as good as an empty one: no answer.
     let message = message.unwrap_or_default();
-    let done = api.take_decision(&message).instrument(span).await;
+    let done = api.take_decision(&message, enqueued).instrument(span).await;
     done.map(answered).map_err(|_| {
         Problem::later("The answer cannot be taken now; it is taken when it is delivered again.")
     })
@@ -147,6 +158,31 @@ mod tests {
         }
         let alone = json!({"Data": {"decision": "e30="}});
         assert!(serde_json::from_value::<Invocation>(alone).is_ok());
+    }
+
+    #[test]
+    fn when_the_broker_had_a_message_is_read_with_and_without_a_zone() {
+        let of = |metadata: Value| {
+            let posted = json!({"Data": {"decision": "e30="}, "Metadata": metadata});
+            let posted: Invocation = serde_json::from_value(posted).unwrap();
+            posted.enqueued().map(|at| at.to_string())
+        };
+        let at = Some("2023-10-12T20:13:49.64Z".to_owned());
+        for said in [
+            json!({"EnqueuedTimeUtc": "2023-10-12T20:13:49.640"}),
+            json!({"EnqueuedTimeUtc": "2023-10-12T20:13:49.64Z"}),
+            json!({"EnqueuedTimeUtc": "nonsense", "EnqueuedTime": "2023-10-12T22:13:49.64+02:00"}),
+            json!({"EnqueuedTime": "\"2023-10-12T20:13:49.640+00:00\""}),
+        ] {
+            assert_eq!(of(said), at);
+        }
+        for other in [
+            json!(null),
+            json!({"EnqueuedTimeUtc": 7}),
+            json!({"EnqueuedTime": ""}),
+        ] {
+            assert_eq!(of(other), None);
+        }
     }
 
     #[test]

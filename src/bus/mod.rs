@@ -26,7 +26,7 @@ use crate::gateway::ports::{ApprovalBus, ApprovalNotice, BoxError, RefusedAnswer
 pub use address::{Address, BadAddress};
 pub use broker::Broker;
 pub use connection::BusError;
-pub use receiver::{Receiver, Settlement};
+pub use receiver::{Incoming, Receiver, Settlement};
 
 /// Questions to approvers.
 pub const REQUESTS: &str = "approval-requests";

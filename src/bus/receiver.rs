@@ -14,11 +14,12 @@ use fe2o3_amqp::{
     session::SessionHandle,
     types::{
         definitions::{self, ErrorCondition, Fields},
-        messaging::{AmqpValue, Body, FilterSet, Modified, Source},
+        messaging::{AmqpValue, Body, FilterSet, Modified, Source, annotations::AnnotationKey},
         primitives::{SimpleValue, Symbol, Value},
     },
 };
 use futures_util::{TryStreamExt, stream};
+use jiff::Timestamp;
 use tokio::{sync::Mutex, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -46,8 +47,19 @@ const EMPTY: Duration = Duration::from_secs(1);
 const SESSION_FILTER: &str = "com.microsoft:session-filter";
 /// How long to look for one, in milliseconds; and what it is called that there was none.
 const TIMEOUT: &str = "com.microsoft:timeout";
+/// Says when a message was put into the queue: Service Bus writes it, over whatever a sender has put there.
+const ENQUEUED: &str = "x-opt-enqueued-time";
 /// Says that a message is for the dead letters, and why.
 const DEAD_LETTER: &str = "com.microsoft:dead-letter";
+
+/// A message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incoming {
+    /// What its sender put into it.
+    pub body: Bytes,
+    /// Since when the broker had it, by the broker's clock, where the broker says so and nobody else can.
+    pub enqueued: Option<Timestamp>,
+}
 
 /// What becomes of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +84,7 @@ impl Receiver {
 
     /// Gives every message to `take` and settles it as `take` says, until `stop`: then it hands back what it holds. What was
     /// not settled when the connection broke, or when it was told to stop, is delivered again: `take` has to stand that.
-    pub async fn run<F>(self, take: impl Fn(Bytes) -> F, stop: CancellationToken)
+    pub async fn run<F>(self, take: impl Fn(Incoming) -> F, stop: CancellationToken)
     where
         F: Future<Output = Settlement>,
     {
@@ -95,7 +107,7 @@ impl Receiver {
     /// Over one connection, until it is told to stop or the connection fails.
     async fn receive<F>(
         &self,
-        take: &impl Fn(Bytes) -> F,
+        take: &impl Fn(Incoming) -> F,
         stop: &CancellationToken,
     ) -> Result<(), BusError>
     where
@@ -128,7 +140,7 @@ impl Receiver {
     async fn queue<F>(
         &self,
         connection: &mut Connection,
-        take: &impl Fn(Bytes) -> F,
+        take: &impl Fn(Incoming) -> F,
         stop: &CancellationToken,
     ) -> Result<(), BusError>
     where
@@ -145,7 +157,9 @@ impl Receiver {
         // For as long as it takes: a connection that is dead is noticed by its silence.
         while let Some(delivery) = stop.run_until_cancelled(link.recv()).await {
             let delivery = delivery.map_err(undelivered)?;
-            let settlement = stop.run_until_cancelled(taken(take, &delivery)).await;
+            // Only Service Bus keeps senders from saying when.
+            let taken = taken(take, &delivery, None);
+            let settlement = stop.run_until_cancelled(taken).await;
             self.settle(&link, &delivery, settlement).await?;
         }
         Ok(())
@@ -155,7 +169,7 @@ impl Receiver {
         &self,
         connection: &Mutex<Connection>,
         looking: &mut SessionHandle<()>,
-        take: &impl Fn(Bytes) -> F,
+        take: &impl Fn(Incoming) -> F,
         stop: &CancellationToken,
     ) -> Result<(), BusError>
     where
@@ -205,7 +219,7 @@ impl Receiver {
         connection: &Mutex<Connection>,
         link: &mut Link,
         session: &str,
-        take: &impl Fn(Bytes) -> F,
+        take: &impl Fn(Incoming) -> F,
         stop: &CancellationToken,
     ) -> Result<(), BusError>
     where
@@ -217,8 +231,9 @@ impl Receiver {
                 break;
             };
             let delivery = delivery.map_err(undelivered)?;
+            let taken = taken(take, &delivery, enqueued_of(&delivery));
             let settlement = tokio::select! {
-                settlement = stop.run_until_cancelled(taken(take, &delivery)) => settlement,
+                settlement = stop.run_until_cancelled(taken) => settlement,
                 // Someone else has the session now, or will in a moment, and the message with it.
                 lost = lock::keep(connection, &self.address, session, link.name()) => {
                     return lost.map(|never| match never {});
@@ -266,12 +281,17 @@ impl Receiver {
 }
 
 /// What `take` says to a message, as part of the trace that it brings.
-async fn taken<F>(take: &impl Fn(Bytes) -> F, delivery: &Delivery<Body<Value>>) -> Settlement
+async fn taken<F>(
+    take: &impl Fn(Incoming) -> F,
+    delivery: &Delivery<Body<Value>>,
+    enqueued: Option<Timestamp>,
+) -> Settlement
 where
     F: Future<Output = Settlement>,
 {
     let answer = tracing::info_span!("answer", traceparent = traceparent_of(delivery));
-    take(bytes_of(delivery.body())).instrument(answer).await
+    let body = bytes_of(delivery.body());
+    take(Incoming { body, enqueued }).instrument(answer).await
 }
 
 /// A session, locked for as long as the link is open and the lock renewed.
@@ -344,6 +364,15 @@ fn traceparent_of(delivery: &Delivery<Body<Value>>) -> Option<&str> {
     let properties = delivery.message().application_properties.as_ref()?;
     match properties.get("traceparent")? {
         SimpleValue::String(text) => trace::traceparent(text),
+        _ => None,
+    }
+}
+
+/// Since when Service Bus has had the message.
+fn enqueued_of(delivery: &Delivery<Body<Value>>) -> Option<Timestamp> {
+    let annotations = delivery.message().message_annotations.as_ref()?;
+    match annotations.0.get(&ENQUEUED as &dyn AnnotationKey)? {
+        Value::Timestamp(at) => Timestamp::from_millisecond(at.milliseconds()).ok(),
         _ => None,
     }
 }

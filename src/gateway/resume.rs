@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
@@ -41,6 +42,18 @@ pub struct Answering {
     pub digest: Hash,
     /// What they add.
     pub comment: Option<String>,
+    /// When a broker had it, by the broker's clock, where one brought it.
+    pub enqueued: Option<Timestamp>,
+}
+
+impl Answering {
+    /// What time it is for this answer, where one's own clock shows `now`. It is not earlier than when a broker had it: a
+    /// process whose clock is behind takes no answer for in time that was late before it came.
+    ///
+    /// INVARIANT: what a broker says can make an answer late, and never in time.
+    fn time(&self, now: Timestamp) -> Timestamp {
+        self.enqueued.map_or(now, |enqueued| enqueued.max(now))
+    }
 }
 
 /// What became of an answer that came by message. Whichever it is, the message has done what it can.
@@ -171,6 +184,7 @@ impl<P: Ports> Gateway<P> {
             answer: said,
             digest,
             comment,
+            enqueued: _,
         } = &answering;
         let session = approval.request().session();
         for _ in 0..32 {
@@ -197,7 +211,7 @@ impl<P: Ports> Gateway<P> {
                 digest: *digest,
                 comment: comment.map(|text| policy.masking.text(text, &mut counts).into_inner()),
                 instance: &self.parts.instance,
-                now: self.parts.clock.now(),
+                now: answering.time(self.parts.clock.now()),
             });
             let next = match next {
                 Ok(next) => next,

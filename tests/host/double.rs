@@ -16,6 +16,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
+use jiff::Timestamp;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use serde_json::{Map, Value, json};
 
@@ -381,7 +382,14 @@ impl App {
         // Dates come without a zone as well; objects of .NET that have no JSON are empty.
         for (key, value) in [
             ("ExpiresAtUtc", json!("1999-10-12T20:13:49")),
-            ("EnqueuedTime", json!("2199-10-12T20:13:49+00:00")),
+            (
+                "EnqueuedTimeUtc",
+                json!(message.enqueued.to_string().trim_end_matches('Z')),
+            ),
+            (
+                "EnqueuedTime",
+                json!(message.enqueued.to_string().replace('Z', "+00:00")),
+            ),
             ("MessageReceiver", json!({})),
             ("SessionActions", json!({})),
             (
@@ -640,6 +648,8 @@ pub(super) struct Message {
     pub(super) session: String,
     pub(super) body: Vec<u8>,
     pub(super) deliveries: u32,
+    /// By the broker's clock.
+    pub(super) enqueued: Timestamp,
 }
 
 /// A queue of Service Bus with sessions and duplicate detection, delivered by the extension: peek-lock, completed when the
@@ -649,6 +659,8 @@ pub(super) struct Queue {
     sessions: BTreeMap<String, VecDeque<Message>>,
     seen: Vec<String>,
     pub(super) dead: Vec<Message>,
+    /// How far this machine's clock is behind the broker's.
+    pub(super) ahead: Duration,
 }
 
 /// What happens between the handler's answer and the message's completion.
@@ -673,6 +685,7 @@ impl Queue {
                 session: session.into(),
                 body: body.to_vec(),
                 deliveries: 0,
+                enqueued: Timestamp::now() + self.ahead,
             });
     }
 

@@ -110,6 +110,8 @@ const accept = (sender, name) => {
   offer(name);
 };
 
+// How far this machine's clock is behind the broker's, in milliseconds.
+let ahead = 0;
 const queues = new Map();
 const queue = (name) => {
   if (!queues.has(name)) queues.set(name, { messages: [], seen: new Set(), consumers: new Set() });
@@ -142,7 +144,9 @@ const put = (name, message) => {
   const { seen, messages } = queue(name);
   const duplicate = message.message_id !== undefined && seen.has(message.message_id);
   seen.add(message.message_id);
-  if (!duplicate) messages.push({ ...message, session: message.group_id, deliveries: 0 });
+  // The broker's word, whatever the sender's was.
+  const annotations = { ...message.message_annotations, 'x-opt-enqueued-time': rhea.types.wrap_timestamp(Date.now() + ahead) };
+  if (!duplicate) messages.push({ ...message, message_annotations: annotations, session: message.group_id, deliveries: 0 });
   pump(name);
   if (sessionful.has(name)) offer(name);
   return duplicate;
@@ -284,6 +288,7 @@ for await (const line of readline.createInterface({ input: process.stdin })) {
   }
   if (command.lifetime) lifetime = command.lifetime;
   if (command.lock) lockDuration = command.lock;
+  if (command.ahead) ahead = command.ahead;
   if (command.patience) patience = command.patience;
   if (command.lose) unlock(command.lose.queue, command.lose.session, 'The session lock was lost.');
   if (command.withhold !== undefined) withheld = command.withhold;

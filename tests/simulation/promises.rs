@@ -264,9 +264,14 @@ fn what_ran_was_agreed_to_by_those_needed(world: &World, seen: &Seen) -> Kept {
                             && mail.answer == answer.answer
                             && mail.digest == answer.digest
                             && principal(mail.who).described() == answer.approver
+                            // Whoever's clock is behind knows from the broker when it came.
+                            && mail.enqueued.is_none_or(|at| at < terms.expires_at)
                     });
                     if !given {
-                        return Err(format!("{id}: {} never said that", answer.approver.id));
+                        return Err(format!(
+                            "{id}: {} never said that, or not in time",
+                            answer.approver.id
+                        ));
                     }
                     if answer.digest != terms.digest {
                         return Err(format!("{id}: an answer to something else"));

@@ -51,6 +51,8 @@ pub(super) struct Mail {
     pub(super) approval: ApprovalId,
     pub(super) answer: Answer,
     pub(super) digest: Hash,
+    /// When it came to the queue, by a clock that is right; `None`: it did not come by message.
+    pub(super) enqueued: Option<Timestamp>,
 }
 
 struct Doing {
@@ -310,6 +312,7 @@ impl World {
             answer: mail.answer,
             digest: mail.digest,
             comment: Some("as agreed".into()),
+            enqueued: mail.enqueued,
         };
         let gateway = Arc::clone(&self.gateways[&instance]);
         let hub = Arc::clone(&self.hub);

@@ -15,8 +15,8 @@ use fe2o3_amqp::{
     Connection, Receiver, Sender, Session,
     connection::ConnectionHandle,
     session::SessionHandle,
-    types::messaging::{Body, Data, Header, Message, Properties},
-    types::primitives::Value as Amqp,
+    types::messaging::{Body, Data, Header, Message, MessageAnnotations, Properties},
+    types::primitives::{Timestamp, Value as Amqp},
 };
 use serde_json::Value;
 
@@ -128,7 +128,11 @@ impl Client {
             .await
             .unwrap();
         let properties = Properties::builder().message_id(id.to_owned()).build();
+        // What anyone can write here, the broker did not say.
+        let some_day = Timestamp::from_milliseconds(4_000_000_000_000);
+        let annotations = MessageAnnotations::builder().insert("x-opt-enqueued-time", some_day);
         let message = Message::builder()
+            .message_annotations(annotations.build())
             .header(Header::builder().durable(true).build())
             .properties(properties)
             .data(Data::from(body.to_vec()))
