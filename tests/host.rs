@@ -6,6 +6,7 @@ mod double;
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Mutex,
     time::Duration,
 };
 
@@ -18,13 +19,22 @@ use double::{
 
 use crate::{
     messages::{agent, answer, ended, forgeries, policy},
+    shared_record::TOKEN,
     support::{
+        cosmos::{Account, Emulator, Fault},
         gateway::{folder, word},
         http::Reply,
+        identity::{self, Identity, Shared},
+        key_vault::KeyVault,
         oidc::Provider,
         service_bus::ServiceBus,
     },
 };
+
+/// What the host makes of a handler that cannot now.
+fn not_now() -> Invocation {
+    Invocation::Failed("EnsureSuccessStatusCode: 503".into())
+}
 
 /// A deployed app, and what it is connected to.
 struct Deployed {
@@ -65,6 +75,16 @@ impl Deployed {
 
     fn start(&self) -> Handler {
         self.app.start(&self.settings)
+    }
+
+    /// Has its record in Cosmos DB, as on Azure.
+    fn records_in(&mut self, account: &Account) {
+        self.settings.retain(|(name, _)| *name != "PORTCULLIS_DATA");
+        let place = account.environment();
+        let place = place.map(|(name, value)| (name, value.to_owned()));
+        self.settings.extend(place);
+        let keys = self.data.join("keys").display().to_string();
+        self.settings.push(("PORTCULLIS_SEALING_KEY", keys));
     }
 
     /// A call through the host's front door.
@@ -184,6 +204,8 @@ fn the_double_encodes_and_judges_as_the_host_does() {
     assert_eq!(judged(200, json, b"null"), Invocation::Hangs);
     for (status, media, body) in [
         (500, json, &whole[..]),
+        (503, json, whole),
+        (429, json, whole),
         (404, json, whole),
         (200, Some("text/plain"), whole),
         (200, json, b"ok"),
@@ -828,4 +850,128 @@ async fn an_mcp_client_comes_in_through_the_host_and_is_told_its_name() {
     let answer = reply.unwrap().expect(200);
     let rows = &answer["result"]["structuredContent"]["result"]["rows"];
     assert_eq!(rows, &json!([[1]]), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_that_comes_while_the_handler_is_starting_comes_again_and_is_not_lost() {
+    let mut deployed = Deployed::new().await;
+    let (first, row) = (deployed.start(), 4031);
+    let held = deployed
+        .query(&first, &format!("DELETE FROM customers WHERE id = {row}"))
+        .expect(202);
+    let question = deployed.question(&held);
+    let mut queue = deployed.approved(&held, &question);
+    first.kill();
+
+    // Where the database is, only a vault knows: two are asked for, and it leaves two attempts of each unanswered.
+    let identity = Identity {
+        token: TOKEN.into(),
+        lives: 3600,
+        ..Identity::default()
+    };
+    let identity = identity::serve(&Shared::new(Mutex::new(identity))).await;
+    let mut vault = KeyVault::start(TOKEN);
+    let database = format!("sqlite:{}", deployed.data.join("shop.db").display());
+    vault.command("secret", json!({"name": "CRM-URL", "value": database}));
+    for (status, times) in [(0, 2), (200, 1), (0, 2)] {
+        vault.command("fault", json!({"status": status, "times": times}));
+    }
+    let kept = ["PORTCULLIS_POLICY", "PORTCULLIS_DATA"];
+    deployed.settings.retain(|(name, _)| kept.contains(name));
+    let own = identity::environment(&identity).map(|(name, value)| (name, value.to_owned()));
+    deployed.settings.extend(own);
+    deployed.settings.extend([
+        ("PORTCULLIS_KEY_VAULT", vault.address.clone()),
+        ("SSL_CERT_FILE", vault.authority.display().to_string()),
+    ]);
+    let second = deployed.start();
+    let done = queue.drain(deployed.app, &second, "approval_decided");
+    assert_eq!(done, [not_now(), Invocation::Succeeded], "{}", second.log());
+    assert!(queue.dead.is_empty());
+    assert_eq!(deployed.rows("customers", row), 0);
+    let kinds = deployed.kinds(&second, &held);
+    let started = kinds.iter().filter(|kind| *kind == "execution.started");
+    assert_eq!(started.count(), 1, "{kinds:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_the_record_puts_off_or_leaves_unanswered_a_decision_delivered_twice_runs_once() {
+    let emulator = Emulator::start();
+    let account = emulator.database().await;
+    let mut deployed = Deployed::new().await;
+    deployed.records_in(&account);
+    let handler = deployed.start();
+    let faults = [
+        (Fault::Throttled, 3),
+        (Fault::Unavailable, 3),
+        (Fault::Lost, 2),
+        (Fault::Silent, 1),
+    ];
+    for (row, (fault, times)) in (4041..).zip(faults) {
+        let held = deployed
+            .query(&handler, &format!("DELETE FROM customers WHERE id = {row}"))
+            .expect(202);
+        let question = deployed.question(&held);
+        let mut queue = deployed.approved(&held, &question);
+        emulator.spoils(fault, times).await;
+        // And the host is gone before it has settled the message.
+        let done = queue.deliver(deployed.app, &handler, "approval_decided", After::Lost);
+        assert_eq!(done, [Invocation::Succeeded], "{fault:?}");
+        let again = queue.drain(deployed.app, &handler, "approval_decided");
+        assert_eq!(again, [Invocation::Succeeded], "{fault:?}");
+        let outcome = ended(|| deployed.request(&handler, &held));
+        // Who waited too long for its start to be on record does not begin.
+        let left = match word(&outcome["status"]) {
+            "failed" if matches!(fault, Fault::Silent) => 1,
+            status => {
+                assert_eq!(status, "succeeded", "{fault:?}: {outcome}");
+                0
+            }
+        };
+        assert_eq!(deployed.rows("customers", row), left, "{fault:?}");
+        let kinds = deployed.kinds(&handler, &held);
+        let started = kinds.iter().filter(|kind| *kind == "execution.started");
+        assert_eq!(started.count(), 1, "{fault:?}: {kinds:?}");
+        assert!(queue.dead.is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_record_is_away_the_host_hears_of_a_failure_and_nothing_runs() {
+    let emulator = Emulator::start();
+    let account = emulator.database().await;
+    let mut deployed = Deployed::new().await;
+    deployed.records_in(&account);
+    let (first, row) = (deployed.start(), 4051);
+    let held = deployed
+        .query(&first, &format!("DELETE FROM customers WHERE id = {row}"))
+        .expect(202);
+    let question = deployed.question(&held);
+    let mut queue = deployed.approved(&held, &question);
+    emulator.wants("another").await;
+    // A timer's failure is not tried again: the next strike is the next chance.
+    let strike = deployed.app.strike(&first, "sweep", Strike::InTime);
+    assert_eq!(strike, not_now(), "{}", first.log());
+    // A decision is waited with, for it would come again at once, and ten times at most.
+    let (app, waiting) = (deployed.app, &first);
+    let killed = std::thread::scope(|scope| {
+        let delivered =
+            scope.spawn(|| queue.deliver(app, waiting, "approval_decided", After::Complete));
+        std::thread::sleep(Duration::from_millis(1500));
+        assert!(!delivered.is_finished(), "{}", waiting.log());
+        waiting.signal_kill();
+        delivered.join().unwrap()
+    });
+    assert_eq!(killed, [Invocation::Failed("no answer".into())]);
+    assert_eq!(deployed.rows("customers", row), 1);
+
+    emulator.wants_nothing().await;
+    let second = deployed.start();
+    deployed.sweep(&second);
+    let done = queue.drain(deployed.app, &second, "approval_decided");
+    assert_eq!(done, [Invocation::Succeeded], "{}", second.log());
+    assert_eq!(deployed.rows("customers", row), 0);
+    let kinds = deployed.kinds(&second, &held);
+    let started = kinds.iter().filter(|kind| *kind == "execution.started");
+    assert_eq!(started.count(), 1, "{kinds:?}");
 }

@@ -566,7 +566,10 @@ pub(super) enum Invocation {
     Hangs,
 }
 
-/// `DefaultHttpWorkerService.ProcessDefaultInvocationRequest`, after the answer.
+/// `DefaultHttpWorkerService.ProcessDefaultInvocationRequest`, after the answer. A handler that is not ready (503) or has too much
+/// to do (429) has failed like any other (`EnsureSuccessStatusCode`), and nobody reads when it wants to be asked again: the message
+/// is abandoned, delivered again at once, and counts (`MessageProcessor.CompleteProcessingMessageAsync`). The retries on a
+/// refused connection are those of what is proxied (`RetryProxyHandler`), and no trigger's.
 pub(super) fn judged(status: u16, content_type: Option<&str>, body: &[u8]) -> Invocation {
     if !(200..300).contains(&status) {
         return Invocation::Failed(format!("EnsureSuccessStatusCode: {status}"));

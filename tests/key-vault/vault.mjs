@@ -4,7 +4,7 @@
 //   node vault.mjs CERTIFICATE KEY TOKEN
 //
 // Prints {"port": N}, then what it was asked, one JSON a line. Reads commands, one JSON a line, and answers each with {"done": NAME}:
-// rotate NAME · disable [NAME, VERSION] · secret {name, value} · forbid BOOLEAN · fault {status, times} (0: no answer).
+// rotate NAME · disable [NAME, VERSION] · secret {name, value} · forbid BOOLEAN · fault {status, times} (0: no answer; 200: none).
 // Ends when its stdin closes.
 import { constants, createPublicKey, generateKeyPairSync, privateDecrypt, publicEncrypt, randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -47,8 +47,8 @@ const server = createServer({ cert: readFileSync(certificate), key: readFileSync
     print({ asked: `${request.method} ${url.pathname}` });
     if (faults.length) {
       const status = faults.shift();
-      if (status) refuse(status, status === 429 ? 'Throttled' : 'ServiceUnavailable', 'Request was not processed.');
-      return;
+      if (status && status !== 200) refuse(status, status === 429 ? 'Throttled' : 'ServiceUnavailable', 'Request was not processed.');
+      if (status !== 200) return;
     }
     // Nobody is let in without a token for this service, and is told where to get one.
     if (request.headers.authorization !== `Bearer ${token}`) {

@@ -65,7 +65,7 @@ pub(crate) async fn serve(identity: &Shared) -> String {
 }
 
 /// What tells an app of it.
-pub(crate) fn environment(endpoint: &str) -> [(&str, &str); 3] {
+pub(crate) fn environment(endpoint: &str) -> [(&'static str, &str); 3] {
     [
         ("IDENTITY_ENDPOINT", endpoint),
         ("IDENTITY_HEADER", HEADER),
