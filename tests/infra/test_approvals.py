@@ -180,7 +180,7 @@ class Approvals(unittest.TestCase):
             mail = steps['ask_by_email'].inputs['body']['Message']
             told[asks] = [json.dumps(card['body']), mail['Subject'] + mail['Body']]
         for run, answer in zip(*told.values()):
-            for words in ('asks to change', 'Nothing has been done yet', 'whether it may run', 'What it would do', 'It would touch'):
+            for words in ('asks to change', 'It has changed nothing so far', 'whether it may run', 'What it would do', 'It would touch'):
                 self.assertIn(words, run)
                 self.assertNotIn(words, answer)
             for words in ('is kept back', 'The call was made and is not made again', found, 'may have it, masked', 'What it did', 'It touched'):
