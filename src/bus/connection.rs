@@ -102,7 +102,7 @@ impl Connection {
         })
     }
 
-    /// Another session on it, for links that take their time to be attached.
+    /// Another session on it, for a link that has nothing to do with the others.
     pub(super) async fn begin(&mut self) -> Result<SessionHandle<()>, BusError> {
         within("beginning", Session::begin(&mut self.connection)).await
     }

@@ -123,11 +123,8 @@ impl Receiver {
             None => return Ok(()),
         };
         let connection = if self.address.is_service_bus() {
-            // Apart from the other links: what waits for a session keeps nobody from renewing a lock.
-            let mut looking = connection.begin().await?;
             let connection = Mutex::new(connection);
-            let sessions = self.sessions(&connection, &mut looking, take, stop);
-            sessions.await?;
+            self.sessions(&connection, take, stop).await?;
             connection.into_inner()
         } else {
             self.queue(&mut connection, take, stop).await?;
@@ -168,7 +165,6 @@ impl Receiver {
     async fn sessions<F>(
         &self,
         connection: &Mutex<Connection>,
-        looking: &mut SessionHandle<()>,
         take: &impl Fn(Incoming) -> F,
         stop: &CancellationToken,
     ) -> Result<(), BusError>
@@ -176,38 +172,35 @@ impl Receiver {
         F: Future<Output = Settlement>,
     {
         tracing::info!("receiving answers of approvers");
-        let found = stream::try_unfold(looking, async |looking| {
-            let next = Box::pin(self.next_session(connection, looking));
+        let found = stream::try_unfold((), async |()| {
+            let next = Box::pin(self.next_session(connection));
             let next = stop.run_until_cancelled(next).await.transpose()?;
-            Ok(next.map(|held| (held, looking)))
+            Ok(next.map(|held| (held, ())))
         });
         // Looked for only while there is someone to work on it: a session that waits here would lose its lock.
         found
-            .try_for_each_concurrent(SESSIONS, async |Held { mut link, session }| {
-                let worked = self.work(connection, &mut link, &session, take, stop);
+            .try_for_each_concurrent(SESSIONS, async |mut held| {
+                let Held { link, session, .. } = &mut held;
+                let worked = self.work(connection, link, session, take, stop);
                 if let Err(error) = Box::pin(worked).await {
                     tracing::warn!(%error, "answers in one session are given back");
                 }
                 // Closing the link gives the session back; how it ends does not count.
-                let _ = tokio::time::timeout(PATIENCE, link.close()).await;
+                let _ = tokio::time::timeout(PATIENCE, held.link.close()).await;
                 Ok(())
             })
             .await
     }
 
     /// The lock on a session that has messages and is nobody's, as soon as there is one.
-    async fn next_session(
-        &self,
-        connection: &Mutex<Connection>,
-        looking: &mut SessionHandle<()>,
-    ) -> Result<Held, BusError> {
+    async fn next_session(&self, connection: &Mutex<Connection>) -> Result<Held, BusError> {
         loop {
-            let name = {
+            let (own, name) = {
                 let mut connection = connection.lock().await;
                 connection.authorize(&self.address, DECISIONS).await?;
-                connection.link_name(DECISIONS)
+                (connection.begin().await?, connection.link_name(DECISIONS))
             };
-            if let Some(held) = look(looking, name).await? {
+            if let Some(held) = look(own, name).await? {
                 return Ok(held);
             }
         }
@@ -298,10 +291,13 @@ where
 struct Held {
     link: Link,
     session: String,
+    /// The link's own session of AMQP, which ends with it: a link that the broker closes leaves nothing behind that the next one
+    /// could stumble over.
+    _own: SessionHandle<()>,
 }
 
 /// The lock on a session that has messages; `None`: there is none now.
-async fn look(looking: &mut SessionHandle<()>, name: String) -> Result<Option<Held>, BusError> {
+async fn look(mut own: SessionHandle<()>, name: String) -> Result<Option<Held>, BusError> {
     const DOING: &str = "giving out a session";
     let mut properties = Fields::new();
     let patience = u32::try_from(LOOKING.as_millis()).unwrap_or(u32::MAX);
@@ -315,7 +311,7 @@ async fn look(looking: &mut SessionHandle<()>, name: String) -> Result<Option<He
         .source(source)
         .properties(properties)
         .credit_mode(CreditMode::Auto(1))
-        .attach(looking);
+        .attach(&mut own);
     let link = match tokio::time::timeout(LOOKING + PATIENCE, link).await {
         Ok(Ok(link)) => link,
         Ok(Err(ReceiverAttachError::RemoteClosedWithError(error)))
@@ -333,7 +329,11 @@ async fn look(looking: &mut SessionHandle<()>, name: String) -> Result<Option<He
     match filters.and_then(|filters| filters.get(&Symbol::from(SESSION_FILTER))) {
         Some(Value::String(session)) => {
             let session = session.clone();
-            Ok(Some(Held { link, session }))
+            Ok(Some(Held {
+                link,
+                session,
+                _own: own,
+            }))
         }
         _ => Err(BusError::Failed(DOING, "it did not say which".into())),
     }
