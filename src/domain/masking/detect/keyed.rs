@@ -7,6 +7,7 @@ use super::{
     kinds::Kind,
     nested,
     tokens::is_old_devops_pat,
+    told,
     values::{
         ALNUM, ANY, BASE64, DIGIT, DOT, EQUALS, JOIN, LOWER, TILDE, UPPER, is, is_hex,
         is_placeholder, looks_random, mix, run, run_back, run_within,
@@ -51,6 +52,8 @@ enum Form {
     Item,
     /// After the name of an account: `root:value`.
     Accounts,
+    /// The same where it can be nothing else; or an item of a list.
+    Logins,
 }
 
 /// A list, or a block with names of its own, under a name.
@@ -114,9 +117,12 @@ impl Pair {
         let section = self.section.as_mut()?;
         let indent = line.len() - line.trim_ascii_start().len();
         let first = line.get(indent).copied();
-        let inside = first.is_none() || indent > section.indent || first == Some(b'-');
+        let logins = section.block.form == Form::Logins;
+        let login = logins && told::name_and_value(line, indent).is_some();
+        let inside = first.is_none() || indent > section.indent || first == Some(b'-') || login;
         // Names of its own make it no list.
-        let mapped = section.block.form == Form::Item && line[indent..].contains(&b':');
+        let mapped = section.block.form == Form::Item && line[indent..].contains(&b':')
+            || logins && memchr::memmem::find(line, b": ").is_some();
         let ends = !inside
             || mapped && first != Some(b'<')
             || line[indent..].starts_with(b"</")
@@ -133,6 +139,12 @@ impl Pair {
     fn heads(&mut self, promise: Promise, name: &[u8], indent: usize) {
         let form = match name {
             b"chpasswd" => Form::Accounts,
+            _ if [b"reds".as_slice(), b"redentials", b"ogins"]
+                .iter()
+                .any(|end| name.ends_with(end)) =>
+            {
+                Form::Logins
+            }
             _ if name.ends_with(b"s") && !name.ends_with(b"ss") => Form::Item,
             _ => Form::Marked,
         };
@@ -170,7 +182,13 @@ fn announced(line: &[u8]) -> Option<Block> {
     {
         return None;
     }
-    let (mark, (from, to)) = scalar(line)?;
+    // A flag may have its line for itself.
+    let alone = || {
+        begin
+            .starts_with(b"--")
+            .then_some((Mark::Item, (line.len() - begin.len(), line.len())))
+    };
+    let (mark, (from, to)) = scalar(line).or_else(alone)?;
     let name = line[from..to].trim_ascii();
     // Most lists of names are no more than that.
     let flag = name.strip_prefix(b"--");
@@ -239,7 +257,13 @@ pub(super) fn block(block: Block, line: &[u8], start: usize, sink: &mut Sink<'_>
     let value = line[from..to].trim_ascii();
     match block.form {
         Form::Plain => enclosed(block.promise, &line[from..to], start + from, sink),
-        Form::Marked | Form::Item => {
+        Form::Logins
+            if let Some((from, to, kind)) =
+                told::name_and_value(line, line.len() - line[from..].trim_ascii_start().len()) =>
+        {
+            sink.push(start + from, start + to, kind);
+        }
+        Form::Marked | Form::Item | Form::Logins => {
             let quoted = from > 0 && matches!(line[from - 1], b'"' | b'\'');
             let item = marked.is_some_and(|(mark, _)| mark == Mark::Item) && !quoted;
             if item && block.form == Form::Marked {
@@ -311,6 +335,20 @@ pub(super) fn after_name(
     while matches!(line.get(at), Some(b' ' | b'\t')) {
         at += 1;
     }
+    // Unseal Key 1: …, Passport #: …, Password (old): …
+    if at > after {
+        let extra = match line.get(at) {
+            Some(b'(') => {
+                let near = &line[at..line.len().min(at + MAX_NOTE)];
+                memchr::memchr(b')', near).map_or(at, |close| at + close + 1)
+            }
+            Some(b'#') => at + 1,
+            _ => run_within(line, at, DIGIT, 2),
+        };
+        if line.get(extra) == Some(&b':') {
+            at = extra;
+        }
+    }
     // name ||= value, name ??= value, name || "value"
     if matches!(line.get(at..at + 2), Some(b"||" | b"??")) {
         at += 1;
@@ -347,6 +385,14 @@ pub(super) fn after_name(
             at_separator(line, start, at + 1, None, pair, sink)
         }
         b')' if line[at..].starts_with(b")=(") => listed(line, start, at, sink),
+        b';' | b'|' => {
+            let name = run_back(line, after, ALNUM | JOIN).max(start);
+            let parameters = || (line[at] == b';').then(|| with_parameters(line, at))?;
+            let (from, to) = serialized(line, at).or_else(parameters)?;
+            let promise = pair.names.promise(&line[name..after])?;
+            enclosed(promise, &line[from..to], from, sink);
+            Some(to)
+        }
         b'>' if at == after => element(line, start, at, pair, sink),
         // Attributes may stand between the name and the end of the tag.
         _ if line.get(after) == Some(&b' ') => {
@@ -360,6 +406,32 @@ pub(super) fn after_name(
         _ => None,
     }
 }
+
+/// What follows a name as PHP writes down strings: `s:8:"password";s:5:"value";`, `password|s:5:"value";`.
+fn serialized(line: &[u8], at: usize) -> Option<(usize, usize)> {
+    let length = at + 1 + line[at + 1..].strip_prefix(b"s:").map(|_| 2)?;
+    let colon = run_within(line, length, DIGIT, 6);
+    let rest = line[colon..]
+        .strip_prefix(b":")
+        .filter(|_| colon > length)?;
+    let escapes = rest.iter().take_while(|byte| **byte == b'\\').count();
+    let from = colon + 1 + escapes + 1;
+    rest.get(escapes).filter(|byte| **byte == b'"')?;
+    Some((from, closing_quote(line, from, b'"', escapes)?))
+}
+
+/// What has parameters before its value, as in a calendar or a card: `BDAY;VALUE=date:…`.
+fn with_parameters(line: &[u8], at: usize) -> Option<(usize, usize)> {
+    let parameter =
+        |byte: &u8| is(*byte, ALNUM | JOIN | EQUALS) || matches!(byte, b';' | b',' | b'"');
+    let colon = at + line[at..].iter().take_while(|byte| parameter(byte)).count();
+    let typed = line[at..colon].contains(&b'=') && line.get(colon) == Some(&b':');
+    let from = colon + 1;
+    typed.then(|| (from, from + line[from..].trim_ascii_end().len()))
+}
+
+/// The longest note between a name and its separator, with its parentheses.
+const MAX_NOTE: usize = 24;
 
 /// The longest type between a name and its value.
 const MAX_TYPE: usize = 48;
@@ -561,7 +633,19 @@ fn at_separator(
     pair: &mut Pair,
     sink: &mut Sink<'_>,
 ) -> Option<usize> {
-    let end = name_end(line, start, separator);
+    let mut end = name_end(line, start, separator);
+    // Unseal Key 1: …, Passport #: …, Password (old): …
+    let extra = match line[..end].last() {
+        Some(b')') => {
+            let near = end.saturating_sub(MAX_NOTE).max(start);
+            memchr::memrchr(b'(', &line[near..end]).map_or(end, |open| near + open)
+        }
+        Some(b'#') => end - 1,
+        _ => run_back(line, end, DIGIT).max(start),
+    };
+    if extra < end && extra > start && line[extra - 1] == b' ' {
+        end = extra - 1;
+    }
     let (name_start, name_end) = name_before(line, start, separator, end)?;
     let name = &line[name_start..name_end];
     let mut promise = pair.names.promise(name);
@@ -579,6 +663,7 @@ fn at_separator(
     }
     let value_of = || value_after(line, start, name_start, separator);
     let Some(promise) = promise else {
+        identified(name, &line[separator + 1..], pair);
         // What is inside a value that was looked into needs no second look.
         let looked = looked.filter(|looked| separator >= **looked)?;
         let value = value_of()?;
@@ -593,6 +678,12 @@ fn at_separator(
         }
         return None;
     };
+    if promise == Promise::BirthDate
+        && let Some((from, to)) = constructed(line, separator + 1)
+    {
+        sink.push(from, to, Kind::BirthDate);
+        return Some(to);
+    }
     let Some(value) = value_of() else {
         let indent = line[start..].len() - line[start..].trim_ascii_start().len();
         let head = &line[start..name_start];
@@ -616,6 +707,13 @@ fn at_separator(
     let body = &line[value.start..value.end];
     // Where a shell is, not what opens it.
     if matches!(name, b"PWD" | b"OLDPWD") && matches!(body.first(), Some(b'/' | b'~')) {
+        return None;
+    }
+    // A number of something else: POWER_PW=1200.
+    let number = || body.iter().all(|byte| is(*byte, DIGIT | DOT));
+    if is_outcome(line, name_start, name, body)
+        || name.ends_with(b"pw") | name.ends_with(b"PW") && number()
+    {
         return None;
     }
     // An object of which one name is the value's: {"value": …}.
@@ -668,6 +766,39 @@ fn at_separator(
         }
         promise => give(promise, line, value, sink),
     }
+}
+
+/// What the next value is by its code or its kind in a record of health (FHIR): a passport, ways to call somebody.
+fn identified(name: &[u8], value: &[u8], pair: &mut Pair) {
+    match name {
+        b"code" if value.trim_ascii_start().starts_with(b"\"PPN\"") => {
+            pair.set(Some(Promise::Passport));
+        }
+        b"telecom" => pair.set(Some(Promise::Phone)),
+        _ => {}
+    }
+}
+
+/// Whether it is a test's: `PASS: TestLogin2 (0.00s)`, `PASS: tests/login.sh`.
+fn is_outcome(line: &[u8], name_start: usize, name: &[u8], body: &[u8]) -> bool {
+    matches!(name, b"PASS" | b"XPASS")
+        && (line[..name_start].ends_with(b"--- ")
+            || body.contains(&b' ')
+            || body.len() > 4 && body[..4].eq_ignore_ascii_case(b"test")
+            || memchr::memmem::find(body, b"::").is_some()
+            || body.contains(&b'/') && is(body[0], ALNUM) && body.contains(&b'.'))
+}
+
+/// A date by its parts, as Python shows one: `datetime.date(1984, 2, 11)`.
+fn constructed(line: &[u8], from: usize) -> Option<(usize, usize)> {
+    let value = line[from..].trim_ascii_start();
+    let parts = value
+        .strip_prefix(b"datetime.date(")
+        .or_else(|| value.strip_prefix(b"datetime.datetime("))?;
+    let from = line.len() - parts.len();
+    let to = from + memchr::memchr(b')', parts)?;
+    let parts = |byte: &u8| is(*byte, DIGIT) || matches!(byte, b' ' | b',');
+    line[from..to].iter().all(parts).then_some((from, to))
 }
 
 /// The content of an element whose name stands in its last attribute: `<entry key="password">…</entry>`.
@@ -853,6 +984,17 @@ fn value_after(line: &[u8], start: usize, name_start: usize, separator: usize) -
         let place = Place::Enclosed;
         return Some(Value { start, end, place });
     }
+    // What a driver's string keeps together: PWD={…};
+    let attribute = name_start > start && line[name_start - 1] == b';' && line[separator] == b'=';
+    if attribute && line[at] == b'{' && line.get(at + 1) != Some(&b'{') {
+        let braces = |from: usize| memchr::memmem::find(&line[from..], b"}").map(|end| from + end);
+        let mut end = braces(at + 1)?;
+        while line.get(end + 1) == Some(&b'}') {
+            end = braces(end + 2)?;
+        }
+        let (start, place) = (at + 1, Place::Enclosed);
+        return (start < end).then_some(Value { start, end, place });
+    }
     at += wrapper(&line[at..]);
     if at >= line.len() {
         return None;
@@ -968,6 +1110,9 @@ fn wrapper(value: &[u8]) -> usize {
                 b"new",
                 b"of",
                 b"just",
+                b"ISODate",
+                b"Date",
+                b"parse",
             ]
             .iter()
             .any(|name| {

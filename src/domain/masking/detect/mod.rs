@@ -3,6 +3,7 @@
 //! A cheap search finds where something could be, a verifier written for that one thing decides. Nothing is allocated where
 //! nothing is found, no regex runs, and every step moves forward.
 
+mod arrays;
 mod bits;
 #[cfg(test)]
 mod examples;

@@ -345,10 +345,15 @@ fn header(line: &[u8]) -> Option<Table> {
     // A header starts with a name, a quote around one, or the side of a box.
     let mut name = at;
     if line[name] == b'|' {
+        name += usize::from(line.get(name + 1) == Some(&b'|'));
         name += 1 + line[name + 1..]
             .iter()
             .take_while(|byte| **byte == b' ')
             .count();
+    }
+    // A file's header may be one of its comments.
+    if line[name..].starts_with(b"# ") {
+        name += 2;
     }
     name += usize::from(matches!(line.get(name), Some(b'"' | b'\'')));
     if !line
@@ -377,7 +382,7 @@ fn header(line: &[u8]) -> Option<Table> {
     let gap = line[end..].iter().take_while(|byte| **byte == b' ').count();
     match line.get(end + gap)? {
         by @ (b'|' | b'&') => delimited(line, *by),
-        by @ (b',' | b';' | b'\t') if gap == 0 => delimited(line, *by),
+        by @ (b',' | b';' | b'\t' | b'~' | b'^' | 0x01 | 0x1f) if gap == 0 => delimited(line, *by),
         _ if gap >= 2 => aligned(line),
         _ => None,
     }
@@ -385,10 +390,21 @@ fn header(line: &[u8]) -> Option<Table> {
 
 fn delimited(line: &[u8], by: u8) -> Option<Table> {
     let line = row_of(line, by);
+    // ||Name||Password||, with one bar between cells.
+    let single = (line.starts_with(b"||")).then(|| {
+        let bars = line
+            .windows(2)
+            .filter(|two| *two != b"||")
+            .map(|two| two[0]);
+        bars.chain(line.last().copied()).collect::<Vec<_>>()
+    });
+    let line = single.as_deref().unwrap_or(line);
     let unquoted = |field: &'_ [u8]| -> (usize, usize) {
         let start = field.len() - field.trim_ascii_start().len();
         let end = start + field.trim_ascii().len();
-        let quoted = end - start >= 2 && field[start] == b'"' && field[end - 1] == b'"';
+        let quoted = end - start >= 2
+            && matches!(field[start], b'"' | b'\'')
+            && field[end - 1] == field[start];
         (start + usize::from(quoted), end - usize::from(quoted))
     };
     let boxed = matches!(by, b'|' | b'&');
@@ -698,7 +714,11 @@ impl Table {
             if let Some(promise) = promise
                 && names.is_none()
             {
-                keyed::enclosed(promise, cell, start + from, sink);
+                let plain = cell
+                    .strip_prefix(b"'")
+                    .and_then(|cell| cell.strip_suffix(b"'"));
+                let from = from + usize::from(plain.is_some());
+                keyed::enclosed(promise, plain.unwrap_or(cell), start + from, sink);
             }
         }
     }
