@@ -1,6 +1,7 @@
 //! What a name promises about its value: column headers, keys, attributes, flags, variables.
 
 use super::{
+    bits::next_place,
     kinds::Kind,
     values::{
         ALNUM, BASE64, DIGIT, DOT, EQUALS, JOIN, LOWER, TILDE, UPPER, class, is, is_code, is_hex,
@@ -371,12 +372,27 @@ pub(in crate::domain::masking) fn promise(name: &[u8]) -> Option<Promise> {
 /// The same, whatever the name ends in.
 fn promised(name: &Name) -> Option<Promise> {
     in_english(name).or_else(|| {
-        let foreign = OTHER_LANGUAGES
-            .iter()
-            .find(|(end, _)| ends_with(name.all(), end));
-        foreign.map(|(_, promise)| *promise)
+        let all = name.all();
+        let mut alike = BY_LAST_LETTER[usize::from(all.last()? & 31)];
+        std::iter::from_fn(|| next_place(&mut alike))
+            .map(|place| OTHER_LANGUAGES[place])
+            .find(|(end, _)| all.ends_with(end))
+            .map(|(_, promise)| promise)
     })
 }
+
+/// For each letter which of these names end in it, a bit each.
+static BY_LAST_LETTER: [u64; 32] = {
+    assert!(OTHER_LANGUAGES.len() <= u64::BITS as usize);
+    let mut table = [0; 32];
+    let mut index = 0;
+    while index < OTHER_LANGUAGES.len() {
+        let (name, _) = OTHER_LANGUAGES[index];
+        table[(name[name.len() - 1] & 31) as usize] |= 1 << index;
+        index += 1;
+    }
+    table
+};
 
 fn in_english(name: &Name) -> Option<Promise> {
     let all = name.all();

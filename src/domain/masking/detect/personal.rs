@@ -614,6 +614,9 @@ const MONTHS: [&[u8]; 12] = [
     b"december",
 ];
 
+/// The longest of all names of months, in bytes.
+const LONGEST_MONTH: usize = 10;
+
 /// What follows a day: 1st, 2nd.
 const ORDINALS: [&[u8]; 4] = [b"st", b"nd", b"rd", b"th"];
 
@@ -791,15 +794,13 @@ pub(super) fn date_length(text: &[u8]) -> Option<usize> {
 }
 
 pub(super) fn is_month(word: &[u8]) -> bool {
-    word.len() >= 3
-        && MONTHS.iter().any(|month| {
+    (3..=LONGEST_MONTH).contains(&word.len())
+        && matches!(word[0] | 0x20, b'a' | b'd'..=b'g' | b'j' | b'l'..=b'o' | b's')
+        && (MONTHS.iter().any(|month| {
             word.len() <= month.len() && month[..word.len()].eq_ignore_ascii_case(word)
-        })
-        || word.len() >= 3
-            && matches!(word[0] | 0x20, b'a' | b'd'..=b'g' | b'j' | b'l'..=b'o' | b's')
-            && OTHER_MONTHS
-                .iter()
-                .any(|month| month.as_bytes().eq_ignore_ascii_case(word))
+        }) || OTHER_MONTHS
+            .iter()
+            .any(|month| month.as_bytes().eq_ignore_ascii_case(word)))
 }
 
 /// Whether a value is a date, possibly with a time after it.
