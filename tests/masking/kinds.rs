@@ -766,11 +766,32 @@ pub(crate) const KINDS: &[(&str, &str)] = &[
         "arguments of a container",
         "    Args:\n      --listen\n      0.0.0.0:8080\n      --token\n      «secret»\n    State:          Running\n",
     ),
+    (
+        "rows of which the first has the names",
+        "{\"range\":\"A1:D3\",\"values\":[[\"id\",\"login\",\"password\",\"dob\"],[\"1\",\"ann\",\"«password»\",\"«dob»\"],[\"2\",\"bob\",\"«password»\",\"«dob»\"]]}\n[[\"id\",\"passport_no\"],[1,\"«passport»\"]]\n{\"series\":[[\"time\",\"tokens\"],[\"2026-03-07\",51]]}\n",
+    ),
+    (
+        "names above their values as on paper",
+        "Full name\nAnn Jones\nDate of birth\n«dob»\nPassport number\n«passport»\nPassport\nPage 2 of 4\n",
+    ),
+    (
+        "documents by their type",
+        "{\"event\":\"kyc\",\"data\":{\"document\":{\"type\":\"passport\",\"number\":\"«passport»\"},\"order\":{\"type\":\"online\",\"number\":\"C1VT20260\"}}}\n",
+    ),
+    (
+        "frame with numbered rows",
+        "   id     login        password         dob\n0   1       ann   «password»  «dob»\n1   2       bob    «password»   «dob»\n",
+    ),
+    (
+        "dates of several words",
+        "BDAY:«dobwords»\nkyc ok dob=«dobwords» country=NL\nborn: «dobwords», Delft\n",
+    ),
 ];
 
 /// Types of personal data; every other type is a credential.
 const PERSONAL: &[&str] = &[
-    "email", "urlemail", "phone", "card", "cvv", "iban", "ssn", "nino", "dob", "dob8", "passport",
+    "email", "urlemail", "phone", "card", "cvv", "iban", "ssn", "nino", "dob", "dob8", "dobwords",
+    "passport",
 ];
 
 /// Invented values, the same for the same seed.
@@ -992,6 +1013,14 @@ impl Inventor {
                 1 + self.below(12),
                 1 + self.below(28)
             )),
+            "dobwords" => {
+                let month = self.one(&["March", "September", "Februar", "febrero", "février"]);
+                whole(format!(
+                    "{:02} {month} {}",
+                    1 + self.below(28),
+                    1940 + self.below(60)
+                ))
+            }
             "hook" => whole(format!("{}7{}3", self.alnum(12), self.alnum(12))),
             "passport" => whole(format!("C{}VT{}", self.digits(1), self.digits(5))),
             "wgpublic" => (format!("{}=", self.base64(43)), String::new()),
@@ -1008,7 +1037,7 @@ impl Inventor {
             "card" | "iban" | "nino" | "passport" | "ssn" => {
                 self.one(&["****", "n/a", "unknown"]).into()
             }
-            "dob" | "dob8" => "unknown".into(),
+            "dob" | "dob8" | "dobwords" => "unknown".into(),
             "hook" => "latest".into(),
             "pem" | "pemline" => {
                 let mark = "PUBLIC KEY";

@@ -16,6 +16,9 @@ const MAX_COLUMNS: usize = 512;
 /// The most brackets that are open at once, and that close without having been opened here.
 const MAX_DEPTH: u32 = 32;
 
+/// The longest row of headers looked back over.
+const MAX_HEADER: usize = 512;
+
 /// What names a list of columns.
 const LISTS: [&[u8]; 7] = [
     b"columns",
@@ -40,8 +43,8 @@ pub(super) struct Arrays {
 #[derive(Clone, Debug, Default)]
 struct Reading {
     columns: Vec<Option<Promise>>,
-    /// The list of columns is not closed yet.
-    listing: bool,
+    /// How deep the list of columns is, until it is closed.
+    listing: Option<u32>,
     /// Which of the open brackets are of arrays: the innermost in the lowest bit.
     open: u64,
     depth: u32,
@@ -103,6 +106,17 @@ pub(super) fn list(text: &[u8], end: usize) -> Option<usize> {
     (escapes < 2 && rest.trim_ascii_start().first() == Some(&b'[')).then_some(end)
 }
 
+/// Where the row begins in which the name that ends at `end` is a header: the first of rows that are in no list of their
+/// own, `[["id", "password"], [1, "…"]]`.
+pub(super) fn header(text: &[u8], end: usize) -> Option<usize> {
+    let near = end.saturating_sub(MAX_HEADER);
+    let open = near + memchr::memrchr(b'[', &text[near..end])?;
+    let names =
+        |byte: &u8| is(*byte, ALNUM | JOIN) || matches!(byte, b' ' | b'"' | b',' | b'\\' | 0x80..);
+    let first = text[near..open].trim_ascii_end().ends_with(b"[");
+    (first && text[open + 1..end].iter().all(names)).then_some(open)
+}
+
 impl Arrays {
     /// Whether the next line is read, whatever is in it.
     pub(super) fn follows(&self) -> bool {
@@ -119,18 +133,31 @@ impl Arrays {
     ) {
         let line = &text[start..end];
         let mut from = 0;
+        // A document after the one that was read has headers of its own.
+        let over = self
+            .reading
+            .as_ref()
+            .is_none_or(|reading| reading.depth == 0);
+        if over && list.is_some_and(|list| text[list] == b'[') {
+            self.reading = None;
+        }
         if self.reading.is_none() {
             let Some(list) = list else {
                 return;
             };
             let rest = &text[list..end];
-            let escapes = rest.iter().take_while(|byte| **byte == b'\\').count();
+            // A row of headers stands in an array, a list after its name's quote.
+            let header = rest.first() == Some(&b'[');
+            let before = &rest[usize::from(header)..];
+            let escapes = before.iter().take_while(|byte| **byte == b'\\').count();
             self.reading = Some(Box::new(Reading {
                 key: Key::List,
+                open: u64::from(header),
+                depth: u32::from(header),
                 escapes,
                 ..Reading::default()
             }));
-            from = list - start + escapes + 1;
+            from = list - start + if header { 0 } else { escapes + 1 };
         }
         if let Some(reading) = &mut self.reading
             && reading.read(line, from, start, sink).is_none()
@@ -210,10 +237,10 @@ impl Reading {
     /// A string's content, or another value that is neither array nor object.
     fn value(&mut self, line: &[u8], from: usize, end: usize, start: usize, sink: &mut Sink<'_>) {
         let value = &line[from..end];
-        if self.listing {
-            if self.depth == 1 && self.columns.len() < MAX_COLUMNS {
+        if let Some(list) = self.listing {
+            if self.depth == list && self.columns.len() < MAX_COLUMNS {
                 self.columns.push(keys::promise(value));
-            } else if self.depth == 2
+            } else if self.depth == list + 1
                 && self.key == Key::Name
                 && let Some(column) = self.columns.last_mut()
             {
@@ -232,16 +259,15 @@ impl Reading {
 
     fn opens(&mut self, array: bool) -> Option<()> {
         let key = std::mem::take(&mut self.key);
-        if array && key == Key::List && self.row.is_none() && !self.listing {
+        if array && key == Key::List && self.row.is_none() && self.listing.is_none() {
             self.columns.clear();
-            self.listing = true;
-            (self.open, self.depth, self.closed) = (0, 0, 0);
+            self.listing = Some(self.depth + 1);
         }
         let in_array = self.depth > 0 && self.open & 1 == 1;
         self.open = self.open << 1 | u64::from(array);
         self.depth += 1;
-        if self.listing {
-            if self.depth == 2 && self.columns.len() < MAX_COLUMNS {
+        if let Some(list) = self.listing {
+            if self.depth == list + 1 && self.columns.len() < MAX_COLUMNS {
                 self.columns.push(None);
             }
         } else if self.row.is_none() && array && (in_array || key == Key::Cell) {
@@ -262,8 +288,8 @@ impl Reading {
         }
         self.open >>= 1;
         self.depth -= 1;
-        if self.listing && self.depth == 0 {
-            self.listing = false;
+        if self.listing == Some(self.depth + 1) {
+            self.listing = None;
             self.columns.iter().any(Option::is_some).then_some(())?;
         }
         Some(())

@@ -5,7 +5,7 @@ use super::{
     Sink,
     keys::{self, Place, Promise, judge},
     kinds::Kind,
-    nested,
+    nested, personal,
     tokens::is_old_devops_pat,
     told,
     values::{
@@ -85,7 +85,9 @@ impl Pair {
             self.form = true;
         }
         if self.block.is_none() {
-            let announced = named.then(|| announced(line)).flatten();
+            let announced = named
+                .then(|| announced(line).or_else(|| headline(line)))
+                .flatten();
             self.block = announced.or_else(|| self.of_section(line));
         }
         self.vault = self.vault.saturating_sub(1);
@@ -203,6 +205,29 @@ fn announced(line: &[u8]) -> Option<Block> {
     let promise = keys::promise(name).filter(|_| named)?;
     let form = Form::Item;
     (!matches!(promise, Promise::Name | Promise::Value)).then_some(Block { promise, form })
+}
+
+/// What a line promises of the next that is nothing but the name of something personal, as forms are read from paper. What
+/// opens something may be any word, so its name must be marked.
+fn headline(line: &[u8]) -> Option<Block> {
+    let name = line.trim_ascii();
+    let plain = name.len() <= keys::MAX_NAME
+        && name
+            .iter()
+            .all(|byte| is(*byte, UPPER | LOWER) || matches!(byte, b' ' | b'.' | b'-'));
+    let promise = keys::promise(name).filter(|_| plain)?;
+    let form = Form::Marked;
+    matches!(
+        promise,
+        Promise::BirthDate
+            | Promise::Passport
+            | Promise::NationalId
+            | Promise::Nino
+            | Promise::Ssn
+            | Promise::Iban
+            | Promise::Card
+    )
+    .then_some(Block { promise, form })
 }
 
 /// What marks an item.
@@ -649,6 +674,10 @@ fn at_separator(
     let (name_start, name_end) = name_before(line, start, separator, end)?;
     let name = &line[name_start..name_end];
     let mut promise = pair.names.promise(name);
+    // "type": "passport", "number": …
+    if name == b"number" && of_passport(&line[start..name_start]) {
+        promise = Some(Promise::Passport);
+    }
     // "API key: …", "card number: …": the word before says which. So it does of a type: `password string = …`.
     if matches!(promise, None | Some(Promise::Key))
         && name_start > start + 2
@@ -704,6 +733,18 @@ fn at_separator(
         }
         return None;
     };
+    // A date has spaces in it, where nothing else says how far it goes.
+    if promise == Promise::BirthDate
+        && value.place != Place::Enclosed
+        && let Some(length) = personal::date_length(&line[value.start..])
+        && !line
+            .get(value.start + length)
+            .is_some_and(|byte| is(*byte, ALNUM))
+    {
+        let end = value.start + length;
+        sink.push(value.start, end, Kind::BirthDate);
+        return Some(end);
+    }
     let body = &line[value.start..value.end];
     // Where a shell is, not what opens it.
     if matches!(name, b"PWD" | b"OLDPWD") && matches!(body.first(), Some(b'/' | b'~')) {
@@ -777,6 +818,12 @@ fn identified(name: &[u8], value: &[u8], pair: &mut Pair) {
         b"telecom" => pair.set(Some(Promise::Phone)),
         _ => {}
     }
+}
+
+/// Whether what comes before a name says right there that it is a passport's.
+fn of_passport(before: &[u8]) -> bool {
+    let near = &before[before.len().saturating_sub(32)..];
+    super::values::contains_ignore_case(near, b"\"passport\"")
 }
 
 /// Whether it is a test's: `PASS: TestLogin2 (0.00s)`, `PASS: tests/login.sh`.

@@ -270,6 +270,10 @@ impl Context {
                     if matches!(letter, b's' | b'a') && matches!(next, b'"' | b'\\') {
                         pass.columns = pass.columns.or_else(|| arrays::list(text, end));
                     }
+                    if next == b'"' && matches!(second, b',' | b']') && pass.columns.is_none() {
+                        pass.columns = arrays::header(&text[pass.start..], end - pass.start)
+                            .map(|open| pass.start + open);
+                    }
                     if next == b'/' && keyed::is_vault(text, end) {
                         pass.encoded = true;
                     }

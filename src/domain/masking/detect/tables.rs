@@ -604,15 +604,23 @@ impl Table {
                 // Sentences have two spaces between them, too.
                 let words = |(from, to): (usize, usize)| {
                     let cell = &line[from..to];
-                    !cell.ends_with(b".") && cell.split(|byte| *byte == b' ').count() <= 3
+                    let number = || cell.iter().all(|byte| !is(*byte, UPPER | LOWER));
+                    !cell.ends_with(b".")
+                        && (cell.split(|byte| *byte == b' ').count() <= 3 || number())
                 };
                 let alike = || count > 2 && Cells::new(line).all(words);
+                let numbered = || {
+                    let first = Cells::new(line).next();
+                    first.is_some_and(|(from, to)| line[from..to].iter().all(u8::is_ascii_digit))
+                };
                 if count == self.columns.len() && (placed >= 2 || alike()) {
                     self.cells(Cells::new(line).enumerate(), line, start, sink);
                 } else if unnamed <= 1 && placed >= 2 {
                     let cells = Cells::new(line).skip(unnamed).take(placed);
                     let cells = cells.filter_map(|cell| Some((column_of(cell)?, cell)));
                     self.cells(cells, line, start, sink);
+                } else if count == self.columns.len() + 1 && numbered() && alike() {
+                    self.cells(Cells::new(line).skip(1).enumerate(), line, start, sink);
                 } else {
                     return false;
                 }

@@ -502,7 +502,7 @@ fn sentence(
         while value_end > at
             && matches!(
                 line[value_end - 1],
-                b'.' | b',' | b';' | b':' | b')' | b'\'' | b'*'
+                b'.' | b',' | b';' | b':' | b')' | b'\'' | b'*' | b'?'
             )
         {
             // A password may end in a sign; a sentence does.
@@ -605,7 +605,10 @@ fn said(promise: Promise, value: &[u8], linked: bool, direct: bool) -> Option<Ki
                 .then_some(Kind::GenericSecret)
         }
         Promise::Passport => ((7..=10).contains(&value.len())
-            && (mix.digits >= 5 || linked && mix.digits >= 2 || direct && mix.digits >= 1)
+            && (mix.digits >= 5
+                || mix.digits >= 3 && value.len() == 9
+                || linked && mix.digits >= 2
+                || direct && mix.digits >= 1)
             && mix.lower == 0
             && mix.symbols == 0)
             .then_some(Kind::Passport),
