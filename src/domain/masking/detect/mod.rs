@@ -26,7 +26,7 @@ use std::ops::Range;
 pub(super) use keys::{Promise, promise};
 use kinds::Kind;
 pub(super) use lines::Context;
-pub(super) use open::open_from;
+pub(super) use open::{Quotes, open_from};
 pub(super) use tokens::wraps;
 
 use super::rules::DetectorSet;
