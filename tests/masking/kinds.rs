@@ -420,7 +420,7 @@ pub(crate) const KINDS: &[(&str, &str)] = &[
     ),
     (
         "hl7",
-        "MSH|^~\\&|LAB|CONTOSO|EHR|CONTOSO|20260307175153||ORU^R01|MSG00001|P|2.5\nPID|1||48211^^^CONTOSO^MR||JONES^ANN||19710304|F|||1 MAIN ST^^DELFT||«phone»|||||«ssn»\nOBX|1|NM|718-7^HEMOGLOBIN||13.2|g/dL|12.0-16.0|N|||F\nNTE|1||Contact «email» for results.\n",
+        "MSH|^~\\&|LAB|CONTOSO|EHR|CONTOSO|20260307175153||ORU^R01|MSG00001|P|2.5\nPID|1||48211^^^CONTOSO^MR||JONES^ANN||«dob8»|F|||1 MAIN ST^^DELFT||«phone»|||||«ssn»\nOBX|1|NM|718-7^HEMOGLOBIN||13.2|g/dL|12.0-16.0|N|||F\nNTE|1||Contact «email» for results.\n",
     ),
     (
         "edifact",
@@ -674,11 +674,124 @@ pub(crate) const KINDS: &[(&str, &str)] = &[
         "ldif in base64",
         "dn: uid=ann,ou=people,dc=contoso,dc=com\nuserPassword:: «b64password»\n",
     ),
+    (
+        "columns and rows of a query service",
+        "{\"tables\":[{\"name\":\"PrimaryResult\",\"columns\":[{\"name\":\"TimeGenerated\",\"type\":\"datetime\"},{\"name\":\"password\",\"type\":\"string\"},{\"name\":\"DateOfBirth\",\"type\":\"datetime\"},{\"name\":\"DurationMs\",\"type\":\"long\"}],\"rows\":[[\"2026-03-07T17:51:53Z\",\"«password»\",\"«dob»\",512],[\"2026-03-07T17:51:54Z\",\"«password»\",\"«dob»\",5123]]}]}",
+    ),
+    (
+        "columns and rows over many lines",
+        "{\n  \"columns\": [\n    {\n      \"name\": \"id\",\n      \"type\": \"long\"\n    },\n    {\n      \"name\": \"passport_number\",\n      \"type\": \"text\"\n    }\n  ],\n  \"rows\": [\n    [\n      1,\n      \"«passport»\"\n    ],\n    [\n      2,\n      \"«passport»\"\n    ]\n  ]\n}",
+    ),
+    (
+        "columns by name and rows",
+        "{\"columns\": [\"id\", \"password\", \"dob\"], \"index\": [0, 1], \"data\": [[1, \"«password»\", \"«dob»\"], [2, \"«password»\", \"«dob»\"]]}",
+    ),
+    (
+        "columns as fields and rows as objects",
+        "{\"schema\":{\"fields\":[{\"name\":\"id\",\"type\":\"INTEGER\"},{\"name\":\"password\",\"type\":\"STRING\"},{\"name\":\"passport\",\"type\":\"STRING\"}]},\"rows\":[{\"f\":[{\"v\":\"1\"},{\"v\":\"«password»\"},{\"v\":\"«passport»\"}]},{\"f\":[{\"v\":\"2\"},{\"v\":\"«password»\"},{\"v\":\"«passport»\"}]}],\"totalRows\":\"2\"}",
+    ),
+    (
+        "columns and rows in a string",
+        "{\"content\":[{\"type\":\"text\",\"text\":\"{\\\"columns\\\":[\\\"id\\\",\\\"password\\\",\\\"dob\\\"],\\\"rows\\\":[[1,\\\"«password»\\\",\\\"«dob»\\\"],[2,\\\"«password»\\\",\\\"«dob»\\\"]]}\"}],\"isError\":false}",
+    ),
+    (
+        "columns that promise nothing",
+        "{\"indexes\":[{\"columns\":[\"email\"],\"name\":\"ix\"}],\"stats\":[[1,2],[2024,2025]],\"columns\":[\"key\",\"value\"],\"rows\":[[\"cpu\",\"0.93\"],[\"dob\",\"n/a\"]]}",
+    ),
+    (
+        "logins that are told",
+        "creds are app:«password» for the reporting box\nthe login is deploy:«password», ping me\ncreds: admin / «password»\ncredentials:\n  root:«password»\n  deploy:«password»\nDefault logins:\nadmin:«password»\nops:«password»\n\nlogins:\n  total: 4821\nThe credentials are in the vault: see wiki page 12:30.\n",
+    ),
+    (
+        "names and values of commands",
+        "curl --user=ann:«password» https://api.contoso.com/v1/items\ncurl -uann:«password» https://api.contoso.com/v1/items\nrman target sys/«password»@orcl catalog rc/«password»@rcat\nexpdp system/«password»@prod schemas=crm\nimpdp system/«password» schemas=crm\nimpdp help=y\nsort -u a:1 b:2\n",
+    ),
+    (
+        "network devices",
+        "hostname core1\nsnmp-server community «password» RO 10\nsnmp-server location Delft\nip community-list 10 permit 65000:120\ntacacs-server key 7 «password»\nradius-server host 10.0.0.9 auth-port 1812 key «password»\ncrypto isakmp key «password» address 203.0.113.9\nset password ENC «secret»\nrocommunity «password» 10.0.0.0/8\nsnmpwalk -v2c -c «password» 10.0.0.4 sysDescr\n",
+    ),
+    (
+        "hooks of any host",
+        "notify: https://chat.contoso.com/hooks/«hook»\nPOST /webhook/«hook» HTTP/1.1\nhttps://app.contoso.com/invite/«hook»\nsrc/hooks/useAuthToken2Provider.ts\nhttps://docs.contoso.com/webhooks/webhook-events-and-payloads\nGET /webhooks/8f14e45fceea167a5a36dedd4bea2543/deliveries\nGET /hooks/7d9f0c1e-52aa-4f0c-9d0e-0e6e1cb7a001\n",
+    ),
+    (
+        "numbered and noted names",
+        "Unseal Key 1: «secret»\nUnseal Key 2: «secret»\nPassword (temporary): «password»\nPassport (NL): «passport»\nPassport #: «passport»\npassword - «password»\nKey 1: description of the first key\n",
+    ),
+    (
+        "tabs without a header",
+        "WEBSITE_NODE_VERSION\tFalse\t~22\nDB_PASSWORD\tFalse\t«password»\nAPI_KEY\tTrue\t«hexkey»\nSMTP_PORT\tFalse\t587\n",
+    ),
+    (
+        "php serialized",
+        "a:4:{s:4:\"user\";s:3:\"ann\";s:8:\"password\";s:12:\"«password»\";s:3:\"dob\";s:10:\"«dob»\";}\nuser_id|i:42;auth_token|s:32:\"«hexkey»\";lang|s:2:\"nl\";\na:2:{s:8:\"password\";N;s:5:\"token\";s:0:\"\";}\n",
+    ),
+    (
+        "parameters before a value",
+        "BDAY;VALUE=date:«dob»\nBDAY;VALUE=date-and-or-time:«dob8»\nDTSTART;VALUE=DATE:20260307\nD.O.B.: «dob»\nD.O.B. «dob»\n",
+    ),
+    (
+        "fhir",
+        "{\"resourceType\":\"Patient\",\"identifier\":[{\"type\":{\"coding\":[{\"system\":\"http://terminology.hl7.org/CodeSystem/v2-0203\",\"code\":\"PPN\"}]},\"value\":\"«passport»\"},{\"type\":{\"coding\":[{\"code\":\"MR\"}]},\"value\":\"MRN00412\"}],\"birthDate\":\"«dob»\"}",
+    ),
+    (
+        "x12",
+        "ISA*00*          *00*          *ZZ*SENDER\nNM1*IL*1*JONES*ANN****MI*W123456789~\nDMG*D8*«dob8»*F~\nDTP*472*D8*20260307~\n",
+    ),
+    (
+        "results of tests",
+        "=== RUN   TestName2\n--- PASS: TestName2 (0.00s)\nPASS: TestName2 (0.00s)\nPASS: libfoo/test-1.sh\nXPASS: tests/a2.sh\nPASS: Login.Valid User2\nPASS: suite::token2\nPOWER_PW=1200\nMAX_PW=5\n\"password\": \"VALUE_SPECIFIED_IN_NO_LOG_PARAMETER\"\nvalue = (sensitive value)\nuint64_t key1 = 0x9e3779b97f4a7c15;\n\"Env\":[\"GPG_KEY=E3FF2839C048B25C084DEBE9B26995E310250568\"],\"SandboxKey\":\"/var/run/docker/netns/0d9f0c1e52aa\"\n00000010  03 00 3e 00 01 00 00 00  40 10 00 00\nNato was founded on 4 April 1949.\n",
+    ),
+    (
+        "csv with other delimiters",
+        "id~name~password~dob\n1~Ann Jones~«password»~«dob»\n2~Bob Kent~«password»~«dob»\n\nid^name^passport_no\n1^Ann^«passport»\n\n'id','name','password'\n'1','Ann Jones','«password»'\n",
+    ),
+    (
+        "secrets of a dial-up server",
+        "# client\tserver\tsecret\tIP addresses\nann\t*\t«password»\t*\nbob\tvpn1\t\"«password»\"\t10.0.0.5\n",
+    ),
+    (
+        "table of a wiki",
+        "||User||Password||DOB||\n|ann|«password»|«dob»|\n|bob|«password»|«dob»|\n",
+    ),
+    (
+        "a driver's braces",
+        "Driver={ODBC Driver 18 for SQL Server};Server=sql1;UID=app;PWD={«password»;}}x};Encrypt=yes\nrootpw «password»\nbindpw «password»\n$pw = '«password»'\n",
+    ),
+    (
+        "parts of dates",
+        "[{'id': 1, 'created': datetime.date(2026, 3, 7)}]\ndob: ISODate('«dob»T00:00:00Z'),\nbirthdate=«dob»&page=2\nbirth_dt,home_tel\n«dob»,n/a\n",
+    ),
+    (
+        "arguments of a container",
+        "    Args:\n      --listen\n      0.0.0.0:8080\n      --token\n      «secret»\n    State:          Running\n",
+    ),
+    (
+        "rows of which the first has the names",
+        "{\"range\":\"A1:D3\",\"values\":[[\"id\",\"login\",\"password\",\"dob\"],[\"1\",\"ann\",\"«password»\",\"«dob»\"],[\"2\",\"bob\",\"«password»\",\"«dob»\"]]}\n[[\"id\",\"passport_no\"],[1,\"«passport»\"]]\n{\"series\":[[\"time\",\"tokens\"],[\"2026-03-07\",51]]}\n",
+    ),
+    (
+        "names above their values as on paper",
+        "Full name\nAnn Jones\nDate of birth\n«dob»\nPassport number\n«passport»\nPassport\nPage 2 of 4\n",
+    ),
+    (
+        "documents by their type",
+        "{\"event\":\"kyc\",\"data\":{\"document\":{\"type\":\"passport\",\"number\":\"«passport»\"},\"order\":{\"type\":\"online\",\"number\":\"C1VT20260\"}}}\n",
+    ),
+    (
+        "frame with numbered rows",
+        "   id     login        password         dob\n0   1       ann   «password»  «dob»\n1   2       bob    «password»   «dob»\n",
+    ),
+    (
+        "dates of several words",
+        "BDAY:«dobwords»\nkyc ok dob=«dobwords» country=NL\nborn: «dobwords», Delft\n",
+    ),
 ];
 
 /// Types of personal data; every other type is a credential.
 const PERSONAL: &[&str] = &[
-    "email", "urlemail", "phone", "card", "cvv", "iban", "ssn", "nino", "dob", "passport",
+    "email", "urlemail", "phone", "card", "cvv", "iban", "ssn", "nino", "dob", "dob8", "dobwords",
+    "passport",
 ];
 
 /// Invented values, the same for the same seed.
@@ -894,6 +1007,21 @@ impl Inventor {
                 1 + self.below(12),
                 1 + self.below(28)
             )),
+            "dob8" => whole(format!(
+                "{}{:02}{:02}",
+                1940 + self.below(60),
+                1 + self.below(12),
+                1 + self.below(28)
+            )),
+            "dobwords" => {
+                let month = self.one(&["March", "September", "Februar", "febrero", "février"]);
+                whole(format!(
+                    "{:02} {month} {}",
+                    1 + self.below(28),
+                    1940 + self.below(60)
+                ))
+            }
+            "hook" => whole(format!("{}7{}3", self.alnum(12), self.alnum(12))),
             "passport" => whole(format!("C{}VT{}", self.digits(1), self.digits(5))),
             "wgpublic" => (format!("{}=", self.base64(43)), String::new()),
             other => panic!("nobody invents a {other}"),
@@ -909,7 +1037,8 @@ impl Inventor {
             "card" | "iban" | "nino" | "passport" | "ssn" => {
                 self.one(&["****", "n/a", "unknown"]).into()
             }
-            "dob" => "unknown".into(),
+            "dob" | "dob8" | "dobwords" => "unknown".into(),
+            "hook" => "latest".into(),
             "pem" | "pemline" => {
                 let mark = "PUBLIC KEY";
                 format!(

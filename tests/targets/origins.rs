@@ -165,3 +165,30 @@ async fn a_whole_row_names_every_column_it_holds() {
         "public.users.*"
     );
 }
+
+#[tokio::test]
+async fn statements_that_differ_only_between_quotes_have_their_own_columns() {
+    let database = database().await;
+    database
+        .prepare(
+            "CREATE TABLE one (a text); INSERT INTO one VALUES ('first');
+             CREATE TABLE two (b text); INSERT INTO two VALUES ('second');
+             GRANT SELECT ON ALL TABLES IN SCHEMA public TO PUBLIC",
+        )
+        .await;
+    let target = Target::postgres(&database);
+    // To a glance, what is between the two quotes is a string.
+    let alike = |column: &str, table: &str, not: &str| {
+        format!("/* it's */ SELECT {column} FROM {table} WHERE {column} <> '{not}'")
+    };
+    for _ in 0..2 {
+        for (column, table, holds) in [("a", "one", "first"), ("b", "two", "second")] {
+            let sql = alike(column, table, "");
+            let origin = format!("public.{table}.{column}");
+            assert_eq!(origins(&target, &sql).await, [from(&origin, &[])], "{sql}");
+            let (_, gathered) = target.read(&alike(column, table, "no")).await.unwrap();
+            assert_eq!(gathered.rows.len(), 1, "{sql}");
+            assert!(format!("{:?}", gathered.rows).contains(holds), "{sql}");
+        }
+    }
+}

@@ -3,10 +3,6 @@
 //! Knows the shapes of OpenAI and Anthropic (and what others copied from them) by the path of a string in the event's JSON.
 //! Knows nothing of masking.
 
-use std::sync::LazyLock;
-
-use memchr::memmem::Finder;
-
 /// A piece of a longer text: where its raw JSON string stands in the event's line, and which text it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Piece {
@@ -44,37 +40,41 @@ pub(super) fn payload(line: &[u8]) -> Option<usize> {
     (rest.get(space) == Some(&b'{')).then_some(5 + space)
 }
 
-/// Whether an event says that a text is complete.
-pub(super) fn ends_text(line: &[u8]) -> bool {
-    static MARKS: LazyLock<[Finder<'static>; 6]> = LazyLock::new(|| {
-        [
-            "[DONE]",
-            "_stop\"",
-            ".done\"",
-            ".completed\"",
-            "\"finish_reason\":\"",
-            "\"finish_reason\": \"",
-        ]
-        .map(Finder::new)
-    });
-    line.starts_with(b"data:") && MARKS.iter().any(|mark| mark.find(line).is_some())
+/// Whether a line that has no payload says that all texts are complete.
+pub(super) fn is_last(line: &[u8]) -> bool {
+    line.strip_prefix(b"data:")
+        .is_some_and(|rest| rest.trim_ascii() == b"[DONE]")
 }
 
-/// Finds the pieces of an event. JSON that breaks off has those before the break.
-pub(super) fn pieces(line: &[u8], from: usize) -> Vec<Piece> {
+/// Appends the pieces of an event to `pieces`, in order, and says whether the event tells that a text is complete. JSON that
+/// breaks off has what is before the break.
+pub(super) fn read(line: &[u8], from: usize, pieces: &mut Vec<Piece>) -> bool {
     let mut walk = Walk {
         line,
         at: from,
-        pieces: Vec::new(),
+        pieces,
+        ends: false,
     };
     walk.value(&[], 0, 0);
-    walk.pieces
+    walk.ends
+}
+
+/// Whether a string under this name says that a text is complete.
+fn ends(name: &[u8], value: &[u8]) -> bool {
+    match name {
+        b"type" => [&b"_stop"[..], b".done", b".completed"]
+            .iter()
+            .any(|end| value.ends_with(end)),
+        b"finish_reason" | b"finishReason" => true,
+        _ => false,
+    }
 }
 
 struct Walk<'a> {
     line: &'a [u8],
     at: usize,
-    pieces: Vec<Piece>,
+    pieces: &'a mut Vec<Piece>,
+    ends: bool,
 }
 
 impl Walk<'_> {
@@ -136,6 +136,7 @@ impl Walk<'_> {
                     let own = &line[start..end];
                     if self.line.get(self.at) == Some(&b'"') {
                         let (from, to) = self.string()?;
+                        self.ends |= ends(own, &line[from..to]);
                         if is_piece(own, name) && from < to {
                             self.pieces.push(Piece {
                                 start: from,

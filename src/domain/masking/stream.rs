@@ -6,7 +6,10 @@
 //!
 //! INVARIANT: what comes out depends on the bytes that went in, never on how they were cut.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, VecDeque},
+};
 
 use super::{
     Masking,
@@ -26,8 +29,12 @@ const MAX_HELD: usize = 256 << 10;
 /// The longest candidate that holds events back.
 const MAX_CANDIDATE: usize = 16 << 10;
 
-/// How much of a text without line ends is looked at again for what names its values.
+/// A line of a text that is longer than this is not looked at from its start any more.
+const LONG: usize = 4 << 10;
+/// How much of it is looked at again for what names its values.
 const LOOK_BACK: usize = 1 << 10;
+/// The longest frame of an event that is remembered.
+const MAX_FRAME: usize = 4 << 10;
 
 /// Something found in a stream: by which rule, and where in the bytes that went in. Never the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,16 +59,22 @@ pub struct Stream<'a> {
     /// Where `pending` starts in the stream.
     position: usize,
     /// Lines that wait for a text to go on.
-    held: VecDeque<Held>,
+    held: VecDeque<Held<'static>>,
     held_bytes: usize,
     channels: BTreeMap<u64, Channel>,
+    /// What the last event was around its pieces, if nothing was found in that: most events of a stream differ in their
+    /// pieces alone.
+    frame: Vec<u8>,
+    // Kept for their memory.
     found: Vec<Finding>,
+    pieces: Vec<Piece>,
+    waiting: Vec<HeldPiece>,
 }
 
-/// A line that waits.
+/// A line that waits, or could.
 #[derive(Debug)]
-struct Held {
-    line: Vec<u8>,
+struct Held<'l> {
+    line: Cow<'l, [u8]>,
     position: usize,
     /// Masks of what is not part of a longer text, in the line's own bytes.
     found: Vec<Finding>,
@@ -87,6 +100,10 @@ struct Channel {
     base: usize,
     /// Up to here lines are complete and their context is passed on.
     line: usize,
+    /// Up to here it is known where lines end.
+    looked: usize,
+    /// The quotes of the line at hand.
+    quotes: detect::Quotes,
     /// Up to here it is decided what is masked.
     done: usize,
     found: Vec<Decided>,
@@ -112,7 +129,10 @@ impl Masking {
             held: VecDeque::new(),
             held_bytes: 0,
             channels: BTreeMap::new(),
+            frame: Vec::new(),
             found: Vec::new(),
+            pieces: Vec::new(),
+            waiting: Vec::new(),
         }
     }
 }
@@ -249,34 +269,25 @@ impl Stream<'_> {
         out: &mut Vec<u8>,
         findings: &mut Vec<TextFinding>,
     ) {
-        let pieces = events::payload(line)
-            .map(|from| events::pieces(line, from))
-            .unwrap_or_default();
+        let mut pieces = std::mem::take(&mut self.pieces);
+        pieces.clear();
+        let ends = match events::payload(line) {
+            Some(from) => events::read(line, from, &mut pieces),
+            None => events::is_last(line),
+        };
         if pieces.is_empty() && self.held.is_empty() {
+            self.pieces = pieces;
             self.plain(line, position, out, findings);
             return;
         }
-        let mut found = Vec::new();
-        if pieces.is_empty() {
-            self.masking.find(line, &mut self.context, &mut found);
-        } else {
-            // What the text of its pieces is masked by, only their channel decides.
-            self.masking
-                .find(line, &mut detect::Context::default(), &mut found);
-            found.retain(|finding| {
-                pieces
-                    .iter()
-                    .all(|piece| finding.end <= piece.start || finding.start >= piece.end)
-            });
-        }
         let mut held = Held {
-            line: line.to_vec(),
+            line: Cow::Borrowed(line),
             position,
-            found,
-            pieces: Vec::with_capacity(pieces.len()),
+            found: self.around(line, &pieces),
+            pieces: std::mem::take(&mut self.waiting),
         };
-        let mut touched = Vec::new();
-        for piece in pieces {
+        held.pieces.clear();
+        for &piece in &pieces {
             let raw = &line[piece.start..piece.end];
             let channel = self.channels.entry(piece.channel).or_default();
             let start = channel.base + channel.text.len();
@@ -289,7 +300,6 @@ impl Stream<'_> {
                 None
             };
             let end = channel.base + channel.text.len();
-            touched.push(piece.channel);
             held.pieces.push(HeldPiece {
                 piece,
                 start,
@@ -297,18 +307,68 @@ impl Stream<'_> {
                 places,
             });
         }
-        self.held_bytes += held.line.len();
-        self.held.push_back(held);
-        for channel in touched {
-            if let Some(channel) = self.channels.get_mut(&channel) {
+        for piece in &pieces {
+            if let Some(channel) = self.channels.get_mut(&piece.channel) {
                 channel.advance(self.masking, End::Open);
             }
         }
-        if events::ends_text(line) || self.held_bytes > MAX_HELD {
+        self.pieces = pieces;
+        if self.held.is_empty() && !ends && !self.waits(&held) {
+            self.write_held(&held, out, findings);
+            self.waiting = held.pieces;
+            return;
+        }
+        self.held_bytes += line.len();
+        self.held.push_back(Held {
+            line: Cow::Owned(line.to_vec()),
+            ..held
+        });
+        if ends || self.held_bytes > MAX_HELD {
             self.flush(out, findings);
         } else {
             self.release(out, findings);
         }
+    }
+
+    /// What is masked in an event's line around its pieces: what their text is masked by, only their channel decides.
+    fn around(&mut self, line: &[u8], pieces: &[Piece]) -> Vec<Finding> {
+        let mut found = Vec::new();
+        if pieces.is_empty() {
+            self.masking.find(line, &mut self.context, &mut found);
+            return found;
+        }
+        let frame = || {
+            let starts = std::iter::once(0).chain(pieces.iter().map(|piece| piece.end));
+            let ends = pieces.iter().map(|piece| piece.start);
+            starts
+                .zip(ends.chain([line.len()]))
+                .map(|(start, end)| &line[start..end])
+        };
+        let rest = frame().try_fold(&*self.frame, |rest, part| rest.strip_prefix(part));
+        if rest.is_some_and(<[u8]>::is_empty) {
+            return found;
+        }
+        self.masking
+            .find(line, &mut detect::Context::default(), &mut found);
+        found.retain(|finding| {
+            pieces
+                .iter()
+                .all(|piece| finding.end <= piece.start || finding.start >= piece.end)
+        });
+        self.frame.clear();
+        if found.is_empty() && frame().map(<[u8]>::len).sum::<usize>() <= MAX_FRAME {
+            self.frame.extend(frame().flatten());
+        }
+        found
+    }
+
+    /// Whether a line has to wait for a text to go on.
+    fn waits(&self, held: &Held<'_>) -> bool {
+        held.pieces.iter().any(|piece| {
+            self.channels
+                .get(&piece.piece.channel)
+                .is_some_and(|channel| channel.done < piece.end)
+        })
     }
 
     /// Decides everything and lets it out.
@@ -325,12 +385,7 @@ impl Stream<'_> {
     /// Lets out the lines that wait for nothing any more, in order.
     fn release(&mut self, out: &mut Vec<u8>, findings: &mut Vec<TextFinding>) {
         while let Some(held) = self.held.front() {
-            let open = held.pieces.iter().any(|piece| {
-                self.channels
-                    .get(&piece.piece.channel)
-                    .is_some_and(|channel| channel.done < piece.end)
-            });
-            if open {
+            if self.waits(held) {
                 return;
             }
             let Some(held) = self.held.pop_front() else {
@@ -341,7 +396,7 @@ impl Stream<'_> {
         }
     }
 
-    fn write_held(&mut self, held: &Held, out: &mut Vec<u8>, findings: &mut Vec<TextFinding>) {
+    fn write_held(&mut self, held: &Held<'_>, out: &mut Vec<u8>, findings: &mut Vec<TextFinding>) {
         let masking = self.masking;
         report(masking, &held.found, held.position, findings);
         let mut at = 0;
@@ -410,20 +465,21 @@ impl Channel {
             return;
         }
         // Complete lines first: they are decided whole, and leave their context behind.
-        while let Some(found) = memchr::memchr(b'\n', &self.text[self.line - self.base..]) {
-            let line_end = self.line + found + 1;
+        while let Some(found) = memchr::memchr(b'\n', &self.text[self.looked - self.base..]) {
+            let line_end = self.looked + found + 1;
             self.decide(masking, line_end, Pass::Whole);
-            self.line = line_end;
+            self.begin_line(line_end);
             self.done = line_end.max(self.done);
         }
+        self.looked = length;
         if end == End::Closed {
             self.decide(masking, length, Pass::Whole);
-            self.line = length;
+            self.begin_line(length);
             self.done = length;
             return;
         }
         let line = &self.text[self.line - self.base..];
-        let open = detect::open_from(line).min(masking.open_pattern(line));
+        let open = detect::open_from(line, &mut self.quotes).min(masking.open_pattern(line));
         let open = self.line + open;
         if open > self.done {
             let fresh = &self.text[self.done - self.base..open - self.base];
@@ -438,13 +494,20 @@ impl Channel {
             self.done = open;
         }
         // A text without line ends is not looked at from its start for ever.
-        if self.done - self.line > MAX_CANDIDATE {
-            self.line = self.done - LOOK_BACK;
+        if self.done - self.line > LONG {
+            self.begin_line(self.done - LOOK_BACK);
         }
         if length - self.done > MAX_CANDIDATE {
             self.decide(masking, length, Pass::Part);
             self.done = length;
         }
+    }
+
+    /// From here on the text is looked at as a line.
+    fn begin_line(&mut self, at: usize) {
+        self.line = at;
+        self.looked = self.looked.max(at);
+        self.quotes = detect::Quotes::default();
     }
 
     /// Finds what is masked between `done` and `until`, looking at the line from its start.
@@ -469,7 +532,7 @@ impl Channel {
     fn write(
         &mut self,
         masking: &Masking,
-        held: &Held,
+        held: &Held<'_>,
         piece: &HeldPiece,
         out: &mut Vec<u8>,
         findings: &mut Vec<TextFinding>,

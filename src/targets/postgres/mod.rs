@@ -2,7 +2,8 @@
 //!
 //! A read runs with the read credential inside `BEGIN READ ONLY … ROLLBACK`. The whole conversation is one flight of
 //! messages, so it costs one round trip; only a statement not seen lately is described first, because what its columns
-//! come from must be known before their first value is handed on. An effect runs in one transaction that ends as its
+//! come from must be known before their first value is handed on (those that differ in numbers and strings alone are one
+//! statement here). An effect runs in one transaction that ends as its
 //! [`Ending`] says once its statement has succeeded.
 //!
 //! The caller's text goes through the extended protocol alone, where the server refuses a second statement. What it
@@ -15,11 +16,11 @@
 use std::{
     collections::HashMap,
     future::Future,
-    hash::{BuildHasher, RandomState},
+    hash::{BuildHasher, Hasher, RandomState},
     ops::ControlFlow,
     pin::pin,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -40,7 +41,7 @@ use address::Address;
 use names::{Described, LookupError, Names};
 use session::{Lease, Pool, give_back_reset};
 use values::Shape;
-use wire::{CancelKey, Field, Reply, ServerMessage, TransactionStatus, Wire, WireError, cells};
+use wire::{CancelKey, Reply, ServerMessage, TransactionStatus, Wire, WireError, cells};
 
 pub(super) use address::Encryption;
 pub(super) use values::is_json_number;
@@ -73,6 +74,8 @@ const ROWS_CHANGED: &str = "SELECT pg_catalog.sum(n_tup_ins), pg_catalog.sum(n_t
      pg_catalog.current_setting('track_counts') FROM pg_catalog.pg_stat_xact_user_tables";
 /// Brings forward what a commit would run and check.
 const AS_AT_COMMIT: &str = "SET CONSTRAINTS ALL IMMEDIATE";
+/// Why no value of a result was handed on.
+const UNDESCRIBED: &str = "the tables it reads were changed at this moment: ask again";
 /// Ends every read. The locks are the one thing a read can take that a rollback does not give back.
 const UNDO: &str = "ROLLBACK; SELECT pg_catalog.pg_advisory_unlock_all()";
 
@@ -120,6 +123,8 @@ enum Failure {
     Own(String),
     /// Rolled back for what it did.
     NotCommitted(RunError),
+    /// What its columns come from is not known any more, so none of their values was handed on.
+    Undescribed,
     /// Stopped before it was committed.
     Stopped,
     /// Nobody knows.
@@ -242,6 +247,7 @@ impl Postgres {
             _ if stopped && !past_return => RunError::Cancelled { timeout },
             Failure::Stopped => RunError::Cancelled { timeout },
             Failure::Own(message) => refused(None, message),
+            Failure::Undescribed => refused(None, UNDESCRIBED.into()),
             Failure::NotCommitted(error) => error,
             Failure::Server(message) if message.code == "57014" && (stopped || timeout) => {
                 RunError::Cancelled { timeout }
@@ -300,12 +306,38 @@ impl Postgres {
         let abandon = |error: WireError| (Failure::Wire(error), After::Abandon);
         let wire = lease.wire().map_err(abandon)?;
         wire.limit_messages(longest_message(budget));
-        let statement = self.hasher.hash_one(&operation.statement);
-        if !self.is_known(statement, operation.params.len()) {
-            let until = self.describe(wire, operation, sink).await?;
-            let params = operation.params.len();
-            self.remember(statement, Known { until, params });
+        let shape = self.shape(&operation.statement);
+        if self.is_known(shape, operation.params.len()) {
+            let now = Instant::now();
+            match self.run_read(wire, operation, now, budget, sink).await {
+                Err((Failure::Undescribed, _)) => {
+                    self.known().remove(&shape);
+                    if !matches!(tokio::time::timeout(SLACK, skim(wire)).await, Ok(Ok(true))) {
+                        return Err((Failure::Undescribed, After::Abandon));
+                    }
+                    wire.settle().await.map_err(abandon)?;
+                }
+                ran => return ran,
+            }
         }
+        let described = Instant::now();
+        let until = self.describe(wire, operation, sink).await?;
+        let params = operation.params.len();
+        self.remember(shape, Known { until, params });
+        self.run_read(wire, operation, described, budget, sink)
+            .await
+    }
+
+    /// Runs a read whose columns were described, or those of one like it.
+    async fn run_read(
+        &self,
+        wire: &mut Wire,
+        operation: &SqlOperation,
+        described: Instant,
+        budget: &Budget,
+        sink: &mut dyn ResultSink,
+    ) -> Result<(Completion, After), (Failure, After)> {
+        let abandon = |error: WireError| (Failure::Wire(error), After::Abandon);
         let mut opening = String::from("BEGIN READ ONLY; ");
         opening.push_str(&limits(budget, LONGEST_LOCK_WAIT, "SET LOCAL"));
         wire.queue_own(&opening).map_err(abandon)?;
@@ -317,7 +349,9 @@ impl Postgres {
         if let Some(refused) = answered(wire, sink).await.map_err(abandon)? {
             return Err((Failure::Server(refused), After::Abandon));
         }
-        let ran = self.consume(wire, operation, sink, Rest::Leave).await;
+        let ran = self
+            .consume(wire, operation, described, sink, Rest::Leave)
+            .await;
         match ran {
             Ok(Ran {
                 finished: false, ..
@@ -344,19 +378,53 @@ impl Postgres {
         }
     }
 
-    fn is_known(&self, statement: u64, params: usize) -> bool {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known
-            .get(&statement)
+    fn known(&self) -> MutexGuard<'_, HashMap<u64, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_known(&self, shape: u64, params: usize) -> bool {
+        self.known()
+            .get(&shape)
             .is_some_and(|known| known.params == params && Instant::now() < known.until)
     }
 
-    fn remember(&self, statement: u64, described: Known) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+    fn remember(&self, shape: u64, described: Known) {
+        let mut known = self.known();
         if known.len() >= MOST_KNOWN {
             known.clear();
         }
-        known.insert(statement, described);
+        known.insert(shape, described);
+    }
+
+    /// One number for all statements that differ in their numbers and strings alone: their columns come from the same
+    /// places. Those that only seem to (a comment can have a quote in it) cost a second run, for what the server says of a
+    /// result's columns is looked at each time.
+    fn shape(&self, statement: &str) -> u64 {
+        let (mut hasher, mut rest) = (self.hasher.build_hasher(), statement.as_bytes());
+        let mut in_word = false;
+        while let [first, after @ ..] = rest {
+            let digit = first.is_ascii_digit() && !in_word;
+            // Each number is as long as any other.
+            if digit && after.first().is_some_and(u8::is_ascii_digit) {
+                rest = after;
+                continue;
+            }
+            hasher.write_u8(if digit { b'0' } else { *first });
+            rest = match first {
+                b'\'' => {
+                    let end = memchr::memchr(b'\'', after).map_or(after.len(), |found| found + 1);
+                    &after[end..]
+                }
+                b'"' => {
+                    let end = memchr::memchr(b'"', after).map_or(after.len(), |found| found + 1);
+                    hasher.write(&after[..end]);
+                    &after[end..]
+                }
+                _ => after,
+            };
+            in_word = first.is_ascii_alphanumeric() || matches!(first, b'_' | b'$' | 0x80..);
+        }
+        hasher.finish()
     }
 
     /// Parses the statement without running it and learns what its columns are. Nothing has been run when it fails.
@@ -433,6 +501,7 @@ impl Postgres {
         };
         let wire = lease.wire().map_err(abandon)?;
         wire.limit_messages(longest_message(budget));
+        let described = Instant::now();
         self.describe(wire, operation, sink).await?;
         if progress.stopping.load(Ordering::SeqCst) {
             return Err((Failure::Stopped, After::Discard));
@@ -458,7 +527,8 @@ impl Postgres {
         wire.queue_run(&operation.statement, &[], params(operation))
             .map_err(abandon)?;
         wire.send().await.map_err(abandon)?;
-        let ran = match self.consume(wire, operation, sink, Rest::Await).await {
+        let ran = self.consume(wire, operation, described, sink, Rest::Await);
+        let ran = match ran.await {
             Ok(ran) => ran,
             Err(Failure::Server(message))
                 if message.code == "25001" && wants_no_transaction(&operation.statement) =>
@@ -472,7 +542,7 @@ impl Postgres {
                 wire.send().await.map_err(abandon)?;
                 wire.settle().await.map_err(abandon)?;
                 return self
-                    .write_outside(wire, operation, budget, sink, progress)
+                    .write_outside(wire, operation, described, budget, sink, progress)
                     .await;
             }
             // Closing the connection rolls back just as surely as saying so.
@@ -549,6 +619,7 @@ impl Postgres {
         &self,
         wire: &mut Wire,
         operation: &SqlOperation,
+        described: Instant,
         budget: &Budget,
         sink: &mut dyn ResultSink,
         progress: &Progress,
@@ -568,7 +639,8 @@ impl Postgres {
         wire.queue_run(&operation.statement, &[], params(operation))
             .map_err(abandon)?;
         wire.send().await.map_err(abandon)?;
-        match self.consume(wire, operation, sink, Rest::Await).await {
+        let ran = self.consume(wire, operation, described, sink, Rest::Await);
+        match ran.await {
             Ok(ran) => Ok(Completion {
                 affected: ran.affected(),
                 changed: None,
@@ -589,21 +661,21 @@ impl Postgres {
                 ))
             }
             Err(failure @ Failure::Server(_)) => Err((failure, After::Discard)),
-            Err(Failure::Own(why)) => Err((
-                Failure::Unknown(format!("{why}; the statement may have taken effect")),
-                After::Abandon,
-            )),
+            Err(Failure::Own(why)) => Err((in_doubt(&why), After::Abandon)),
+            Err(Failure::Undescribed) => Err((in_doubt(UNDESCRIBED), After::Abandon)),
             Err(failure) => Err((failure, After::Abandon)),
         }
     }
 
     // ------------------------------------------------------------------------------------------ results
 
-    /// Hands a running statement's result to the sink, up to the server's next `Ready`.
+    /// Hands a running statement's result to the sink, up to the server's next `Ready`. What was known of its columns at
+    /// `described` is believed.
     async fn consume(
         &self,
         wire: &mut Wire,
         operation: &SqlOperation,
+        described: Instant,
         sink: &mut dyn ResultSink,
         rest: Rest,
     ) -> Result<Ran, Failure> {
@@ -638,7 +710,10 @@ impl Postgres {
                     }
                 }
                 Reply::Columns(fields) => {
-                    let described = self.known_or_refused(&fields)?;
+                    let described = self
+                        .names
+                        .describe(&fields, described)
+                        .ok_or(Failure::Undescribed)?;
                     sink.columns(&described.columns);
                     reader = Some(RowReader::new(described));
                 }
@@ -661,17 +736,6 @@ impl Postgres {
                 Reply::Row(_) | Reply::Step | Reply::NoColumns | Reply::Empty => {}
             }
         }
-    }
-
-    fn known_or_refused(&self, fields: &[Field]) -> Result<Described, Failure> {
-        self.names.describe(fields).ok_or_else(|| {
-            // The statement is described anew the next time.
-            self.known
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clear();
-            Failure::Own("the tables it reads were changed at this moment: ask again".into())
-        })
     }
 }
 
@@ -881,6 +945,10 @@ async fn skim(wire: &mut Wire) -> Result<bool, WireError> {
 
 fn params(operation: &SqlOperation) -> impl Iterator<Item = Option<&str>> {
     operation.params.iter().map(Param::as_text)
+}
+
+fn in_doubt(why: &str) -> Failure {
+    Failure::Unknown(format!("{why}; the statement may have taken effect"))
 }
 
 fn wrong_count(operation: &SqlOperation, wanted: usize) -> Option<Failure> {

@@ -85,9 +85,15 @@ pub(super) enum LookupError {
     Unexpected(&'static str),
 }
 
+/// What was told of a number, if it may be believed at `now`.
+fn believed<T>(told: &HashMap<u32, Known<T>>, oid: u32, now: Instant) -> Option<&T> {
+    let known = told.get(&oid)?;
+    (now < known.since + FRESH).then_some(&*known.what)
+}
+
 impl Names {
-    /// Describes a result by what is known; `None` if something must be looked up first.
-    pub(super) fn describe(&self, fields: &[Field]) -> Option<Described> {
+    /// Describes a result by what could be believed `then`; `None` if something must be looked up first.
+    pub(super) fn describe(&self, fields: &[Field], then: Instant) -> Option<Described> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let mut columns = Vec::with_capacity(fields.len());
         let mut shapes = Vec::with_capacity(fields.len());
@@ -95,14 +101,14 @@ impl Names {
             let (type_name, shape, rows_of) = match built_in(field.type_oid) {
                 Some((name, shape)) => (name.to_owned(), shape, &[][..]),
                 None => {
-                    let known = &inner.types.get(&field.type_oid)?.what;
+                    let known = believed(&inner.types, field.type_oid, then)?;
                     (known.name.clone(), known.shape.clone(), &*known.rows_of)
                 }
             };
             let mut origin = match field.relation {
                 0 => None,
                 oid => {
-                    let relation = &inner.relations.get(&oid)?.what;
+                    let relation = believed(&inner.relations, oid, then)?;
                     Some(if field.attribute == 0 {
                         relation.whole_row()
                     } else {
@@ -117,7 +123,7 @@ impl Names {
                 }
             };
             for oid in rows_of {
-                let row = inner.relations.get(oid)?.what.whole_row();
+                let row = believed(&inner.relations, *oid, then)?.whole_row();
                 match &mut origin {
                     None => origin = Some(row),
                     Some(origin) => origin.also.extend(row.also),
@@ -209,12 +215,8 @@ impl Names {
         table: impl Fn(&Inner) -> &HashMap<u32, Known<T>>,
     ) -> Vec<u32> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = |oid: &u32| {
-            table(&inner)
-                .get(oid)
-                .is_some_and(|known| now.duration_since(known.since) < FRESH)
-        };
-        wanted.iter().copied().filter(|oid| !fresh(oid)).collect()
+        let fresh = |oid: u32| believed(table(&inner), oid, now).is_some();
+        wanted.iter().copied().filter(|oid| !fresh(*oid)).collect()
     }
 
     fn remember<T>(

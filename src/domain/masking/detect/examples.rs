@@ -176,8 +176,21 @@ const EXAMPLES: &[Example] = &[
     ),
     (
         Kind::Phone,
-        &["+49 830 025 834", "(727) 313-1185", "call 07692 313717"],
-        &["order 731118523", "127.0.0.1:8080", "2026-03-07 17:51:53"],
+        &[
+            "+49 830 025 834",
+            "(727) 313-1185",
+            "call 07692 313717",
+            "06-12345678",
+            "020 123 4567",
+            "0031 6 12345678",
+        ],
+        &[
+            "order 731118523",
+            "127.0.0.1:8080",
+            "2026-03-07 17:51:53",
+            "serial 0012-3456-7890-12",
+            "40 00 01 00 00 00",
+        ],
     ),
     (
         Kind::Card,
@@ -220,13 +233,37 @@ const EXAMPLES: &[Example] = &[
     ),
     (
         Kind::Passport,
-        &["passport_no: C5VT2Y496", "Passport number CTH38J0LJ"],
-        &["passport: required"],
+        &[
+            "passport_no: C5VT2Y496",
+            "Passport number CTH38J0LJ",
+            // ICAO 9303, parts 4 and 5.
+            "L898902C36UTO7408122F1204159ZE184226B<<<<<10",
+            "I<UTOD231458907<<<<<<<<<<<<<<<",
+        ],
+        &[
+            "passport: required",
+            "L898902C36UTO7408123F1204159ZE184226B<<<<<10",
+            "a = 1 << 20",
+        ],
     ),
     (
         Kind::BirthDate,
-        &["dob: 1944-09-07", "she was born on 03 March 1971"],
-        &["created_at: 2026-03-07", "born in 1971"],
+        &[
+            "dob: 1944-09-07",
+            "she was born on 03 March 1971",
+            "Geboren am 11. Februar 1984",
+            "née le 11 février 1984",
+            "nacido el 11 de febrero de 1984",
+            "nata il 11 febbraio 1984",
+            "dob: datetime.date(1984, 2, 11)",
+            "7408122F1204159UTO<<<<<<<<<<<6",
+        ],
+        &[
+            "created_at: 2026-03-07",
+            "born in 1971",
+            "Nato was founded on 4 April 1949",
+            "created: datetime.date(2026, 3, 7)",
+        ],
     ),
 ];
 

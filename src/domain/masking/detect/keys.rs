@@ -1,6 +1,7 @@
 //! What a name promises about its value: column headers, keys, attributes, flags, variables.
 
 use super::{
+    bits::next_place,
     kinds::Kind,
     values::{
         ALNUM, BASE64, DIGIT, DOT, EQUALS, JOIN, LOWER, TILDE, UPPER, class, is, is_code, is_hex,
@@ -103,10 +104,13 @@ const PAIRED: &[&[u8; 4]] = &[
     b"nenr", b"lenr", b"elnr", b"llnr", b"snnr", b"sonr", b"alno", b"alnr", b"arno", b"arnr",
     b"axno", b"axnr", b"ccno", b"ccnr", b"ceno", b"cenr", b"hvno", b"hvnr", b"idno", b"idnr",
     b"ieno", b"ienr", b"ifno", b"ifnr", b"irno", b"irnr", b"lsnr", b"mmer", b"ninr", b"pfno",
-    b"pfnr", b"prno", b"prnr", b"tyno", b"tynr", // The same in other languages.
+    b"pfnr", b"prno", b"prnr", b"tyno", b"tynr", b"h-dt", b"ssnr", b"ntno",
+    b"ntnr", // The same in other languages.
     b"atum", b"ance", b"ento", b"cita", b"enia", b"dato", b"thdt", b"efon", b"fono", b"foon",
-    b"fone", // Names and values in pairs.
-    b"name", b"alue", b"ault",
+    b"fone", b"obil", b"andy", b"?gsm", // Names and values in pairs, and what they are in.
+    b"name", b"alue", b"ault", b"ecom", // Those of whoever may log in, or ask a device.
+    b"reds", b"gins", b"nity", // Lists of columns.
+    b"umns", b"cols", b"elds", b"meta", b"ders", b"ames",
 ];
 
 /// What names end in whose value may also follow without a separator.
@@ -115,7 +119,7 @@ const TOLD: &[&[u8; 4]] = &[
     b"code", b"base", b"oken", b"?key", b"keys", b"?sas", b"ture", b"?sig", b"?psk", b"auth",
     b"tial", b"ials", b"?sid", b"onid", b"?cvv", b"?cvc", b"?cvn", b"?pin", b"?ssn", b"?bsn",
     b"esel", b"port", b"mber", b"?-no", b"?-nr", b"rtno", b"rtnr", b"rity", b"ring", b"d by",
-    b"?-pw", b"salt", b"ogin", b"ords", b"kens", b"enha", b"lain",
+    b"?-pw", b"ndpw", b"otpw", b"salt", b"ogin", b"ords", b"kens", b"enha", b"lain",
     // Passwords and passports in other languages.
     b"sena", b"oord", b"nord", b"aslo", b"eslo", b"rola", b"orte", b"orto", b"oort", b"ortu",
     b"lave", b"asea", b"haso", b"sord",
@@ -125,7 +129,8 @@ const TOLD: &[&[u8; 4]] = &[
 const OWN_FORM: &[&[u8; 4]] = &[
     b"arer", b"asic", b"@tcp", b" /rp", b" use", b"user", b"sswd", b"thin", b"plus", b"g_sz",
     b"born", b"irth", b"?dob", b"nect", b"auth", b"tion", b"sqli", b"?pdo", b"ials", b"tial",
-    b"ogin", b"tdin", b"oren", b"cido", b"cida",
+    b"ogin", b"tdin", b"oren", b"cido", b"cida", b"nata", b"nato", b".o.b", b"?dmg", b"reds",
+    b"gins", b"nity", b"xpdp", b"mpdp", b"rget", b"alog",
 ];
 
 /// What words of both kinds end in that have letters which are not of ASCII.
@@ -135,7 +140,7 @@ const ACCENTED: &[&[u8; 4]] = &[b"e\xc3\xb1a", b"s\xc5\x82o", b"n\xc3\xa9e"];
 struct Endings<const WORDS: usize>([[u64; WORDS]; HASHES.len()]);
 
 /// What joins words, and what stands before one that stands alone.
-const JOINS: &[u8; 7] = b"_-. \n\"'";
+const JOINS: &[u8; 8] = b"_-. \n\"'$";
 
 /// What the hashes multiply by.
 const HASHES: [u32; 2] = [0x9e37_79b1, 0x85eb_ca6b];
@@ -156,13 +161,13 @@ impl<const WORDS: usize> Endings<WORDS> {
                 let joined = ending[1] == b'-';
                 // The first byte, or the first and the second, where they are not fixed.
                 let mut any = 0;
-                while any < 32 * JOINS.len() as u8 {
+                while any < 32 * JOINS.len() {
                     let mut bytes = *ending;
                     if ending[0] == b'?' {
-                        bytes[0] = any % 32;
+                        bytes[0] = (any % 32) as u8;
                     }
                     if joined {
-                        bytes[1] = JOINS[(any / 32) as usize];
+                        bytes[1] = JOINS[any / 32];
                     }
                     let mut table = 0;
                     while table < HASHES.len() {
@@ -335,6 +340,11 @@ const OTHER_LANGUAGES: &[(&[u8], Promise)] = &[
     (b"fdselsdato", Promise::BirthDate),
     (b"reisepass", Promise::Passport),
     (b"passnummer", Promise::Passport),
+    (b"passnr", Promise::Passport),
+    (b"rijksregisternummer", Promise::NationalId),
+    (b"burgerservicenummer", Promise::NationalId),
+    (b"sozialversicherungsnummer", Promise::NationalId),
+    (b"identifikationsnummer", Promise::NationalId),
     (b"passeport", Promise::Passport),
     (b"pasaporte", Promise::Passport),
     (b"passaporto", Promise::Passport),
@@ -343,7 +353,11 @@ const OTHER_LANGUAGES: &[(&[u8], Promise)] = &[
     (b"paspoortnummer", Promise::Passport),
     (b"paszport", Promise::Passport),
     (b"paszportu", Promise::Passport),
+    (b"gebdatum", Promise::BirthDate),
     (b"telefon", Promise::Phone),
+    (b"mobil", Promise::Phone),
+    (b"handy", Promise::Phone),
+    (b"gsm", Promise::Phone),
     (b"telefono", Promise::Phone),
     (b"telfono", Promise::Phone),
     (b"telefoon", Promise::Phone),
@@ -358,19 +372,35 @@ pub(in crate::domain::masking) fn promise(name: &[u8]) -> Option<Promise> {
 /// The same, whatever the name ends in.
 fn promised(name: &Name) -> Option<Promise> {
     in_english(name).or_else(|| {
-        let foreign = OTHER_LANGUAGES
-            .iter()
-            .find(|(end, _)| ends_with(name.all(), end));
-        foreign.map(|(_, promise)| *promise)
+        let all = name.all();
+        let mut alike = BY_LAST_LETTER[usize::from(all.last()? & 31)];
+        std::iter::from_fn(|| next_place(&mut alike))
+            .map(|place| OTHER_LANGUAGES[place])
+            .find(|(end, _)| all.ends_with(end))
+            .map(|(_, promise)| promise)
     })
 }
+
+/// For each letter which of these names end in it, a bit each.
+static BY_LAST_LETTER: [u64; 32] = {
+    assert!(OTHER_LANGUAGES.len() <= u64::BITS as usize);
+    let mut table = [0; 32];
+    let mut index = 0;
+    while index < OTHER_LANGUAGES.len() {
+        let (name, _) = OTHER_LANGUAGES[index];
+        table[(name[name.len() - 1] & 31) as usize] |= 1 << index;
+        index += 1;
+    }
+    table
+};
 
 fn in_english(name: &Name) -> Option<Promise> {
     let all = name.all();
     let word = name.last_word();
     let &last = all.last()?;
     match last {
-        b'w' => (word == b"pw").then_some(Promise::Password),
+        b'w' => (word == b"pw" || matches!(all, b"bindpw" | b"rootpw" | b"rootbindpw"))
+            .then_some(Promise::Password),
         b'd' => {
             if all.ends_with(b"password") || all.ends_with(b"passwd") || all.ends_with(b"pwd") {
                 // has_password, is_password: an answer, not a value.
@@ -464,7 +494,7 @@ fn in_english(name: &Name) -> Option<Promise> {
                 Some(Promise::Cookies)
             } else if all.ends_with(b"emailaddress") || all.ends_with(b"mailadres") {
                 Some(Promise::Email)
-            } else if all.ends_with(b"credentials") {
+            } else if all.ends_with(b"credentials") || matches!(word, b"creds" | b"logins") {
                 Some(Promise::Key)
             } else {
                 None
@@ -552,7 +582,9 @@ fn in_english(name: &Name) -> Option<Promise> {
             }
         }
         b'h' => {
-            if all.ends_with(b"dateofbirth") || matches!(all, b"birth" | b"dayofbirth") {
+            if all.ends_with(b"dateofbirth")
+                || matches!(all, b"birth" | b"dayofbirth" | b"datebirth")
+            {
                 Some(Promise::BirthDate)
             } else if matches!(all, b"auth" | b"basicauth" | b"proxyauth") {
                 Some(Promise::Key)
@@ -610,7 +642,7 @@ fn in_english(name: &Name) -> Option<Promise> {
                 || stem.ends_with(b"cc") && stem.len() == 2
             {
                 Some(Promise::Card)
-            } else if stem.ends_with(b"passport") {
+            } else if stem.ends_with(b"passport") || stem.ends_with(b"traveldocument") {
                 Some(Promise::Passport)
             } else if stem.ends_with(b"phone")
                 || stem.ends_with(b"mobile")
@@ -678,6 +710,9 @@ fn key(all: &[u8]) -> Option<Promise> {
     if all.ends_with(b"birthday") || all == b"bday" {
         return Some(Promise::BirthDate);
     }
+    if matches!(all, b"snmpcommunity" | b"rocommunity" | b"rwcommunity") {
+        return Some(Promise::Password);
+    }
     if !all.ends_with(b"key") {
         return None;
     }
@@ -720,6 +755,8 @@ fn key(all: &[u8]) -> Option<Promise> {
         b"map",
         b"dict",
         b"metadata",
+        b"gpg",
+        b"sandbox",
         b"tag",
         b"label",
         b"index",
@@ -784,13 +821,12 @@ pub(super) fn judge(promise: Promise, value: &[u8], place: Place) -> Option<(usi
             && !same_digits(trimmed))
         .then(|| whole(Kind::Card))?,
         Promise::Iban => {
-            let letters = trimmed
-                .iter()
-                .take(2)
-                .filter(|byte| is(**byte, UPPER | LOWER))
-                .count();
-            (letters == 2 && count(trimmed) >= 12 && !is_placeholder(trimmed))
-                .then(|| whole(Kind::Iban))?
+            // More may follow it in its line.
+            let account =
+                memchr::memmem::find(trimmed, b"  ").map_or(trimmed, |end| &trimmed[..end]);
+            let letters = run(account, 0, UPPER | LOWER);
+            (letters >= 2 && (12..=34).contains(&count(account)) && !is_placeholder(account))
+                .then_some((start, start + account.len(), Kind::Iban))
         }
         Promise::Ssn => digits_between(trimmed, 9, 9).then(|| whole(Kind::UsSsn))?,
         Promise::Nino => (trimmed.len() >= 8
@@ -813,7 +849,18 @@ pub(super) fn judge(promise: Promise, value: &[u8], place: Place) -> Option<(usi
                 && mix.distinct > 2)
                 .then(|| whole(Kind::Passport))?
         }
-        Promise::BirthDate => super::personal::is_date(trimmed).then(|| whole(Kind::BirthDate))?,
+        Promise::BirthDate => {
+            if super::personal::is_date(trimmed) {
+                return whole(Kind::BirthDate);
+            }
+            // Something else may follow it.
+            let length = super::personal::date_length(trimmed)?;
+            matches!(trimmed[length], b'&' | b';' | b',' | b')').then_some((
+                start,
+                start + length,
+                Kind::BirthDate,
+            ))
+        }
         Promise::Phone => {
             let allowed = trimmed.iter().all(|byte| {
                 is(*byte, DIGIT)
@@ -945,6 +992,7 @@ fn is_secret(value: &[u8], place: Place) -> bool {
 /// A key is random: enough of it, of more than one kind.
 fn is_key(value: &[u8]) -> bool {
     if value.len() < 16
+        || is_number(value)
         || is_placeholder(value)
         || is_uuid(value)
         || is_path_or_url(value)
@@ -962,16 +1010,33 @@ fn is_key(value: &[u8]) -> bool {
     looks_random(value)
 }
 
+/// A number as programs write them: `0x9e3779b97f4a7c15`.
+pub(super) fn is_number(value: &[u8]) -> bool {
+    value.len() <= 18 && value.strip_prefix(b"0x").is_some_and(is_hex)
+}
+
 /// A shared access signature: only its `sig` is secret, and is found by that name.
 fn is_signed_url(value: &[u8]) -> bool {
     value.contains(&b'&') && memchr::memmem::find(value, b"sig=").is_some()
 }
 
 fn is_path_or_url(value: &[u8]) -> bool {
-    value.starts_with(b"/")
-        && value[1..].contains(&b'/')
-        && !value.ends_with(b"=")
-        && !looks_random(value)
+    [
+        b"/var/".as_slice(),
+        b"/etc/",
+        b"/run/",
+        b"/usr/",
+        b"/home/",
+        b"/opt/",
+        b"/tmp/",
+        b"/root/",
+    ]
+    .iter()
+    .any(|root| value.starts_with(root))
+        || value.starts_with(b"/")
+            && value[1..].contains(&b'/')
+            && !value.ends_with(b"=")
+            && !looks_random(value)
         || value.starts_with(b"./")
         || (value.starts_with(b"http")
             && value.contains(&b':')

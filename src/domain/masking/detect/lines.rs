@@ -4,7 +4,7 @@
 //! however many pieces they come.
 
 use super::{
-    Finding, Sets, Sink,
+    Finding, Sets, Sink, arrays,
     bits::{BLOCK, Bits, earlier, from_place, joined, later, next_place},
     fold, keyed, keys,
     kinds::Kind,
@@ -23,6 +23,7 @@ pub(in crate::domain::masking) struct Context {
     /// Lines after an AWS access key id in which its secret is still looked for.
     aws: u8,
     tables: tables::Tables,
+    arrays: arrays::Arrays,
 }
 
 /// How many blocks are searched together.
@@ -33,6 +34,8 @@ const AWS_LINES: u8 = 6;
 
 /// What the line before a private key says.
 const ARMOUR: &[u8] = b"PRIVATE KEY";
+/// What the line begins with that says who a message is about.
+const PATIENT: &[u8] = b"PID|";
 /// No private key has more lines.
 const ARMOUR_LINES: u16 = 200;
 
@@ -51,6 +54,8 @@ struct Pass<'a> {
     armour: bool,
     /// Its values are looked into whatever their name is.
     encoded: bool,
+    /// Where its first list of columns is named.
+    columns: Option<usize>,
     /// What all of it is, by the line before.
     block: Option<keyed::Block>,
     /// Up to here values are found by their names.
@@ -84,6 +89,7 @@ impl<'a> Pass<'a> {
         self.end = None;
         self.named = false;
         self.armour = false;
+        self.columns = None;
         if start > self.percent {
             self.percent = line_with(self.text, start, b'%');
         }
@@ -150,6 +156,7 @@ impl Context {
             named: false,
             armour: false,
             encoded: false,
+            columns: None,
             block: self.pair.take_block(),
             keyed: 0,
             numbers: 0,
@@ -260,17 +267,26 @@ impl Context {
                     if letter == b'Y' && text[..end].ends_with(ARMOUR) {
                         pass.armour = true;
                     }
+                    if matches!(letter, b's' | b'a') && matches!(next, b'"' | b'\\') {
+                        pass.columns = pass.columns.or_else(|| arrays::list(text, end));
+                    }
+                    if next == b'"' && matches!(second, b',' | b']') && pass.columns.is_none() {
+                        pass.columns = arrays::header(&text[pass.start..], end - pass.start)
+                            .map(|open| pass.start + open);
+                    }
                     if next == b'/' && keyed::is_vault(text, end) {
                         pass.encoded = true;
                     }
-                    // `no.:`, `)=(`
-                    if !keys::may_follow(next)
-                        && !matches!((next, second), (b'.', b':') | (b')', b'='))
-                    {
+                    // `no.:`, `)=(`, `BDAY;VALUE=…`, `D.O.B. …`
+                    let follows = keys::may_follow(next)
+                        || matches!((next, second), (b'.', b':') | (b')', b'='))
+                        || next == b';' && is(second, UPPER | LOWER)
+                        || next == b'.' && text[..end].ends_with(b".O.B");
+                    if !follows {
                         continue;
                     }
                     let line = pass.line(place_in_text);
-                    if (!paired || told::before_separator(letter))
+                    if (!paired || told::before_separator(&text[..end], next))
                         && let Some((from, to, kind)) =
                             told::after_word(line, end, &mut self.pair.names)
                     {
@@ -296,11 +312,19 @@ impl Context {
     fn line(&mut self, pass: &Pass<'_>, end: usize, open: bool, sink: &mut Sink<'_>) {
         let line = &pass.text[pass.start..end];
         // Most lines are like this; asking takes few branches.
-        let own = pass.named | pass.armour | pass.encoded | pass.block.is_some();
-        let left =
-            self.armour.is_some() | (self.aws > 0) | self.tables.follows() | self.pair.waits();
+        let own =
+            pass.named | pass.armour | pass.encoded | pass.columns.is_some() | pass.block.is_some();
+        let left = self.armour.is_some()
+            | (self.aws > 0)
+            | self.tables.follows()
+            | self.arrays.follows()
+            | self.pair.waits();
         let begins = tables::may_begin(line) | matches!(line.first(), Some(b'*' | b'v' | b'"'));
-        if own | left | begins | open | (pass.seen.aws > pass.start) {
+        // The zone of a passport that machines read ends in a digit, or in what fills it.
+        let zone = pass.start == pass.tag
+            && matches!(line.trim_ascii_end().last(), Some(b'0'..=b'9' | b'<'));
+        let others = zone | line.starts_with(PATIENT) | (pass.seen.aws > pass.start);
+        if own | left | begins | open | others {
             self.marked_line(pass, end, open, sink);
         }
     }
@@ -321,6 +345,13 @@ impl Context {
         if text[start..end].starts_with(b"*:") {
             keyed::after_colon(&text[..end], start, start + 1, sink);
         }
+        let line = &text[start..end];
+        if pass.start == pass.tag && memchr::memmem::find(line, b"<<").is_some() {
+            personal::machine_readable(&text[start..end], start, sink);
+        }
+        if text[start..end].starts_with(PATIENT) {
+            personal::patient(&text[start..end], start, sink);
+        }
         if let Some((from, to, kind)) = told::account(&text[..end], start) {
             sink.push(from, to, kind);
         }
@@ -331,6 +362,7 @@ impl Context {
             keyed::every_value(text, start, end, &mut self.pair, sink);
         }
         self.tables.line(text, (start, end), pass.named, sink);
+        self.arrays.line(text, (start, end), pass.columns, sink);
         self.pair.end_line(&text[start..end], pass.named);
     }
 

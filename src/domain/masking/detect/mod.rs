@@ -3,6 +3,7 @@
 //! A cheap search finds where something could be, a verifier written for that one thing decides. Nothing is allocated where
 //! nothing is found, no regex runs, and every step moves forward.
 
+mod arrays;
 mod bits;
 #[cfg(test)]
 mod examples;
@@ -25,7 +26,7 @@ use std::ops::Range;
 pub(super) use keys::{Promise, promise};
 use kinds::Kind;
 pub(super) use lines::Context;
-pub(super) use open::open_from;
+pub(super) use open::{Quotes, open_from};
 pub(super) use tokens::wraps;
 
 use super::rules::DetectorSet;

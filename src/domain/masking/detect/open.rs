@@ -8,8 +8,38 @@ use super::{
 /// Groups of digits that may be one number stand in at most this many bytes.
 const LONGEST_GROUPS: usize = 64;
 
-/// The first byte that what comes next may still change the meaning of.
-pub(in crate::domain::masking) fn open_from(line: &[u8]) -> usize {
+/// Which quote of a line is open, as the line grows: no byte is looked at twice.
+#[derive(Debug, Default)]
+pub(in crate::domain::masking) struct Quotes {
+    looked: usize,
+    /// The byte after the quote.
+    opened: Option<usize>,
+}
+
+impl Quotes {
+    fn open(&mut self, line: &[u8]) -> Option<usize> {
+        while let Some(found) = line
+            .get(self.looked..)
+            .and_then(|rest| memchr::memchr2(b'"', b'\\', rest))
+        {
+            let place = self.looked + found;
+            if line[place] == b'\\' {
+                self.looked = place + 2;
+                continue;
+            }
+            self.looked = place + 1;
+            self.opened = match self.opened {
+                None => Some(place + 1),
+                Some(_) => None,
+            };
+        }
+        self.looked = self.looked.max(line.len());
+        self.opened
+    }
+}
+
+/// The first byte that what comes next may still change the meaning of. `quotes` are those of this line.
+pub(in crate::domain::masking) fn open_from(line: &[u8], quotes: &mut Quotes) -> usize {
     let word = line
         .iter()
         .rposition(|byte| matches!(byte, b' ' | b'\t'))
@@ -31,26 +61,12 @@ pub(in crate::domain::masking) fn open_from(line: &[u8]) -> usize {
         }
         open = start;
     }
-    open.min(open_quote(line))
+    open.min(open_quote(line, quotes))
 }
 
 /// Where the value of a promising name starts whose quote is not closed.
-fn open_quote(line: &[u8]) -> usize {
-    let mut opened = None;
-    let mut at = 0;
-    while let Some(found) = memchr::memchr2(b'"', b'\\', &line[at..]) {
-        let place = at + found;
-        if line[place] == b'\\' {
-            at = (place + 2).min(line.len());
-            continue;
-        }
-        opened = match opened {
-            None => Some(place + 1),
-            Some(_) => None,
-        };
-        at = place + 1;
-    }
-    let Some(value) = opened else {
+fn open_quote(line: &[u8], quotes: &mut Quotes) -> usize {
+    let Some(value) = quotes.open(line) else {
         return line.len();
     };
     let mut name_end = value - 1;

@@ -2,6 +2,7 @@
 
 use super::{
     Sink,
+    keys::{Place, Promise, judge},
     kinds::Kind,
     national,
     values::{ALNUM, DIGIT, DOT, JOIN, LOWER, UPPER, is, luhn, run},
@@ -184,6 +185,79 @@ struct Cluster {
     /// The separators seen: bit 0 space, 1 dash, 2 dot, 3 slash, 4 parenthesis.
     separators: u8,
     plus: bool,
+}
+
+/// Finds what the zones of a passport or an identity card say that machines read (ICAO 9303, parts 4 to 6), where their
+/// check digits hold.
+pub(super) fn machine_readable(line: &[u8], start: usize, sink: &mut Sink<'_>) {
+    let of_zone = |byte: &u8| is(*byte, UPPER | DIGIT) || *byte == b'<';
+    let mut at = 0;
+    for zone in line.split(|byte| !of_zone(byte)) {
+        let from = start + at;
+        at += zone.len() + 1;
+        let holds = |from: usize, to: usize| zone[to] == check_digit(&zone[from..to]);
+        let mut say = |place: usize, to: usize, kind: Kind| {
+            let length = zone[place..to]
+                .iter()
+                .take_while(|byte| **byte != b'<')
+                .count();
+            sink.push(from + place, from + place + length, kind);
+        };
+        match zone.len() {
+            // The second line of a passport or a visa, and of a card of two lines.
+            36 | 44 if holds(13, 19) && holds(21, 27) => {
+                say(0, 9, Kind::Passport);
+                say(13, 19, Kind::BirthDate);
+                say(28, zone.len() - 2, Kind::NationalId);
+            }
+            // The first and the second line of a card of three.
+            30 if matches!(zone[0], b'I' | b'A' | b'C') && holds(5, 14) => {
+                say(5, 14, Kind::Passport);
+                say(15, 30, Kind::NationalId);
+            }
+            30 if holds(0, 6) && holds(8, 14) => {
+                say(0, 6, Kind::BirthDate);
+                say(18, 29, Kind::NationalId);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Weights 7, 3, 1, again and again; letters count from ten.
+fn check_digit(field: &[u8]) -> u8 {
+    let weights = [7_u32, 3, 1].into_iter().cycle();
+    let sum: u32 = field
+        .iter()
+        .zip(weights)
+        .map(|(byte, weight)| match byte {
+            b'0'..=b'9' => u32::from(byte - b'0') * weight,
+            b'A'..=b'Z' => (u32::from(byte - b'A') + 10) * weight,
+            _ => 0,
+        })
+        .sum();
+    b'0' + (sum % 10) as u8
+}
+
+/// Who a message between hospitals is about (HL7 version 2, PID): fields by their place.
+pub(super) fn patient(line: &[u8], start: usize, sink: &mut Sink<'_>) {
+    let mut at = start;
+    for (index, field) in line.split(|byte| *byte == b'|').enumerate() {
+        let promise = match index {
+            7 => Some(Promise::BirthDate),
+            13 | 14 => Some(Promise::Phone),
+            19 => Some(Promise::Ssn),
+            _ => None,
+        };
+        // Its first part: what comes after says more about it.
+        let part = field.split(|byte| *byte == b'^').next().unwrap_or(field);
+        if let Some((from, to, kind)) =
+            promise.and_then(|promise| judge(promise, part, Place::Enclosed))
+        {
+            sink.push(at + from, at + to, kind);
+        }
+        at += field.len() + 1;
+    }
 }
 
 /// Finds cards, phones, accounts and national identifiers: whatever starts with `digit`, or right before it. Says where to
@@ -482,6 +556,24 @@ fn phone(text: &[u8], cluster: &Cluster) -> Option<usize> {
     let north_america =
         |digits: &[u8]| matches!(digits[0], b'2'..=b'9') && matches!(digits[3], b'2'..=b'9');
     match shape {
+        // 06-xxxxxxxx, 0xx xxx xxxx
+        [2, 8] if digits.starts_with(b"06") && matches!(cluster.separators, 1 | 2) => {
+            Some(cluster.end)
+        }
+        [3, 3, 4]
+            if digits[0] == b'0' && digits[1] != b'0' && matches!(cluster.separators, 1 | 2) =>
+        {
+            Some(cluster.end)
+        }
+        // What is dialled instead of a plus: 00 31 6 …
+        [3..=5, _, ..]
+            if digits.starts_with(b"00")
+                && digits[2] != b'0'
+                && (11..=15).contains(&cluster.count)
+                && cluster.separators == 1 =>
+        {
+            Some(cluster.end)
+        }
         [3, 3, 4] if cluster.separators & 16 != 0 || matches!(cluster.separators, 1 | 2 | 4) => {
             (north_america(digits) || cluster.separators & 16 != 0 || cluster.separators == 2)
                 .then_some(cluster.end)
@@ -496,7 +588,11 @@ fn phone(text: &[u8], cluster: &Cluster) -> Option<usize> {
             Some(cluster.end)
         }
         // 0x xx xx xx xx
-        [2, 2, 2, 2, 2] if digits[0] == b'0' && matches!(cluster.separators, 1 | 2 | 4) => {
+        [2, 2, 2, 2, 2]
+            if digits[0] == b'0'
+                && digits[1] != b'0'
+                && matches!(cluster.separators, 1 | 2 | 4) =>
+        {
             Some(cluster.end)
         }
         _ => None,
@@ -516,6 +612,73 @@ const MONTHS: [&[u8]; 12] = [
     b"october",
     b"november",
     b"december",
+];
+
+/// The longest of all names of months, in bytes.
+const LONGEST_MONTH: usize = 10;
+
+/// What follows a day: 1st, 2nd.
+const ORDINALS: [&[u8]; 4] = [b"st", b"nd", b"rd", b"th"];
+
+/// How the months are called elsewhere, where that is not as in English.
+const OTHER_MONTHS: [&str; 54] = [
+    // German, Dutch
+    "januar",
+    "februar",
+    "märz",
+    "mai",
+    "juni",
+    "juli",
+    "oktober",
+    "dezember",
+    "januari",
+    "februari",
+    "maart",
+    "mei",
+    "augustus", // French
+    "janvier",
+    "février",
+    "mars",
+    "avril",
+    "juin",
+    "juillet",
+    "août",
+    "septembre",
+    "octobre",
+    "décembre",
+    // Spanish, Portuguese
+    "enero",
+    "febrero",
+    "marzo",
+    "abril",
+    "mayo",
+    "junio",
+    "julio",
+    "septiembre",
+    "setiembre",
+    "octubre",
+    "noviembre",
+    "diciembre",
+    "janeiro",
+    "fevereiro",
+    "março",
+    "maio",
+    "junho",
+    "julho",
+    "setembro",
+    "outubro",
+    "novembro",
+    "dezembro",
+    // Italian
+    "gennaio",
+    "febbraio",
+    "aprile",
+    "maggio",
+    "giugno",
+    "luglio",
+    "settembre",
+    "ottobre",
+    "dicembre",
 ];
 
 /// How long the date at the start of `text` is; `None`: there is none.
@@ -542,9 +705,14 @@ pub(super) fn date_length(text: &[u8]) -> Option<usize> {
         let (length, end) = digits(day.min(text.len()));
         let mut year = end;
         while year < text.len()
-            && (matches!(text[year], b',' | b' ') || text[year..].starts_with(b"st"))
+            && (matches!(text[year], b',' | b' ')
+                || ORDINALS.iter().any(|end| text[year..].starts_with(end)))
         {
-            year += 1;
+            year += if matches!(text[year], b',' | b' ') {
+                1
+            } else {
+                2
+            };
         }
         let (year_length, year_end) = digits(year.min(text.len()));
         return ((1..=2).contains(&length) && year_length == 4).then_some(year_end);
@@ -600,11 +768,24 @@ pub(super) fn date_length(text: &[u8]) -> Option<usize> {
     {
         at += 3;
     }
-    let word = run(text, at, UPPER | LOWER);
+    // 11 de febrero de 1984
+    let of = |at: usize| {
+        if text[at..].starts_with(b"de ") {
+            at + 3
+        } else {
+            at
+        }
+    };
+    at = of(at);
+    let letters = text[at..]
+        .iter()
+        .take_while(|byte| is(**byte, UPPER | LOWER) || **byte >= 0x80);
+    let word = at + letters.count();
     if !is_month(&text[at..word]) {
         return None;
     }
-    let mut year = word;
+    let mut year = word + usize::from(text[word..].starts_with(b" de "));
+    year = of(year);
     while year < text.len() && matches!(text[year], b' ' | b'-' | b'.' | b',' | b'/') {
         year += 1;
     }
@@ -613,10 +794,13 @@ pub(super) fn date_length(text: &[u8]) -> Option<usize> {
 }
 
 pub(super) fn is_month(word: &[u8]) -> bool {
-    word.len() >= 3
-        && MONTHS.iter().any(|month| {
+    (3..=LONGEST_MONTH).contains(&word.len())
+        && matches!(word[0] | 0x20, b'a' | b'd'..=b'g' | b'j' | b'l'..=b'o' | b's')
+        && (MONTHS.iter().any(|month| {
             word.len() <= month.len() && month[..word.len()].eq_ignore_ascii_case(word)
-        })
+        }) || OTHER_MONTHS
+            .iter()
+            .any(|month| month.as_bytes().eq_ignore_ascii_case(word)))
 }
 
 /// Whether a value is a date, possibly with a time after it.

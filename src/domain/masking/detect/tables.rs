@@ -345,10 +345,15 @@ fn header(line: &[u8]) -> Option<Table> {
     // A header starts with a name, a quote around one, or the side of a box.
     let mut name = at;
     if line[name] == b'|' {
+        name += usize::from(line.get(name + 1) == Some(&b'|'));
         name += 1 + line[name + 1..]
             .iter()
             .take_while(|byte| **byte == b' ')
             .count();
+    }
+    // A file's header may be one of its comments.
+    if line[name..].starts_with(b"# ") {
+        name += 2;
     }
     name += usize::from(matches!(line.get(name), Some(b'"' | b'\'')));
     if !line
@@ -377,7 +382,7 @@ fn header(line: &[u8]) -> Option<Table> {
     let gap = line[end..].iter().take_while(|byte| **byte == b' ').count();
     match line.get(end + gap)? {
         by @ (b'|' | b'&') => delimited(line, *by),
-        by @ (b',' | b';' | b'\t') if gap == 0 => delimited(line, *by),
+        by @ (b',' | b';' | b'\t' | b'~' | b'^' | 0x01 | 0x1f) if gap == 0 => delimited(line, *by),
         _ if gap >= 2 => aligned(line),
         _ => None,
     }
@@ -385,10 +390,21 @@ fn header(line: &[u8]) -> Option<Table> {
 
 fn delimited(line: &[u8], by: u8) -> Option<Table> {
     let line = row_of(line, by);
+    // ||Name||Password||, with one bar between cells.
+    let single = (line.starts_with(b"||")).then(|| {
+        let bars = line
+            .windows(2)
+            .filter(|two| *two != b"||")
+            .map(|two| two[0]);
+        bars.chain(line.last().copied()).collect::<Vec<_>>()
+    });
+    let line = single.as_deref().unwrap_or(line);
     let unquoted = |field: &'_ [u8]| -> (usize, usize) {
         let start = field.len() - field.trim_ascii_start().len();
         let end = start + field.trim_ascii().len();
-        let quoted = end - start >= 2 && field[start] == b'"' && field[end - 1] == b'"';
+        let quoted = end - start >= 2
+            && matches!(field[start], b'"' | b'\'')
+            && field[end - 1] == field[start];
         (start + usize::from(quoted), end - usize::from(quoted))
     };
     let boxed = matches!(by, b'|' | b'&');
@@ -588,15 +604,23 @@ impl Table {
                 // Sentences have two spaces between them, too.
                 let words = |(from, to): (usize, usize)| {
                     let cell = &line[from..to];
-                    !cell.ends_with(b".") && cell.split(|byte| *byte == b' ').count() <= 3
+                    let number = || cell.iter().all(|byte| !is(*byte, UPPER | LOWER));
+                    !cell.ends_with(b".")
+                        && (cell.split(|byte| *byte == b' ').count() <= 3 || number())
                 };
                 let alike = || count > 2 && Cells::new(line).all(words);
+                let numbered = || {
+                    let first = Cells::new(line).next();
+                    first.is_some_and(|(from, to)| line[from..to].iter().all(u8::is_ascii_digit))
+                };
                 if count == self.columns.len() && (placed >= 2 || alike()) {
                     self.cells(Cells::new(line).enumerate(), line, start, sink);
                 } else if unnamed <= 1 && placed >= 2 {
                     let cells = Cells::new(line).skip(unnamed).take(placed);
                     let cells = cells.filter_map(|cell| Some((column_of(cell)?, cell)));
                     self.cells(cells, line, start, sink);
+                } else if count == self.columns.len() + 1 && numbered() && alike() {
+                    self.cells(Cells::new(line).skip(1).enumerate(), line, start, sink);
                 } else {
                     return false;
                 }
@@ -698,7 +722,11 @@ impl Table {
             if let Some(promise) = promise
                 && names.is_none()
             {
-                keyed::enclosed(promise, cell, start + from, sink);
+                let plain = cell
+                    .strip_prefix(b"'")
+                    .and_then(|cell| cell.strip_suffix(b"'"));
+                let from = from + usize::from(plain.is_some());
+                keyed::enclosed(promise, plain.unwrap_or(cell), start + from, sink);
             }
         }
     }

@@ -10,7 +10,7 @@ use super::{
     kinds::Kind,
     values::{
         ALNUM, ANY, BASE64, DIGIT, DOT, EQUALS, JOIN, LOWER, TILDE, UPPER, class, is, is_hex,
-        is_placeholder, looks_random, mix, run, run_back_within, run_within, starts_word,
+        is_placeholder, is_uuid, looks_random, mix, run, run_back_within, run_within, starts_word,
     },
 };
 use aho_corasick::packed::{Config, MatchKind, Searcher};
@@ -40,6 +40,8 @@ enum Mark {
     Sendgrid,
     Slack,
     Path(Kind),
+    Segment,
+    Bot,
     Jwt,
     Aws,
     Databricks,
@@ -104,6 +106,12 @@ static MARKS: &[(&str, Mark)] = &[
     ("hooks.slack.com/", Mark::Path(Kind::Webhook)),
     ("api/webhooks/", Mark::Path(Kind::Webhook)),
     ("webhook.office.com/", Mark::Path(Kind::Webhook)),
+    ("hook/", Mark::Segment),
+    ("hooks/", Mark::Segment),
+    ("webhook/", Mark::Segment),
+    ("webhooks/", Mark::Segment),
+    ("invite/", Mark::Segment),
+    ("bot", Mark::Bot),
     ("hf_", prefix(Kind::HuggingFace, ALNUM, 30, 60)),
     ("dapi", Mark::Databricks),
     ("dckr_", prefix(Kind::DockerPat, WORD, 24, 100)),
@@ -537,6 +545,27 @@ fn verify(text: &[u8], start: usize, end: usize, mark: Mark) -> Option<(usize, u
             (to - from >= 20 && mix(&text[from..to]).digits > 2 && plausible(&text[from..to]))
                 .then_some((from, to, kind))
         }
+        Mark::Segment => {
+            // /hooks/…, whatever the host: one part of the path is random, and it has no name of a file in it.
+            let begins = start > 0 && text[start - 1] == b'/';
+            let to = run_within(text, end, WORD | BASE64 | DOT, MAX_TOKEN);
+            let mut from = end;
+            let part = text[end..to].split(|byte| *byte == b'/').find_map(|part| {
+                let own = from;
+                from += part.len() + 1;
+                is_random_part(part).then_some((own, own + part.len()))
+            });
+            let (from, to) = part.filter(|_| begins)?;
+            Some((from, to, Kind::Webhook))
+        }
+        Mark::Bot => {
+            // /bot123456789:…/sendMessage
+            let number = run_within(text, end, DIGIT, 12);
+            let to = run_within(text, number + 1, WORD, 60);
+            let fits = (6..=12).contains(&(number - end)) && (30..=50).contains(&(to - number));
+            let begins = start > 0 && text[start - 1] == b'/' && text.get(number) == Some(&b':');
+            (begins && fits).then_some((end, to, Kind::Webhook))
+        }
         Mark::Jwt => jwt(text, start),
         Mark::Aws => {
             let to = run_within(text, end, UPPER | DIGIT, 17);
@@ -592,6 +621,19 @@ fn verify(text: &[u8], start: usize, end: usize, mark: Mark) -> Option<(usize, u
                 .then_some((from, end, Kind::AzureStorage))
         }
     }
+}
+
+/// Whether a part of a path is a secret rather than a name, a hash or an id.
+fn is_random_part(part: &[u8]) -> bool {
+    let mix = mix(part);
+    part.len() >= 18
+        && run(part, 0, WORD) == part.len()
+        && mix.digits > 1
+        && mix.turns * 4 >= part.len()
+        && mix.distinct >= 10
+        && !is_uuid(part)
+        && !is_hex(part)
+        && !is_placeholder(part)
 }
 
 /// What could be the first part of a body.

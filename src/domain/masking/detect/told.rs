@@ -13,10 +13,15 @@ use super::{
     },
 };
 
-/// Whether a word that ends in this letter may have its value after a separator, and is no key: `born: …`, `:thin:…`,
-/// `auth=(…)`.
-pub(super) fn before_separator(last: u8) -> bool {
-    matches!(last.to_ascii_lowercase(), b'n' | b'h' | b'b')
+/// Whether a word may have its value after a separator, and is no key: `born: …`, `:thin:…`, `auth=(…)`, `--user=name:…`,
+/// `creds: name:…`. `before` ends with the word.
+pub(super) fn before_separator(before: &[u8], separator: u8) -> bool {
+    match before.last().map(u8::to_ascii_lowercase) {
+        Some(b'n' | b'h' | b'b') => true,
+        Some(b'r') => separator == b'=' && before.ends_with(b"-user"),
+        Some(b's') => before.ends_with(b"reds") || before.ends_with(b"redentials"),
+        _ => false,
+    }
 }
 
 /// Finds the value that follows the word whose last letter is before `end`: flags, sentences, calls, files of credentials.
@@ -61,6 +66,11 @@ pub(super) fn after_word(
     }
     if ends(b"keys") && line[end..].starts_with(b" are") {
         return sentence(line, word_start, end + b" are".len(), Promise::Key);
+    }
+    if matches!(word, b"key" | b"md5")
+        && let Some(found) = of_device(line, word_start, word_end)
+    {
+        return Some(found);
     }
     let (promise, word_end) = match word {
         b"PIN" | b"CVV" => (Promise::CardCode, word_end),
@@ -118,11 +128,14 @@ fn own_form(line: &[u8], end: usize) -> Option<Option<(usize, usize, Kind)>> {
             b" /rp" if ends(b" /rp") && next == b' ' => flag(line, end - 4, end + 1),
             b" use" if ends(b"net use") => windows_account(line, end),
             b"user" if ends(b"net user") => windows_account(line, end - 1),
-            b"user" if next == b' ' && ends(b"-user") => flag(line, end - 1, end + 1),
+            b"user" if matches!(next, b' ' | b'=') && ends(b"-user") => {
+                flag(line, end - 1, end + 1)
+            }
             b"user" if next == b' ' && ends(b"add_user") => second_word(line, end),
             b"user" if next == b' ' => access_rule(line, end)?,
             b"sswd" if ends(b"htpasswd") && next == b' ' => htpasswd(line, end + 1),
             b"sswd" if ends(b"chpasswd") => chpasswd(line, end - 7),
+            b"nata" | b"nato" if line[end..].starts_with(b" il ") => birth(line, end),
             b"thin" if ends(b":thin") && next == b':' => oracle(line, end + 1),
             b"plus" if ends(b"qlplus") && next == b' ' => oracle(line, end + 1),
             b"g_sz" if ends(b"REG_SZ") => registry(line, end - 6, end),
@@ -131,13 +144,26 @@ fn own_form(line: &[u8], end: usize) -> Option<Option<(usize, usize, Kind)>> {
             | b"oren"
             | b"cido"
             | b"cida"
+            | b".o.b"
             | b"n\xc3\xa9e"
             | [_, b'd', b'o', b'b']
-                if BORN.iter().any(|word| ends(word)) =>
+                if BORN.iter().any(|word| {
+                    let own = end.checked_sub(word.len()).map(|from| &before[from..]);
+                    own.is_some_and(|own| own.eq_ignore_ascii_case(word))
+                }) =>
             {
                 birth(line, end)
             }
-            b"nect" if next == b' ' => oracle(line, end + 1),
+            b"nect" | b"rget" | b"alog" if next == b' ' => oracle(line, end + 1),
+            // These take nothing else, so the host may be missing.
+            b"xpdp" | b"mpdp" if next == b' ' => oracle(line, end + 1).or_else(|| {
+                let told = name_and_value(line, end + 1);
+                told.filter(|(from, to, _)| !line[*from..*to].contains(&b'@'))
+            }),
+            b"reds" | b"gins" => login(line, end),
+            b"ials" if ends(b"redentials") && !line[end..].starts_with(b"(") => login(line, end),
+            b"nity" if next == b' ' => community(line, end),
+            [_, b'd', b'm', b'g'] if line[end..].starts_with(b"*D8*") => birth(line, end + 4),
             b"nect" if next == b'(' && ends(b"connect") && !ends(b"qli_connect") => {
                 // connect(address, name, value), connect(name, value, address)
                 let [second, third] = [1, 2].map(|before| literal_argument(line, end + 1, before));
@@ -157,6 +183,7 @@ fn own_form(line: &[u8], end: usize) -> Option<Option<(usize, usize, Kind)>> {
                 if one { first() } else { second_word(line, end) }
             }
             b"ogin" if next == b' ' && ends(b" LOGIN") => second_word(line, end),
+            b"ogin" if line[end..].starts_with(b" is ") => login(line, end),
             b"tdin" if ends(b"--password-stdin") => piped(line, end),
             // Credentials("name", "value"), server.login("name", "value")
             b"ials" | b"tial" | b"tion" | b"asic" | b"ogin"
@@ -196,14 +223,14 @@ fn own_form(line: &[u8], end: usize) -> Option<Option<(usize, usize, Kind)>> {
 /// Words a date of birth follows.
 const BORN: [&[u8]; 10] = [
     b"born",
-    b"Born",
     b"birth",
-    b"Birth",
-    b"DOB",
     b"dob",
+    b"d.o.b",
     b"geboren",
     b"nacido",
     b"nacida",
+    b"nascido",
+    b"nascida",
     b"n\xc3\xa9e",
 ];
 
@@ -214,8 +241,9 @@ pub(super) fn after_dash(line: &[u8], dash: usize) -> Option<(usize, usize, Kind
     let start = dash.checked_sub(1).filter(apart);
     match line.get(dash + 1)? {
         b'u' if spaced => flag(line, dash, dash + 3),
+        b'u' => flag(line, start?, dash + 2),
         b'a' if spaced => redis(line, start?, dash + 3).or_else(|| flag(line, dash, dash + 3)),
-        b'k' | b'w' if spaced => flag(line, start?, dash + 3),
+        b'k' | b'w' | b'c' if spaced => flag(line, start?, dash + 3),
         b'p' | b'P' => flag(line, start?, dash + 2),
         _ => None,
     }
@@ -383,7 +411,14 @@ fn sentence(
                 | b"het"
                 | b"de"
         );
+        // password - value
+        let heads = || {
+            line[line_start(line, word_start)..word_start]
+                .trim_ascii()
+                .is_empty()
+        };
         if link
+            || token == b"-" && heads()
             || token.ends_with(b":")
                 && token.len() <= 24
                 && run(token, 0, LOWER | UPPER) == token.len() - 1
@@ -431,7 +466,7 @@ fn sentence(
             || netrc.starts_with(b"machine ")
             || netrc.starts_with(b"login ")
             // ENV NAME value
-            || matches!(netrc.trim_ascii_end(), b"ENV" | b"setenv" | b"enable")
+            || matches!(netrc.trim_ascii_end(), b"ENV" | b"set" | b"setenv" | b"enable")
             || netrc.starts_with(b"username ")
             || netrc.ends_with(b"configure set ")
             // A label, a tab, its value.
@@ -452,8 +487,11 @@ fn sentence(
             && line[word_end..at]
                 .iter()
                 .all(|byte| matches!(byte, b' ' | b'\t'));
-        // How it is hidden: `enable secret 5 …`.
-        if direct && token.len() == 1 && is(token[0], DIGIT) {
+        // How it is hidden: `enable secret 5 …`, `set password ENC …`; or whether a slot keeps it, in a table without names.
+        let hidden = token.len() == 1 && is(token[0], DIGIT) || token == b"ENC";
+        let flag = line[word_end] == b'\t' && matches!(&*lower, b"false" | b"true");
+        if direct && (hidden || flag) {
+            linked |= token == b"ENC";
             (word_end, at) = (to, to);
             continue;
         }
@@ -464,7 +502,7 @@ fn sentence(
         while value_end > at
             && matches!(
                 line[value_end - 1],
-                b'.' | b',' | b';' | b':' | b')' | b'\'' | b'*'
+                b'.' | b',' | b';' | b':' | b')' | b'\'' | b'*' | b'?'
             )
         {
             // A password may end in a sign; a sentence does.
@@ -481,6 +519,23 @@ fn sentence(
         return said(promise, value, linked || quoted, direct).map(|kind| (at, value_end, kind));
     }
     None
+}
+
+/// What devices of a network share: `tacacs-server key 7 value`, `crypto isakmp key value address …`.
+fn of_device(line: &[u8], word_start: usize, word_end: usize) -> Option<(usize, usize, Kind)> {
+    let command = line[line_start(line, word_start)..word_start].trim_ascii_start();
+    let asks = [
+        b"tacacs".as_slice(),
+        b"radius",
+        b"crypto isakmp",
+        b"ip ospf",
+        b"ntp authentication-key",
+    ]
+    .iter()
+    .any(|of| command.starts_with(of));
+    let mut words = arguments(line, word_end).filter(|_| asks).peekable();
+    words.next_if(|(from, to)| to - from == 1 && is(line[*from], DIGIT));
+    positional(line, words.next()?)
 }
 
 /// Whether a value named in words is one: words lie more often than configuration does.
@@ -545,11 +600,15 @@ fn said(promise: Promise, value: &[u8], linked: bool, direct: bool) -> Option<Ki
                 || (linked || direct)
                     && value.len() >= 16
                     && body
+                    && !keys::is_number(value)
                     && (looks_random(value) || is_hex(value) && value.len() >= 32))
                 .then_some(Kind::GenericSecret)
         }
         Promise::Passport => ((7..=10).contains(&value.len())
-            && (mix.digits >= 5 || linked && mix.digits >= 2 || direct && mix.digits >= 1)
+            && (mix.digits >= 5
+                || mix.digits >= 3 && value.len() == 9
+                || linked && mix.digits >= 2
+                || direct && mix.digits >= 1)
             && mix.lower == 0
             && mix.symbols == 0)
             .then_some(Kind::Passport),
@@ -585,20 +644,25 @@ const COMMANDS: &[(&[u8], &[&[u8]])] = &[
     (b" -P", &[b"zip", b"sqlcmd", b"bcp ", b"tsql"]),
     (b" -k ", &[b"openssl"]),
     (b" -w ", &[b"ldap"]),
+    (b" -c ", &[b"snmp"]),
     (b" /rp ", &[b"schtasks"]),
 ];
 
 /// `--password value`, `--token value`, `-p value`, `-u user:value`.
 fn flag(line: &[u8], start: usize, end: usize) -> Option<(usize, usize, Kind)> {
     let hit = &line[start..end];
-    if matches!(hit, b"-u " | b"-a " | b"r ") {
-        if hit != b"r " && start > 0 && !matches!(line[start - 1], b' ' | b'\n') {
+    if matches!(hit, b"-u " | b" -u" | b"-a " | b"r " | b"r=") {
+        if hit[0] == b'-' && start > 0 && !matches!(line[start - 1], b' ' | b'\n') {
             return None;
         }
         let command = &line[line_start(line, start)..start];
-        if hit == b"-a " && memchr::memmem::find(command, b"http ").is_none() {
-            return None;
-        }
+        // curl -uNAME:value
+        let of: &[u8] = match hit {
+            b"-a " => b"http ",
+            b" -u" => b"curl",
+            _ => b"",
+        };
+        memchr::memmem::find(command, of)?;
         let from = end + usize::from(matches!(line.get(end), Some(b'"' | b'\'')));
         let to = bare_end(line, from);
         let user = &line[from..to];
@@ -687,6 +751,47 @@ fn bare_end(line: &[u8], from: usize) -> usize {
         end += 1;
     }
     end
+}
+
+/// `name:value`, `name / value`, as people write down how to log in.
+pub(super) fn name_and_value(line: &[u8], from: usize) -> Option<(usize, usize, Kind)> {
+    let name = run_within(line, from, ALNUM | JOIN | DOT, keys::MAX_NAME);
+    let rest = &line[name..];
+    let separator = [b" / ".as_slice(), b":", b"/"]
+        .into_iter()
+        .find(|separator| rest.starts_with(separator))
+        .filter(|_| name > from)?;
+    let from = name + separator.len();
+    let mut to = bare_end(line, from);
+    while to > from && matches!(line[to - 1], b'.' | b',' | b';' | b')') {
+        to -= 1;
+    }
+    let value = &line[from..to];
+    let mix = mix(value);
+    // A time, a port, words, a path.
+    let told = mix.upper + mix.lower > 0
+        && (mix.digits > 0 || !value.iter().all(|byte| is(*byte, ALNUM | JOIN | DOT)))
+        && !value.contains(&b'/');
+    told.then(|| positional(line, (from, to)))?
+}
+
+/// `creds are NAME:value`, `credentials: NAME / value`, `login is NAME:value`.
+fn login(line: &[u8], end: usize) -> Option<(usize, usize, Kind)> {
+    let links = [b" are ".as_slice(), b" is ", b": ", b":", b" = ", b"="];
+    let link = links.iter().find(|link| line[end..].starts_with(link))?;
+    name_and_value(line, end + link.len())
+}
+
+/// `snmp-server community value`, `rocommunity value`.
+fn community(line: &[u8], end: usize) -> Option<(usize, usize, Kind)> {
+    let command = &line[line_start(line, end)..end];
+    let asks = memchr::memmem::find(command, b"snmp").is_some()
+        || matches!(command, b"rocommunity" | b"rwcommunity");
+    let (from, to) = arguments(line, end).next().filter(|_| asks)?;
+    // What everybody knows is no secret.
+    let value = &line[from..to];
+    let open = value.len() < 3 || is_placeholder(value) || matches!(value, b"public" | b"private");
+    (!open).then_some((from, to, Kind::Password))
 }
 
 /// A date after "born" or "date of birth".

@@ -304,6 +304,8 @@ const REFERENCE_START: &[&[u8]] = &[
     b"nullable|",
     b"sometimes|",
     b"[redacted",
+    b"(sensitive",
+    b"(known after",
     b"(redacted",
     b"[masked",
     b"[hidden",
@@ -342,6 +344,7 @@ const PLACEHOLDER_INSIDE: &[&[u8]] = &[
     b"insert-",
     b"insert_",
     b"%env",
+    b"no_log",
     b"${",
 ];
 

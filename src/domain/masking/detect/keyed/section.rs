@@ -1,0 +1,321 @@
+//! What a line leaves behind for those after it: a name whose value is to come, a list, a block, a form's field.
+
+use super::super::{
+    Sink,
+    keys::{self, Promise},
+    told,
+    values::{self, ALNUM, DIGIT, DOT, JOIN, LOWER, UPPER, is, mix, run},
+};
+use super::enclosed;
+
+/// What earlier lines say about the next: `"name": "DB_PASSWORD"`, then `"value": …`.
+#[derive(Clone, Debug, Default)]
+pub(in crate::domain::masking::detect) struct Pair {
+    pub(super) promise: Option<Promise>,
+    pub(in crate::domain::masking::detect) names: keys::Names,
+    /// What the next line is to keep: `password: >-`.
+    pub(super) block: Option<Block>,
+    /// What the lines further in are to keep, each.
+    pub(super) section: Option<Section>,
+    /// In the head of a form's field.
+    pub(super) form: bool,
+    /// Lines in which a value is a vault's.
+    pub(super) vault: u8,
+    /// Lines since it was said.
+    age: u8,
+}
+
+/// How many lines a name waits for its value.
+pub(super) const PAIR_LINES: u8 = 6;
+
+/// What a name promises of all of the next line.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::domain::masking::detect) struct Block {
+    pub(super) promise: Promise,
+    pub(super) form: Form,
+}
+
+/// How a value stands in a line of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// As it is: the name says so.
+    Plain,
+    /// Marked as a value, or it looks like nothing else: the name may have none.
+    Marked,
+    /// The same, or an item of a list.
+    Item,
+    /// After the name of an account: `root:value`.
+    Accounts,
+    /// The same where it can be nothing else; or an item of a list.
+    Logins,
+}
+
+/// A list, or a block with names of its own, under a name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Section {
+    pub(super) block: Block,
+    /// How far in its name stands.
+    indent: usize,
+    lines: u8,
+}
+
+/// The most lines of a list.
+const SECTION_LINES: u8 = 100;
+
+impl Pair {
+    /// Ends a line. A block may declare a name: `variable "db_password" {`. `named`: it has a word that ends as a promising
+    /// name does, and no value right after it.
+    pub(in crate::domain::masking::detect) fn end_line(&mut self, line: &[u8], named: bool) {
+        if let Some(rest) = line.strip_prefix(b"variable \"")
+            && let Some(end) = memchr::memchr(b'"', rest)
+        {
+            self.set(keys::promise(&rest[..end]));
+        }
+        // The value of a form's field is the line after an empty one.
+        if line.trim_ascii_end().is_empty() && std::mem::take(&mut self.form) {
+            let form = Form::Plain;
+            self.block = self.promise.take().map(|promise| Block { promise, form });
+        } else if line.starts_with(b"Content-Disposition: form-data;") {
+            self.form = true;
+        }
+        if self.block.is_none() {
+            let announced = named
+                .then(|| announced(line).or_else(|| headline(line)))
+                .flatten();
+            self.block = announced.or_else(|| self.of_section(line));
+        }
+        self.vault = self.vault.saturating_sub(1);
+        if self.promise.is_some() {
+            self.age += 1;
+            if self.age > PAIR_LINES {
+                self.promise = None;
+            }
+        }
+    }
+
+    /// Whether a line's end changes anything, whatever is in the line.
+    pub(in crate::domain::masking::detect) fn waits(&self) -> bool {
+        self.promise.is_some() | (self.vault > 0) | self.section.is_some()
+    }
+
+    /// Takes the promise an earlier line made of all of this one.
+    pub(in crate::domain::masking::detect) fn take_block(&mut self) -> Option<Block> {
+        self.block.take()
+    }
+
+    /// Keeps one that was taken before its line came.
+    pub(in crate::domain::masking::detect) fn keep_block(&mut self, block: Block) {
+        self.block = Some(block);
+    }
+
+    /// What the section that `line` is in, or begins, promises of the next.
+    fn of_section(&mut self, line: &[u8]) -> Option<Block> {
+        let section = self.section.as_mut()?;
+        let indent = line.len() - line.trim_ascii_start().len();
+        let first = line.get(indent).copied();
+        let logins = section.block.form == Form::Logins;
+        let login = logins && told::name_and_value(line, indent).is_some();
+        let inside = first.is_none() || indent > section.indent || first == Some(b'-') || login;
+        // Names of its own make it no list.
+        let mapped = section.block.form == Form::Item && line[indent..].contains(&b':')
+            || logins && memchr::memmem::find(line, b": ").is_some();
+        let ends = !inside
+            || mapped && first != Some(b'<')
+            || line[indent..].starts_with(b"</")
+            || section.lines == 0;
+        if ends {
+            self.section = None;
+            return None;
+        }
+        section.lines -= 1;
+        Some(section.block)
+    }
+
+    /// A name without a value on its line: what comes next may be one, or have names of its own.
+    pub(super) fn heads(&mut self, promise: Promise, name: &[u8], indent: usize) {
+        let form = match name {
+            b"chpasswd" => Form::Accounts,
+            _ if [b"reds".as_slice(), b"redentials", b"ogins"]
+                .iter()
+                .any(|end| name.ends_with(end)) =>
+            {
+                Form::Logins
+            }
+            _ if name.ends_with(b"s") && !name.ends_with(b"ss") => Form::Item,
+            _ => Form::Marked,
+        };
+        let block = Block { promise, form };
+        if form != Form::Marked {
+            let lines = SECTION_LINES;
+            self.section = Some(Section {
+                block,
+                indent,
+                lines,
+            });
+        }
+        if keys::opens(promise) {
+            self.set(Some(promise));
+        }
+        self.block = Some(block);
+    }
+
+    pub(super) fn set(&mut self, promise: Option<Promise>) {
+        self.promise = promise;
+        self.age = 0;
+    }
+}
+
+/// What a line promises of the next that is nothing but a name, marked as an item: `- --password`, `3) "password"`,
+/// `<key>Password</key>`.
+fn announced(line: &[u8]) -> Option<Block> {
+    let begin = line.trim_ascii_start();
+    let item = begin.strip_prefix(b"- ").unwrap_or(begin);
+    let flag = item.starts_with(b"--") || item.get(1..3) == Some(b"--");
+    if !flag
+        && !begin
+            .first()
+            .is_some_and(|first| *first == b'<' || is(*first, DIGIT))
+    {
+        return None;
+    }
+    // A flag may have its line for itself.
+    let alone = || {
+        begin
+            .starts_with(b"--")
+            .then_some((Mark::Item, (line.len() - begin.len(), line.len())))
+    };
+    let (mark, (from, to)) = scalar(line).or_else(alone)?;
+    let name = line[from..to].trim_ascii();
+    // Most lists of names are no more than that.
+    let flag = name.strip_prefix(b"--");
+    let name = match mark {
+        Mark::Item => flag?,
+        Mark::Value => flag.unwrap_or(name),
+    };
+    let named = name.len() <= keys::MAX_NAME
+        && name
+            .iter()
+            .all(|byte| is(*byte, ALNUM | JOIN | DOT) || *byte == b' ');
+    let promise = keys::promise(name).filter(|_| named)?;
+    let form = Form::Item;
+    (!matches!(promise, Promise::Name | Promise::Value)).then_some(Block { promise, form })
+}
+
+/// What a line promises of the next that is nothing but the name of something personal, as forms are read from paper. What
+/// opens something may be any word, so its name must be marked.
+fn headline(line: &[u8]) -> Option<Block> {
+    let name = line.trim_ascii();
+    let plain = name.len() <= keys::MAX_NAME
+        && name
+            .iter()
+            .all(|byte| is(*byte, UPPER | LOWER) || matches!(byte, b' ' | b'.' | b'-'));
+    let promise = keys::promise(name).filter(|_| plain)?;
+    let form = Form::Marked;
+    matches!(
+        promise,
+        Promise::BirthDate
+            | Promise::Passport
+            | Promise::NationalId
+            | Promise::Nino
+            | Promise::Ssn
+            | Promise::Iban
+            | Promise::Card
+    )
+    .then_some(Block { promise, form })
+}
+
+/// What marks an item.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    /// A dash, or nothing but quotes: most lists have them.
+    Item,
+    /// A number, a tag, or a type.
+    Value,
+}
+
+/// What is in an item that has a line of its own, where something marks it as one: `- value`, `4) "value"`,
+/// `<string>value</string>`, `string(5) "value"`, `"value",`.
+fn scalar(line: &[u8]) -> Option<(Mark, (usize, usize))> {
+    let mut from = line.len() - line.trim_ascii_start().len();
+    let mut to = from + line[from..].trim_ascii_end().len();
+    let begin = from;
+    let mut mark = Mark::Item;
+    let number = run(line, from, DIGIT);
+    if line[from..].starts_with(b"- ") {
+        from += 2;
+    } else if number > from && line[number..].starts_with(b") ") {
+        (mark, from) = (Mark::Value, number + 2);
+    } else if line[from..].starts_with(b"string(") {
+        mark = Mark::Value;
+        from += memchr::memchr(b' ', &line[from..])? + 1;
+    }
+    if line.get(from) == Some(&b'<') {
+        mark = Mark::Value;
+        from += memchr::memchr(b'>', &line[from..])? + 1;
+        let end = from + memchr::memmem::find(line.get(from..to)?, b"</")?;
+        // It has the line for itself.
+        let close = memchr::memchr(b'>', &line[end..])?;
+        if end + close + 1 != to {
+            return None;
+        }
+        to = end;
+    }
+    if from < to && matches!(line[to - 1], b',' | b';') {
+        to -= 1;
+    }
+    if to >= from + 2 && matches!(line[from], b'"' | b'\'') && line[to - 1] == line[from] {
+        (from, to) = (from + 1, to - 1);
+    }
+    (from < to && from != begin).then_some((mark, (from, to)))
+}
+
+/// Masks a line whose all an earlier one made a promise of.
+pub(in crate::domain::masking::detect) fn block(
+    block: Block,
+    line: &[u8],
+    start: usize,
+    sink: &mut Sink<'_>,
+) {
+    let marked = scalar(line);
+    let (from, to) = marked.map_or((0, line.len()), |(_, place)| place);
+    let value = line[from..to].trim_ascii();
+    match block.form {
+        Form::Plain => enclosed(block.promise, &line[from..to], start + from, sink),
+        Form::Logins
+            if let Some((from, to, kind)) =
+                told::name_and_value(line, line.len() - line[from..].trim_ascii_start().len()) =>
+        {
+            sink.push(start + from, start + to, kind);
+        }
+        Form::Marked | Form::Item | Form::Logins => {
+            let quoted = from > 0 && matches!(line[from - 1], b'"' | b'\'');
+            let item = marked.is_some_and(|(mark, _)| mark == Mark::Item) && !quoted;
+            if item && block.form == Form::Marked {
+                return;
+            }
+            let marked = marked.is_some();
+            let named = keys::promise(value).is_some();
+            let other = |byte: &u8| matches!(byte, b' ' | b':' | b'=');
+            let alone = !value
+                .iter()
+                .rev()
+                .skip_while(|byte| **byte == b'=')
+                .any(other)
+                && !values::is_code(value);
+            let strong = mix(value).digits > 0 && (alone || !keys::opens(block.promise));
+            if !named && (marked && !value.contains(&b':') || strong) {
+                enclosed(block.promise, &line[from..to], start + from, sink);
+            }
+        }
+        Form::Accounts => {
+            let from = from + (line[from..to].len() - line[from..to].trim_ascii_start().len());
+            let user = run(line, from, ALNUM | JOIN | DOT);
+            let value = line.get(user + 1..to).unwrap_or_default();
+            // To be drawn by lot, or no account at all.
+            let other = matches!(value, b"R" | b"RANDOM") || value.starts_with(b" ");
+            if user > from && line.get(user) == Some(&b':') && !other {
+                enclosed(block.promise, value, start + user + 1, sink);
+            }
+        }
+    }
+}
