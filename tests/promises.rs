@@ -12,12 +12,10 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use jiff::Timestamp;
 use portcullis::{
     api::{self, Api},
     app::SystemClock,
-    auth::Authenticator,
     bus::InProcess,
     catalog::Catalog,
     domain::policy::Endpoint,
@@ -483,59 +481,6 @@ fn there_is_one_pipeline() {
     });
 }
 
-/// The Functions host takes what is not 2xx for a failure, and delivers the message again at once, ten times at most.
-#[test]
-fn a_decision_that_the_record_does_not_take_is_waited_with_and_then_given_back_and_runs_once() {
-    let tenant = "7e9a3b52-0000-4000-8000-000000000000";
-    let identity = format!(
-        "version: 1\nidentity: {{ issuers: [{{ issuer: \"https://login.microsoftonline.com/{tenant}/v2.0\", audience: portcullis }}] }}\n"
-    );
-    let by_name = "principals: [\"user:carla@example.com\"]";
-    let policy = POLICY.replace("version: 1\n", &identity);
-    let house = House::new(&policy.replace("groups: [db-admins]", by_name));
-    run(async {
-        let held = house.ask("bot", "DELETE FROM books WHERE id = 1").await;
-        let asked = held.unwrap().approval.unwrap();
-        let sealer = Sealer::open_or_create(&house.path("master.key")).unwrap();
-        let proof = sealer.proof(&asked.id, &asked.digest).unwrap();
-        let decision = serde_json::json!({
-            "approval_id": asked.id,
-            "digest": asked.digest,
-            "proof": proof.expose(),
-            "decision": "approve",
-            "responder": {"via": "teams", "tenant_id": tenant, "object_id": "carla", "name": "carla@example.com"},
-        });
-        let decision = BASE64.encode(decision.to_string());
-        let posted = serde_json::json!({"Data": {"decision": decision}}).to_string();
-        let issuers = house.policy.lock().unwrap().issuers.clone();
-        let router = api::triggers(Arc::new(Api {
-            gateway: Arc::clone(&house.gateway),
-            auth: Arc::new(Authenticator::new(issuers).unwrap()),
-            documents: Vec::new(),
-        }));
-        let deliver = async || {
-            let request = axum::http::Request::post("/approval_decided")
-                .header("user-agent", "Azure-Functions-Host/4.1041.200.0")
-                .header("x-azure-functions-invocationid", "1")
-                .body(axum::body::Body::from(posted.clone()));
-            let answered = router.clone().oneshot(request.unwrap()).await;
-            answered.unwrap().status().as_u16()
-        };
-        house.record_is_down.store(true, Ordering::SeqCst);
-        for minutes in 1..=2 {
-            assert_eq!(deliver().await, 503);
-            assert!(house.ahead.load(Ordering::SeqCst) >= 60 * minutes);
-        }
-        assert_eq!(house.books(), 3);
-        house.record_is_down.store(false, Ordering::SeqCst);
-        for _ in 0..2 {
-            assert_eq!(deliver().await, 200);
-            assert_eq!(house.books(), 2);
-        }
-        assert_eq!(house.seen.lock().unwrap().len(), 1);
-    });
-}
-
 // ---------------------------------------------------------------------------------------------- the house
 
 const POLICY: &str = r#"version: 1
@@ -762,10 +707,7 @@ fn gateway(
         store: record.clone(),
         bus: InProcess::default(),
         targets: targets.clone(),
-        clock: Ahead {
-            seconds: Arc::clone(ahead),
-            record_is_down: Arc::clone(&record.down),
-        },
+        clock: Ahead(Arc::clone(ahead)),
         policy: Arc::new(move || Arc::clone(&policy.lock().unwrap())),
         sealer: Sealer::open_or_create(&folder.path().join("master.key")).unwrap(),
         export_key: ExportKey::open_or_create(&folder.path().join("export.key")).unwrap(),
@@ -781,26 +723,18 @@ impl Ports for House {
     type Clock = Ahead;
 }
 
-/// The machine's clock, some seconds ahead. While the record is down nobody waits for real: the time is over at once.
-struct Ahead {
-    seconds: Arc<AtomicI64>,
-    record_is_down: Arc<AtomicBool>,
-}
+/// The machine's clock, some seconds ahead.
+struct Ahead(Arc<AtomicI64>);
 
 impl Clock for Ahead {
     fn now(&self) -> Timestamp {
-        let ahead = self.seconds.load(Ordering::SeqCst).unsigned_abs();
+        let ahead = self.0.load(Ordering::SeqCst).unsigned_abs();
         SystemClock.now() + Duration::from_secs(ahead)
     }
     fn entropy(&self) -> Entropy {
         SystemClock.entropy()
     }
     async fn sleep(&self, duration: Duration) {
-        if self.record_is_down.load(Ordering::SeqCst) {
-            let seconds = duration.as_secs().try_into().unwrap();
-            self.seconds.fetch_add(seconds, Ordering::SeqCst);
-            return;
-        }
         SystemClock.sleep(duration).await;
     }
 }
