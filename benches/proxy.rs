@@ -5,12 +5,12 @@
 //!
 //! ```text
 //!                                                  through      direct
-//! a model's events, MB per second of processor time          76        2646
-//! lines of JSON, MB per second of processor time         179        2706
-//! prose, MB per second of processor time               216        5703
-//! the most memory so far, MiB                           34
-//! first byte of the body after the call, ms           1.29        0.03
-//! memory with 200 slow streams at once, MiB            202    before 36, at most 202
+//! a model's events, MB per second of processor time         120        2600
+//! lines of JSON, MB per second of processor time         182        2646
+//! prose, MB per second of processor time               223        5878
+//! the most memory so far, MiB                           35
+//! first byte of the body after the call, ms           1.19        0.03
+//! memory with 200 slow streams at once, MiB            196    before 36, at most 196
 //! ```
 #![allow(
     clippy::expect_used,
