@@ -2,21 +2,21 @@
 //!
 //! `cargo bench --bench masking [-- FILE..]`
 //!
-//! On one core of a virtual Xeon, processor time; every detector's row is the best of three runs (on the corpus 130 to 142 and 195
-//! to 220), the others are of one. `corpus` is text of 18 kinds as an agent reads it, streams assembled, dense as it comes,
-//! sparse with 49 clean documents to one with secrets:
+//! On one core of a virtual Xeon, processor time; the rows of the corpus are the best of three runs, the others are of one.
+//! `corpus` is text of 18 kinds as an agent reads it, streams assembled, dense as it comes, sparse with 49 clean documents to
+//! one with secrets:
 //!
 //! ```text
 //! MB/s                                   dense    sparse     table     prose    corpus, dense    corpus, sparse
-//! memchr of an absent byte               29146     28859     29026     28862            28519            28987
-//! memcpy                                 14179     14102     14178     14096            14067            14238
-//! secrets                                  145       622       271       923              151              226
-//! personal                                 120       565       185       887              142              204
-//! every detector                           120       565       191       968              142              220
-//! every detector, pieces of 64 bytes        91       271       150       419              109              143
-//! memcpy, times as fast                    125        26        74        15               99               66
+//! memchr of an absent byte               28947     28277     28355     28363            28402            28184
+//! memcpy                                 14009     13676     13676     13674            14067            14238
+//! secrets                                  140       599       280       854              151              209
+//! personal                                 127       506       191       839              133              191
+//! every detector                           117       506       191       807              130              195
+//! every detector, pieces of 64 bytes        98       271       150       403              102              134
+//! memcpy, times as fast                    119        26        71        16              108               73
 //!
-//! ten rows of eight columns, 1441 bytes: 7.9 µs
+//! ten rows of eight columns, 1441 bytes: 7.8 µs
 //! ```
 
 use std::{
