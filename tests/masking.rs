@@ -1029,7 +1029,13 @@ fn a_secret_split_over_tokens_is_masked_before_its_first_piece_leaves() {
             serde_json::json!({"type": "response.output_text.delta", "output_index": 0, "delta": piece})
         )
     };
-    let shapes: [&dyn Fn(&str) -> String; 4] = [&openai, &tool, &anthropic, &responses];
+    let unfinished = |piece: &str| {
+        let choice =
+            serde_json::json!({"index": 0, "delta": {"content": piece}, "finish_reason": ""});
+        format!("data: {}\n\n", serde_json::json!({"choices": [choice]}))
+    };
+    let shapes: [&dyn Fn(&str) -> String; 5] =
+        [&openai, &tool, &anthropic, &responses, &unfinished];
     for shape in shapes {
         let masking = Masking::default();
         let mut stream = masking.stream();

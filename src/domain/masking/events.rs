@@ -65,7 +65,8 @@ fn ends(name: &[u8], value: &[u8]) -> bool {
         b"type" => [&b"_stop"[..], b".done", b".completed"]
             .iter()
             .any(|end| value.ends_with(end)),
-        b"finish_reason" | b"finishReason" => true,
+        // Some say in every event that there is none yet.
+        b"finish_reason" => !value.is_empty(),
         _ => false,
     }
 }

@@ -29,9 +29,7 @@ const MAX_HELD: usize = 256 << 10;
 /// The longest candidate that holds events back.
 const MAX_CANDIDATE: usize = 16 << 10;
 
-/// A line of a text that is longer than this is not looked at from its start any more.
-const LONG: usize = 4 << 10;
-/// How much of it is looked at again for what names its values.
+/// How much of a text without line ends is looked at again for what names its values.
 const LOOK_BACK: usize = 1 << 10;
 /// The longest frame of an event that is remembered.
 const MAX_FRAME: usize = 4 << 10;
@@ -330,7 +328,8 @@ impl Stream<'_> {
         }
     }
 
-    /// What is masked in an event's line around its pieces: what their text is masked by, only their channel decides.
+    /// What is masked in an event's line around its pieces: what their text is masked by, only their channel decides. No
+    /// value around them is told by a piece: those are under names that no detector takes for the name of a value.
     fn around(&mut self, line: &[u8], pieces: &[Piece]) -> Vec<Finding> {
         let mut found = Vec::new();
         if pieces.is_empty() {
@@ -494,7 +493,7 @@ impl Channel {
             self.done = open;
         }
         // A text without line ends is not looked at from its start for ever.
-        if self.done - self.line > LONG {
+        if self.done - self.line > MAX_CANDIDATE {
             self.begin_line(self.done - LOOK_BACK);
         }
         if length - self.done > MAX_CANDIDATE {
