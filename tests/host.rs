@@ -526,6 +526,19 @@ async fn a_handler_whose_clock_is_behind_hears_from_the_broker_that_a_decision_i
     assert_eq!(deployed.rows("customers", row), 0);
 }
 
+/// A decision that cannot be dealt with yet is waited with for as long as the process lives.
+fn killed_while_it_waits(app: &App, handler: &Handler, queue: &mut Queue) {
+    let killed = std::thread::scope(|scope| {
+        let delivered =
+            scope.spawn(|| queue.deliver(app, handler, "approval_decided", After::Complete));
+        std::thread::sleep(Duration::from_millis(1500));
+        assert!(!delivered.is_finished(), "{}", handler.log());
+        handler.signal_kill();
+        delivered.join().unwrap()
+    });
+    assert_eq!(killed, [Invocation::Failed("no answer".into())]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_decision_that_cannot_be_dealt_with_now_is_waited_for_and_survives_the_process() {
     let mut deployed = Deployed::new().await;
@@ -534,16 +547,7 @@ async fn a_decision_that_cannot_be_dealt_with_now_is_waited_for_and_survives_the
     deployed.bus.command(json!({"down": true}));
     let mut queue = Queue::default();
     queue.put("one", "ses", b"no answer");
-    let (app, waiting) = (deployed.app, &handler);
-    let killed = std::thread::scope(|scope| {
-        let delivered =
-            scope.spawn(|| queue.deliver(app, waiting, "approval_decided", After::Complete));
-        std::thread::sleep(Duration::from_millis(1500));
-        assert!(!delivered.is_finished(), "{}", waiting.log());
-        waiting.signal_kill();
-        delivered.join().unwrap()
-    });
-    assert_eq!(killed, [Invocation::Failed("no answer".into())]);
+    killed_while_it_waits(deployed.app, &handler, &mut queue);
     drop(handler);
 
     let handler = deployed.start();
@@ -953,16 +957,7 @@ async fn while_the_record_is_away_the_host_hears_of_a_failure_and_nothing_runs()
     let strike = deployed.app.strike(&first, "sweep", Strike::InTime);
     assert_eq!(strike, not_now(), "{}", first.log());
     // A decision is waited with, for it would come again at once, and ten times at most.
-    let (app, waiting) = (deployed.app, &first);
-    let killed = std::thread::scope(|scope| {
-        let delivered =
-            scope.spawn(|| queue.deliver(app, waiting, "approval_decided", After::Complete));
-        std::thread::sleep(Duration::from_millis(1500));
-        assert!(!delivered.is_finished(), "{}", waiting.log());
-        waiting.signal_kill();
-        delivered.join().unwrap()
-    });
-    assert_eq!(killed, [Invocation::Failed("no answer".into())]);
+    killed_while_it_waits(deployed.app, &first, &mut queue);
     assert_eq!(deployed.rows("customers", row), 1);
 
     emulator.wants_nothing().await;
