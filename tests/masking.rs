@@ -992,6 +992,52 @@ fn every_kind_of_document_loses_its_secrets_and_keeps_the_rest() {
 }
 
 #[test]
+fn what_stands_beside_a_value_stays() {
+    let masking = Masking::default();
+    for (text, masked) in [
+        // The name of an account is no part of its password.
+        (
+            "Username/Password: ann2026/Tulip1997_",
+            "Username/Password: ann2026/__________",
+        ),
+        (
+            "login/password: carol / Tulip1997_",
+            "login/password: carol / __________",
+        ),
+        (
+            "userid=scott/Tulip1997_@orcl",
+            "userid=scott/__________@orcl",
+        ),
+        (
+            "db.password=Tulip1997_ db.user=app",
+            "db.password=__________ db.user=app",
+        ),
+        ("Passport: C4VT35545 (NLD)", "Passport: _________ (NLD)"),
+        ("COM+ann@contoso.com:EM'", "COM+_______________:EM'"),
+        (
+            "Cookie: sid=k9Qz7Lm2Xw4Rt8Vb more=5",
+            "Cookie: sid=________________ more=5",
+        ),
+        (
+            "variable=PASSWORD;issecret=true]Tulip1997_",
+            "variable=PASSWORD;issecret=true]__________",
+        ),
+        // Of the strings in a string each is masked where it stands.
+        (
+            r#"{"a":"x\nid,password\n1,Tu\"lip1997\n2,\u0041bcdef12\n"}"#,
+            r#"{"a":"x\nid,password\n1,___________\n2,_____________\n"}"#,
+        ),
+        // Rows before their columns, of which the first promises nothing.
+        (
+            r#"{"rows":[["ann2026","Tulip1997_"]],"cols":[{"name":"login"},{"name":"password"}]}"#,
+            r#"{"rows":[["ann2026","__________"]],"cols":[{"name":"login"},{"name":"password"}]}"#,
+        ),
+    ] {
+        assert_eq!(mask(&masking, text), masked);
+    }
+}
+
+#[test]
 fn json_keeps_its_shape() {
     let text = r#"{"rows":[{"id":1,"card_number":4012888888881881,"password":"a\"b\\c9!","note":"x\nAKIA","email":"ann@contoso.com","nested":"{\"api_key\":\"k9Qz7Lm2Xw4Rt8Vb\"}","iban":null,"pin":1234}]}"#;
     let masked = mask(&Masking::default(), text);

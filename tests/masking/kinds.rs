@@ -786,12 +786,154 @@ pub(crate) const KINDS: &[(&str, &str)] = &[
         "dates of several words",
         "BDAY:«dobwords»\nkyc ok dob=«dobwords» country=NL\nborn: «dobwords», Delft\n",
     ),
+    (
+        "columns described apart",
+        "{\"resultSetMetaData\":{\"numRows\":2,\"format\":\"jsonv2\",\"rowType\":[{\"name\":\"ID\",\"database\":\"CRM\",\"scale\":0,\"type\":\"fixed\"},{\"name\":\"PASSWORD\",\"database\":\"CRM\",\"type\":\"text\"},{\"name\":\"DOB\",\"type\":\"date\"}]},\"data\":[[\"1\",\"«password»\",\"«dob»\"],[\"2\",\"«password»\",\"«dob»\"]],\"code\":\"090001\"}\n{\"ColumnInfo\":[{\"Name\":\"id\"},{\"Name\":\"login\"}],\"Rows\":[[\"1\",\"ann2026\"],[\"2\",\"bob2026\"]]}\n{\n  \"rowType\": [\n    {\n      \"name\": \"ID\"\n    },\n    {\n      \"name\": \"PASSPORT_NO\"\n    }\n  ],\n  \"data\": [\n    [\n      \"1\",\n      \"«passport»\"\n    ]\n  ]\n}\n",
+    ),
+    (
+        "rows before their columns",
+        "{\"data\":{\"rows\":[[1,\"«password»\",\"«dob»\"],[2,\"«password»\",\"«dob»\"]],\"cols\":[{\"name\":\"id\",\"display_name\":\"ID\"},{\"name\":\"password\"},{\"name\":\"date_of_birth\"}]},\"status\":\"completed\",\"row_count\":2}\n{\"rows\":[[1,\"ann\",\"«password»\"],[2,\"bob\",\"«password»\"]],\"columns\":[\"id\",\"login\",\"password\"],\"took\":5}\n{\"shape\":[[1,\"ann-2026\"],[2,\"bob-2026\"]],\"columns\":[\"id\",\"label\"]}\n",
+    ),
+    (
+        "rows of JSON below their names",
+        "[\"id\",\"login\",\"password\",\"dob\"]\n[1,\"ann\",\"«password»\",\"«dob»\"]\n[2,\"bob\",\"«password»\",\"«dob»\"]\n\n[\"id\",\"password\"]\n[\"UInt64\",\"String\"]\n[1,\"«password»\"]\n\n[\"passwords\",\"tokens\"]\n[1, 2, 3]\n",
+    ),
+    (
+        "tuples below their columns",
+        "columns: (id, login, password, dob)\n(1, 'ann', '«password»', '«dob»')\n(2, 'bob', '«password»', '«dob»')\n\n['id', 'login', 'passport_no']\n>>> cur.fetchall()\n[(1, 'ann', '«passport»'), (2, 'bob', '«passport»')]\n\ncolumns: [id, login, password]\nrows:\n  - [1, ann, «password»]\n  - [2, bob, «password»]\ndef login(self, user, password, timeout):\n    (1, 'ann2026', 'x', 3)\n",
+    ),
+    (
+        "tables in strings",
+        "{\"id\":\"call_1\",\"output\":\"| id | login | password | dob |\\n|----|-------|----------|-----|\\n| 1 | ann | «password» | «dob» |\\n| 2 | bob | «password» | «dob» |\\n\"}\n{\"role\":\"tool\",\"content\":\"id,login,password,dob\\n1,ann,«password»,«dob»\\n2,bob,«password»,«dob»\\n\",\"tool_call_id\":\"c1\"}\n{\"stdout\":\"id\\tpassword\\tdob\\n1\\t«password»\\t«dob»\\n\",\"exit_code\":0}\n{\"result\":\"{\\\"stdout\\\":\\\" id | password  | dob\\\\n----+-----------+-----\\\\n  1 | «password» | «dob»\\\\n\\\"}\"}\n{'content': 'login,password\\nann,«password»\\n'}\n{\"text\":\"Total passwords\\nrotated: 51\\nKeys kept, 12\\n\"}\n",
+    ),
+    (
+        "lines of a notebook in strings",
+        r#"{"cells":[{"cell_type":"code","source":["import psycopg2\n","conn = psycopg2.connect(host='db', password='«password»')\n"],"outputs":[{"data":{"text/plain":["   id  login      password\n","0   1    ann  «password»\n"]}}]}]}"#,
+    ),
+    (
+        "notebook",
+        r#"{
+ "cells": [
+  {
+   "cell_type": "code",
+   "outputs": [
+    {
+     "data": {
+      "text/plain": [
+       "   id  login      password         dob\n",
+       "0   1    ann  «password»  «dob»\n",
+       "1   2    bob  «password»  «dob»"
+      ]
+     }
+    }
+   ],
+   "source": [
+    "password = '«password»'\n",
+    "frame.head()"
+   ]
+  }
+ ],
+ "nbformat": 4
+}"#,
+    ),
+    (
+        "questions and answers",
+        "[17:51] ann: what is the password for the vpn?\n[17:52] bob: «password»\n[17:53] ann: thanks\n\nQ: What is your password?\nA: «password»\nQ: What is your passport number?\nA: It's «passport»\nQ: When were you born?\nA: «dob»\n\nAnn Jones\nCan you send me the root password?\n\n[09:42] Bob Kent\nsure, «password»\nAnn: what is the password policy?\nBob: at least 14 characters, see wiki page 12\nAnn: which token do we use?\nBob: the one in vault-2026/ci\n",
+    ),
+    (
+        "sessions by their name",
+        "session=«cookie»\nsession: «cookie»\nGET /app?session=«cookie» HTTP/1.1\nsession: 7d9f0c1e-52aa-4f0c-9d0e-0e6e1cb7a001\nsession=closed\npam_unix(sshd:session): session opened for user deploy\n",
+    ),
+    (
+        "links for one time",
+        "https://app.contoso.com/reset-password/«hook»\nhttps://app.contoso.com/password/reset/«secret»?lang=nl\nhttps://app.contoso.com/magic-link/«hook»\nhttps://app.contoso.com/verify-email/«hook»\nhttps://app.contoso.com/unsubscribe/«hook»\nhttps://app.contoso.com/invitations/«hook»/accept\nhttps://app.contoso.com/accounts/reset/Mg/«hook»/\nhttps://docs.contoso.com/reset/reset-your-password-in-three-steps\nhttps://app.contoso.com/verify/7d9f0c1e-52aa-4f0c-9d0e-0e6e1cb7a001\nsrc/reset/ResetPasswordFormV2Component.tsx\nhttps://app.contoso.com/share/quarterly-report-2026-q3-final\n",
+    ),
+    (
+        "accounts of database tools",
+        "sqlldr userid=scott/«password»@orcl control=load.ctl log=load.log\nexp userid=system/«password» full=y file=exp.dmp\nimp system/«password»@prod file=exp.dmp\nsqlplus -s \"scott/«password»@orcl\" @run.sql\nsqlcl scott/«password»@orcl\nconn scott/«password»\nSQL> conn scott/«password»@orcl\nimp prod/tables@latest is documented\nuserid=48211\n",
+    ),
+    (
+        "agents of a network",
+        "trapsink 10.0.0.4 «password»\ntrap2sink 10.0.0.5 «password» 162\ncom2sec readonly default «password»\ncom2sec6 readwrite 10.0.0.0/8 «password»\ntrapsink 10.0.0.4 public\nsnmp-server host 10.0.0.7 version 2c «password»\nsnmp-server host 10.0.0.7 traps «password»\ncreateUser ops SHA \"«password»\" AES \"«password»\"\nsnmp-server user ops grp v3 auth sha «password» priv aes 128 «password»\nsnmpget -v3 -u ops -A «password» -X «password» -a SHA 10.0.0.4\nThe sink writes to the underlying stream2.\n",
+    ),
+    (
+        "tunnel with its keys",
+        "client\nremote vpn.contoso.com 1194\n<auth-user-pass>\nann\n«password»\n</auth-user-pass>\nkey-direction 1\n<tls-auth>\n-----BEGIN OpenVPN Static key V1-----\n«vpnkey»\n-----END OpenVPN Static key V1-----\n</tls-auth>\n",
+    ),
+    (
+        "secrets of a gateway",
+        "ann : EAP \"«password»\"\nbob : XAUTH \"«password»\"\n: PSK \"«password»\"\n# client  server  secret  IP addresses\n\"ann\" * \"«password»\" *\nbob * «password» *\n",
+    ),
+    (
+        "numbers to call between companies",
+        "UNB+UNOC:3+SENDER+RECEIVER+260307:1751+REF0001'\nCTA+IC+:Ann Jones'\nCOM+«calls»:TE'\nCOM+«calls»:FX'\nCOM+«email»:EM'\nCOM+n/a:TE'\n",
+    ),
+    (
+        "statements and what they were given",
+        "sqlalchemy.exc.OperationalError: (psycopg2.OperationalError) connection failed\n[SQL: INSERT INTO users (login, password, dob) VALUES (%(login)s, %(password)s, %(dob)s)]\n[parameters: ('ann', '«password»', '«dob»')]\n2026-03-07 17:51:53 UTC [51] LOG:  execute <unnamed>: UPDATE users SET password = $1, dob = $2 WHERE id = $3\n2026-03-07 17:51:53 UTC [51] DETAIL:  parameters: $1 = '«password»', $2 = '«dob»', $3 = '51'\nHibernate: insert into users (dob, login, password) values (?, ?, ?)\nbinding parameter [1] as [DATE] - [«dob»]\nbinding parameter [2] as [VARCHAR] - [ann2026]\nbinding parameter [3] as [VARCHAR] - [«password»]\nINSERT INTO users\n  (id, login, password)\nVALUES\n  (1, 'ann2026', '«password»'),\n  (2, 'bob2026', '«password»');\n",
+    ),
+    (
+        "tables of other markups",
+        "|_. Login |_. Password |_. DOB |\n| ann | «password» | «dob» |\n\n{| class=\"wikitable\"\n! Login !! Password !! DOB\n|-\n| ann || «password» || «dob»\n|}\n\n{|\n! Login\n! Password\n|-\n| ann2026\n| «password»\n|}\n\n|===\n|Login |Password |DOB\n\n|ann2026\n|«password»\n|«dob»\n|===\n\n\\begin{tabular}{|l|l|l|}\nLogin & Password & DOB \\\\ \\hline\nann & «password» & «dob» \\\\ \\hline\n\\end{tabular}\n\n|*Host*|*User*|*Password*|\n|db1|app2026|«password»|\n",
+    ),
+    (
+        "ruler that says more than its header",
+        "Login Password                 DOB\n----- --------                 ---\nann   «password»\nbob   «password»\n\nName Count         Ratio\n---- -----         -----\nann  12            3.5\n",
+    ),
+    (
+        "forms in more languages",
+        "Handynummer: «phone»\nMobiltelefon: «phone»\ngeb. «dob» in Bremen\nTéléphone : «phone»\nTél. : «phone»\nTeléfono móvil: «phone»\nCelular: «phone»\nCellulare: «phone»\nTelefoonnummer: «phone»\nPalavra-passe: «password»\nAdgangskode: «password»\nSalasana: «password»\nFödelsedatum: «dob»\nPassport: «passport» (NLD)\nD/O/B: «dob»\nContact number: «phone»\nlevel: 4821001\nttl: 604800\n",
+    ),
+    (
+        "lists of two",
+        "[[\"X-Api-Key\",\"«hexkey»\"],[\"Accept\",\"*/*\"]]\nheaders: [('x-api-key', '«hexkey»'), ('accept', 'text/html')]\n[\"password\",\"token2\"]\n(\"password\", \"required\")\n",
+    ),
+    (
+        "columns with an index",
+        "{\"login\":{\"0\":\"ann\",\"1\":\"bob\"},\"password\":{\"0\":\"«password»\",\"1\":\"«password»\"},\"dob\":{\"0\":\"«dob»\",\"1\":\"«dob»\"}}\n{'password': {0: '«password»', 1: None}, 'visits': {0: 1201, 1: 1317}}\n",
+    ),
+    (
+        "elements beside each other",
+        "<label>Passport number</label><span>«passport»</span>\n<div class=\"row\"><span class=\"label\">Password</span><span class=\"value\">«apassword»</span></div>\n<p>Your password is <b>«apassword»</b></p>\n{\"html\":\"<table><tr><th>Login</th><th>Password</th></tr><tr><td>ann</td><td>«password»</td></tr></table>\"}\n<h2>Password</h2><p>Choose one of at least 14 characters</p>\n<p>Password: <b>required</b></p>\n",
+    ),
+    (
+        "configuration of more devices",
+        "hostname core2\nneighbor 10.0.0.1 password «password»\nppp chap password 0 «password»\n pre-shared-key local «password»\n ikev1 pre-shared-key «password»\nkey-string «password»\naaa-server R host 10.0.0.1 key «password»\nstandby 1 authentication md5 key-string «password»\nset security ike policy p pre-shared-key ascii-text \"«password»\"\nwpa-psk ascii 0 «password»\nset password-encryption aes\nneighbor 10.0.0.1 remote-as 65001\n",
+    ),
+    (
+        "commands that keep a secret",
+        "az keyvault secret set --vault-name kv --name db-password --value «password»\naws ssm put-parameter --name /db/password --value «password» --type SecureString\ngh secret set DB_PASSWORD --body «password»\nsmbclient //fs/share -U ann%«percentless»\nlftp -u ann,«password» sftp://files.contoso.com\nisql -U app -P«password»\ntest: [\"CMD\", \"redis-cli\", \"-a\", \"«password»\", \"ping\"]\n$ gcloud secrets versions access latest --secret=db-password\n«password»\nset -gx API_TOKEN «secret»\njq --arg x --value 2026-03 .\n",
+    ),
+    (
+        "jars of cookies",
+        "# Netscape HTTP Cookie File\n.contoso.com\tTRUE\t/\tTRUE\t1799999999\tsession\t«cookie»\napp.contoso.com\tFALSE\t/\tTRUE\t0\tsessionid\t«hexkey»\napp.contoso.com\tFALSE\t/\tTRUE\t0\tsession\tnone\n",
+    ),
+    (
+        "parameters by key and value",
+        "{\"Stacks\":[{\"Parameters\":[{\"ParameterKey\":\"DBPassword\",\"ParameterValue\":\"«password»\"},{\"ParameterKey\":\"Env\",\"ParameterValue\":\"prod-2026\"}],\"Outputs\":[{\"OutputKey\":\"ApiToken\",\"OutputValue\":\"«secret»\"}]}]}\n{\"Name\":\"prod/api\",\"SecretString\":\"«password»\",\"ARN\":\"arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/api-AbC3eF\"}\n##vso[task.setvariable variable=DB_PASSWORD;issecret=true]«password»\n+------------+------------------+\n| password   | «apassword» |\n| username   | ann2026          |\n+------------+------------------+\n",
+    ),
+    (
+        "commands of a login",
+        "220 ftp.contoso.com ready\nUSER ann\nPASS «apassword»\n17:51:53.100300 IP 10.0.0.4.51234 > 10.0.0.9.21: Flags [P.], length 18: FTP: PASS «apassword»\nPASS src/login2.test.ts\nPASS TestLogin2\n",
+    ),
+    (
+        "headings and bold names",
+        "### Password\n«apassword»\n\n**Password** «apassword»\n*Password:* «password»\n- Password — «apassword»\nLog in as ann with password «apassword»\nlogin bob pw «apassword»\nAPI key «hexkey»\nVPN pre-shared key: «password»\n### Password rotation\nEvery 90 days\n",
+    ),
+    (
+        "numbers of things",
+        "part 012 345 6789 is in stock\nSerial no. 030-123-4567\n{\"guild_id\": \"1021554437209161849\", \"channel_id\": \"620554437209161840\", \"author\": {\"id\": \"652050872383242248\"}}\nchannel 674431162263105542 has 12 messages\ntracking 555-123-4567\n",
+    ),
+    (
+        "names and passwords in one",
+        "Username/Password: ann2026/«apassword»\nlogin/password: carol2026 / «apassword»\nuser/pass: bob2026:«apassword»\n",
+    ),
 ];
 
 /// Types of personal data; every other type is a credential.
 const PERSONAL: &[&str] = &[
     "email", "urlemail", "phone", "card", "cvv", "iban", "ssn", "nino", "dob", "dob8", "dobwords",
-    "passport",
+    "passport", "calls",
 ];
 
 /// Invented values, the same for the same seed.
@@ -1021,6 +1163,14 @@ impl Inventor {
                     1940 + self.below(60)
                 ))
             }
+            // Letters and digits alone, as in prose and markup.
+            "apassword" => whole(format!("{}{}", self.alnum(12), self.digits(2))),
+            "percentless" => whole(format!("{}-{}", self.alnum(8), self.digits(4))),
+            "calls" => whole(format!("0{}", 300_000_000 + self.below(99_999_999))),
+            "vpnkey" => {
+                let lines: Vec<String> = (0..4).map(|_| self.hex(32)).collect();
+                (lines.join("\n"), lines[1].clone())
+            }
             "hook" => whole(format!("{}7{}3", self.alnum(12), self.alnum(12))),
             "passport" => whole(format!("C{}VT{}", self.digits(1), self.digits(5))),
             "wgpublic" => (format!("{}=", self.base64(43)), String::new()),
@@ -1033,12 +1183,13 @@ impl Inventor {
         match of {
             "email" => self.one(&["noreply@example.com", "you@example.com"]).into(),
             "urlemail" => "user%20name".into(),
-            "phone" | "cvv" => "n/a".into(),
+            "phone" | "cvv" | "calls" => "n/a".into(),
             "card" | "iban" | "nino" | "passport" | "ssn" => {
                 self.one(&["****", "n/a", "unknown"]).into()
             }
             "dob" | "dob8" | "dobwords" => "unknown".into(),
             "hook" => "latest".into(),
+            "vpnkey" => "${VPN_KEY}".into(),
             "pem" | "pemline" => {
                 let mark = "PUBLIC KEY";
                 format!(

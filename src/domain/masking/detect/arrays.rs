@@ -20,7 +20,7 @@ const MAX_DEPTH: u32 = 32;
 const MAX_HEADER: usize = 512;
 
 /// What names a list of columns.
-const LISTS: [&[u8]; 7] = [
+const LISTS: [&[u8]; 9] = [
     b"columns",
     b"cols",
     b"fields",
@@ -28,10 +28,12 @@ const LISTS: [&[u8]; 7] = [
     b"headers",
     b"column_names",
     b"columnNames",
+    b"rowType",
+    b"columnInfo",
 ];
 
 /// What names a column in an object of its own.
-const NAMES: [&[u8]; 4] = [b"name", b"columnname", b"column_name", b"column"];
+const NAMES: [&[u8]; 5] = [b"name", b"columnname", b"column_name", b"column", b"label"];
 
 /// The rows that the lines at hand belong to.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +60,12 @@ struct Reading {
     escapes: usize,
     /// The piece before ended in a string.
     in_string: bool,
+    /// There was a row.
+    rows: bool,
+    /// The columns are the first of the rows: all of them are names.
+    header: bool,
+    /// They are not.
+    others: bool,
 }
 
 /// The name of what comes next, if it matters.
@@ -80,7 +88,7 @@ impl Key {
             Self::List
         } else if NAMES.iter().any(is) {
             Self::Name
-        } else if matches!(name, b"f" | b"v") {
+        } else if matches!(name, b"f" | b"c" | b"v") {
             Self::Cell
         } else {
             Self::Other
@@ -91,8 +99,12 @@ impl Key {
 /// Where the list begins whose name may end before `end`.
 pub(super) fn list(text: &[u8], end: usize) -> Option<usize> {
     let named = |name: &&[u8]| {
-        let before = text[..end].strip_suffix(*name);
-        before.is_some_and(|before| before.ends_with(b"\""))
+        let own = end
+            .checked_sub(name.len())
+            .map(|from| (from, &text[from..end]));
+        own.is_some_and(|(from, own)| {
+            own.eq_ignore_ascii_case(name) && text[..from].ends_with(b"\"")
+        })
     };
     if !LISTS.iter().any(named) {
         return None;
@@ -104,6 +116,33 @@ pub(super) fn list(text: &[u8], end: usize) -> Option<usize> {
     let rest = text[end + escapes..].strip_prefix(b"\"")?;
     let rest = rest.trim_ascii_start().strip_prefix(b":")?;
     (escapes < 2 && rest.trim_ascii_start().first() == Some(&b'[')).then_some(end)
+}
+
+/// Where the list of columns begins that is open at the end of a line, or in whose objects the name at `place` stands: whatever
+/// it is called, if there are rows in the same line.
+pub(super) fn described(text: &[u8], (start, end): (usize, usize), place: usize) -> Option<usize> {
+    let line = &text[start..end];
+    memchr::memmem::find(line, b"[[")?;
+    // The brackets that are open at the name.
+    let mut open = Vec::new();
+    let mut at = 0;
+    while at + start < place {
+        match line[at] {
+            b'"' => at = closing_quote(line, at + 1, b'"', 0)?,
+            b'[' | b'{' => open.push(at),
+            b']' | b'}' => {
+                open.pop()?;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    let [.., list, object] = open[..] else {
+        return None;
+    };
+    let name = line[..list].trim_ascii_end().strip_suffix(b":")?;
+    let name = name.trim_ascii_end().strip_suffix(b"\"")?;
+    (line[list] == b'[' && line[object] == b'{').then_some(start + name.len())
 }
 
 /// Where the row begins in which the name that ends at `end` is a header: the first of rows that are in no list of their
@@ -132,13 +171,22 @@ impl Arrays {
         sink: &mut Sink<'_>,
     ) {
         let line = &text[start..end];
+        let list = list.or_else(|| {
+            // "rowType": [
+            let name = line
+                .strip_suffix(b"[")?
+                .trim_ascii_end()
+                .strip_suffix(b":")?;
+            let name = name.trim_ascii_end().strip_suffix(b"\"")?;
+            self::list(text, start + name.len())
+        });
         let mut from = 0;
         // A document after the one that was read has headers of its own.
         let over = self
             .reading
             .as_ref()
             .is_none_or(|reading| reading.depth == 0);
-        if over && list.is_some_and(|list| text[list] == b'[') {
+        if over && list.is_some() {
             self.reading = None;
         }
         if self.reading.is_none() {
@@ -154,20 +202,40 @@ impl Arrays {
                 key: Key::List,
                 open: u64::from(header),
                 depth: u32::from(header),
+                header,
                 escapes,
                 ..Reading::default()
             }));
             from = list - start + if header { 0 } else { escapes + 1 };
         }
-        if let Some(reading) = &mut self.reading
-            && reading.read(line, from, start, sink).is_none()
-        {
-            self.reading = None;
+        if let Some(reading) = &mut self.reading {
+            let read = reading.read(line, from, start, sink);
+            if from > 0 && !reading.rows {
+                reading.before(&line[..from], start, sink);
+            }
+            if read.is_none() {
+                self.reading = None;
+            }
         }
     }
 }
 
 impl Reading {
+    /// Reads the rows that stand before the list of their columns in its line.
+    fn before(&self, line: &[u8], start: usize, sink: &mut Sink<'_>) {
+        let rows = memchr::memmem::find(line, b"[[")
+            .filter(|_| self.columns.iter().any(Option::is_some) && self.listing.is_none());
+        if let Some(rows) = rows {
+            let mut reading = Self {
+                columns: self.columns.clone(),
+                escapes: self.escapes,
+                ..Self::default()
+            };
+            // What comes after them is read, too, up to the columns.
+            let _end = reading.read(line, rows, start, sink);
+        }
+    }
+
     /// Reads on to the end of the line; `None`: what is there is no JSON, or has no columns that promise anything.
     fn read(&mut self, line: &[u8], from: usize, start: usize, sink: &mut Sink<'_>) -> Option<()> {
         let mut at = from;
@@ -238,13 +306,16 @@ impl Reading {
     fn value(&mut self, line: &[u8], from: usize, end: usize, start: usize, sink: &mut Sink<'_>) {
         let value = &line[from..end];
         if let Some(list) = self.listing {
-            if self.depth == list && self.columns.len() < MAX_COLUMNS {
+            let name = |byte: &u8| is(*byte, ALNUM | JOIN | DOT) || matches!(byte, b' ' | 0x80..);
+            if self.header && !value.iter().all(name) {
+                self.others = true;
+            } else if self.depth == list && self.columns.len() < MAX_COLUMNS {
                 self.columns.push(keys::promise(value));
             } else if self.depth == list + 1
                 && self.key == Key::Name
                 && let Some(column) = self.columns.last_mut()
             {
-                *column = keys::promise(value);
+                *column = column.or(keys::promise(value));
             }
             return;
         }
@@ -273,6 +344,7 @@ impl Reading {
         } else if self.row.is_none() && array && (in_array || key == Key::Cell) {
             self.row = Some(self.depth);
             self.column = 0;
+            self.rows = true;
         }
         (self.depth <= MAX_DEPTH).then_some(())
     }
@@ -290,7 +362,8 @@ impl Reading {
         self.depth -= 1;
         if self.listing == Some(self.depth + 1) {
             self.listing = None;
-            self.columns.iter().any(Option::is_some).then_some(())?;
+            let promised = self.columns.iter().any(Option::is_some) && !self.others;
+            promised.then_some(())?;
         }
         Some(())
     }

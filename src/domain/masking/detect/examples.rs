@@ -18,9 +18,19 @@ const EXAMPLES: &[Example] = &[
             "password=Tulip1997_",
             "DB_PASS: hunter2x",
             "the password is {12}!",
+            "Username/Password: ann/{12}!",
+            "what is the password?\nbob: {12}!",
+            "ann : EAP \"{12}!\"",
+            "trapsink 10.0.0.4 {12}",
+            "[\"id\",\"password\"]\n[1,\"{12}\"]",
+            "{\"out\":\"id,password\\n1,{12}\\n\"}",
         ],
         &[
             "password_policy: strong",
+            "what is the password?\nbob: see the wiki",
+            "trapsink 10.0.0.4 public",
+            "[\"id\",\"name\"]\n[1,\"{12}\"]",
+            "{\"out\":\"id,name\\n1,{12}\\n\"}",
             "password=${DB_PASSWORD}",
             "password: <your-password>",
             "has_password: true",
@@ -28,8 +38,17 @@ const EXAMPLES: &[Example] = &[
     ),
     (
         Kind::GenericSecret,
-        &["api_key: {32}", "client_secret={24}", "JWT_SECRET='{20}'"],
         &[
+            "api_key: {32}",
+            "client_secret={24}",
+            "JWT_SECRET='{20}'",
+            "session={41}",
+            "[\"X-Api-Key\",\"{h32}\"]",
+        ],
+        &[
+            "session=7d9f0c1e-52aa-4f0c-9d0e-0e6e1cb7a001",
+            "session: opened",
+            "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/api-{6}",
             "token_type: Bearer",
             "secretName: mango-tls",
             "next_token={32}",
@@ -63,6 +82,7 @@ const EXAMPLES: &[Example] = &[
         &[
             "Set-Cookie: session={43}; Path=/",
             "Cookie: theme=dark; sid={32}",
+            ".contoso.com\tTRUE\t/\tTRUE\t1799999999\tsession\t{41}",
         ],
         &["Cookie: theme=dark; lang=nl-NL"],
     ),
@@ -73,7 +93,10 @@ const EXAMPLES: &[Example] = &[
     ),
     (
         Kind::PrivateKey,
-        &["-----BEGIN PRIVATE KEY-----\n{b64}\n{b64}\n-----END PRIVATE KEY-----"],
+        &[
+            "-----BEGIN PRIVATE KEY-----\n{b64}\n{b64}\n-----END PRIVATE KEY-----",
+            "-----BEGIN OpenVPN Static key V1-----\n{h32}\n{h32}\n-----END OpenVPN Static key V1-----",
+        ],
         &[
             "-----BEGIN CERTIFICATE-----\n{b64}\n-----END CERTIFICATE-----",
             "-----BEGIN PUBLIC KEY-----\n{b64}\n-----END PUBLIC KEY-----",
@@ -136,8 +159,16 @@ const EXAMPLES: &[Example] = &[
     ),
     (
         Kind::Webhook,
-        &["https://hooks.slack.com/services/T{U10}/B{U10}/{24}"],
-        &["https://hooks.slack.com/services/"],
+        &[
+            "https://hooks.slack.com/services/T{U10}/B{U10}/{24}",
+            "https://app.contoso.com/reset-password/{h64}",
+            "https://app.contoso.com/magic-link/{26}",
+        ],
+        &[
+            "https://hooks.slack.com/services/",
+            "https://app.contoso.com/verify/7d9f0c1e-52aa-4f0c-9d0e-0e6e1cb7a001",
+            "https://docs.contoso.com/reset/reset-your-password-in-steps",
+        ],
     ),
     (
         Kind::StripeKey,
@@ -183,8 +214,12 @@ const EXAMPLES: &[Example] = &[
             "06-12345678",
             "020 123 4567",
             "0031 6 12345678",
+            "Handynummer: 0171/2345678",
+            "COM+0711234567:TE'",
         ],
         &[
+            "part 020 123 4567",
+            "Serial no. 030-123-4567",
             "order 731118523",
             "127.0.0.1:8080",
             "2026-03-07 17:51:53",
@@ -195,7 +230,11 @@ const EXAMPLES: &[Example] = &[
     (
         Kind::Card,
         &["4012 8888 8888 1881", "card 5105105105105100."],
-        &["4012 8888 8888 1882", "order 436760975624037"],
+        &[
+            "4012 8888 8888 1882",
+            "order 436760975624037",
+            "channel 620554437209161840",
+        ],
     ),
     (
         Kind::Iban,

@@ -94,23 +94,145 @@ impl Name {
 /// What names end in whose value stands after a separator, or in a column of their own: four bytes each, in which `?` is any
 /// letter and `-` whatever joins words.
 const PAIRED: &[&[u8; 4]] = &[
-    b"okie", b"kies", b"rets", b"uths", // Promises of secrets.
+    b"okie",
+    b"kies",
+    b"rets",
+    b"uths", // Promises of secrets.
     // Promises of personal data.
-    b"card", b"?pan", b"?ccn", b"iban", b"?dni", b"?sin", b"?tfn", b"?tin", b"ppsn", b"ahvn",
-    b"?cpn", b"hetu", b"?nif", b"?nie", b"?cpf", b"?nir", b"?ahv", b"?cpr", b"nino", b"cale",
-    b"umer", b"dula", b"alid", b"axid", b"enid", b"atid", b"erid", b"arid", b"hday", b"bday",
-    b"date", b"hone", b"bile", b"?tel", b"cell", b"mail", b"ress", b"dres", b"?num", b"n-id",
-    b"l-id", b"x-id", b"t-id", b"r-id", b"rdno", b"neno", b"leno", b"elno", b"llno", b"rdnr",
-    b"nenr", b"lenr", b"elnr", b"llnr", b"snnr", b"sonr", b"alno", b"alnr", b"arno", b"arnr",
-    b"axno", b"axnr", b"ccno", b"ccnr", b"ceno", b"cenr", b"hvno", b"hvnr", b"idno", b"idnr",
-    b"ieno", b"ienr", b"ifno", b"ifnr", b"irno", b"irnr", b"lsnr", b"mmer", b"ninr", b"pfno",
-    b"pfnr", b"prno", b"prnr", b"tyno", b"tynr", b"h-dt", b"ssnr", b"ntno",
+    b"card",
+    b"?pan",
+    b"?ccn",
+    b"iban",
+    b"?dni",
+    b"?sin",
+    b"?tfn",
+    b"?tin",
+    b"ppsn",
+    b"ahvn",
+    b"?cpn",
+    b"hetu",
+    b"?nif",
+    b"?nie",
+    b"?cpf",
+    b"?nir",
+    b"?ahv",
+    b"?cpr",
+    b"nino",
+    b"cale",
+    b"umer",
+    b"dula",
+    b"alid",
+    b"axid",
+    b"enid",
+    b"atid",
+    b"erid",
+    b"arid",
+    b"hday",
+    b"bday",
+    b"date",
+    b"hone",
+    b"bile",
+    b"?tel",
+    b"cell",
+    b"mail",
+    b"ress",
+    b"dres",
+    b"?num",
+    b"n-id",
+    b"l-id",
+    b"x-id",
+    b"t-id",
+    b"r-id",
+    b"rdno",
+    b"neno",
+    b"leno",
+    b"elno",
+    b"llno",
+    b"rdnr",
+    b"nenr",
+    b"lenr",
+    b"elnr",
+    b"llnr",
+    b"snnr",
+    b"sonr",
+    b"alno",
+    b"alnr",
+    b"arno",
+    b"arnr",
+    b"axno",
+    b"axnr",
+    b"ccno",
+    b"ccnr",
+    b"ceno",
+    b"cenr",
+    b"hvno",
+    b"hvnr",
+    b"idno",
+    b"idnr",
+    b"ieno",
+    b"ienr",
+    b"ifno",
+    b"ifnr",
+    b"irno",
+    b"irnr",
+    b"lsnr",
+    b"mmer",
+    b"ninr",
+    b"pfno",
+    b"pfnr",
+    b"prno",
+    b"prnr",
+    b"tyno",
+    b"tynr",
+    b"h-dt",
+    b"ssnr",
+    b"ntno",
     b"ntnr", // The same in other languages.
-    b"atum", b"ance", b"ento", b"cita", b"enia", b"dato", b"thdt", b"efon", b"fono", b"foon",
-    b"fone", b"obil", b"andy", b"?gsm", // Names and values in pairs, and what they are in.
-    b"name", b"alue", b"ault", b"ecom", // Those of whoever may log in, or ask a device.
-    b"reds", b"gins", b"nity", // Lists of columns.
-    b"umns", b"cols", b"elds", b"meta", b"ders", b"ames",
+    b"atum",
+    b"ance",
+    b"ento",
+    b"cita",
+    b"enia",
+    b"dato",
+    b"thdt",
+    b"efon",
+    b"fono",
+    b"foon",
+    b"fone",
+    b"obil",
+    b"andy",
+    b"?gsm",
+    b"biel",
+    b"ular",
+    b"lare",
+    b"\xb3vil",
+    b"\xb3vel",
+    b"T\xc3\xa9l",
+    b"mvil",
+    b"mvel",
+    b"?-tl",
+    b"ilnr",
+    b"ilno",
+    b"dynr",
+    b"dyno",
+    b"ctnr",
+    b"ctno",
+    b"rihi",
+    b"aika",
+    b"kowy", // Names and values in pairs, and what they are in.
+    b"name",
+    b"alue",
+    b"ault",
+    b"ecom", // Those of whoever may log in, or ask a device.
+    b"reds",
+    b"gins",
+    b"nity", // Lists of columns.
+    b"umns",
+    b"cols",
+    b"elds",
+    b"meta",
+    b"ders",
+    b"ames",
 ];
 
 /// What names end in whose value may also follow without a separator.
@@ -122,7 +244,7 @@ const TOLD: &[&[u8; 4]] = &[
     b"?-pw", b"ndpw", b"otpw", b"salt", b"ogin", b"ords", b"kens", b"enha", b"lain",
     // Passwords and passports in other languages.
     b"sena", b"oord", b"nord", b"aslo", b"eslo", b"rola", b"orte", b"orto", b"oort", b"ortu",
-    b"lave", b"asea", b"haso", b"sord",
+    b"lave", b"asea", b"haso", b"sord", b"kode", b"sana", b"ifre",
 ];
 
 /// What words end in whose values have a form of their own.
@@ -130,7 +252,8 @@ const OWN_FORM: &[&[u8; 4]] = &[
     b"arer", b"asic", b"@tcp", b" /rp", b" use", b"user", b"sswd", b"thin", b"plus", b"g_sz",
     b"born", b"irth", b"?dob", b"nect", b"auth", b"tion", b"sqli", b"?pdo", b"ials", b"tial",
     b"ogin", b"tdin", b"oren", b"cido", b"cida", b"nata", b"nato", b".o.b", b"?dmg", b"reds",
-    b"gins", b"nity", b"xpdp", b"mpdp", b"rget", b"alog",
+    b"gins", b"nity", b"xpdp", b"mpdp", b"rget", b"alog", b"conn", b"qlcl", b"?imp", b"?exp",
+    b"sion", b"raps", b" aes", b" des", b"?geb", b"sink", b"2sec", b" eap", b"ntlm", b"/o/b",
 ];
 
 /// What words of both kinds end in that have letters which are not of ASCII.
@@ -161,7 +284,12 @@ impl<const WORDS: usize> Endings<WORDS> {
                 let joined = ending[1] == b'-';
                 // The first byte, or the first and the second, where they are not fixed.
                 let mut any = 0;
-                while any < 32 * JOINS.len() {
+                let ways = match (joined, ending[0] == b'?') {
+                    (true, _) => 32 * JOINS.len(),
+                    (false, true) => 32,
+                    (false, false) => 1,
+                };
+                while any < ways {
                     let mut bytes = *ending;
                     if ending[0] == b'?' {
                         bytes[0] = (any % 32) as u8;
@@ -226,6 +354,13 @@ pub(super) fn may_follow(byte: u8) -> bool {
         byte,
         b'/' | b'.' | b';' | b')' | b'<' | b'@' | b'#' | b'~' | b'!' | b'[' | b'{'
     )
+}
+
+/// Whether a word that a full stop follows may be short for one that names a value: D.O.B., geb., Tél.
+pub(super) fn may_be_short(before: &[u8]) -> bool {
+    [b".O.B".as_slice(), b"geb", b"T\xc3\xa9l"]
+        .iter()
+        .any(|short| before.ends_with(short))
 }
 
 /// The last four bytes of a text, with spaces before them where there are fewer.
@@ -362,6 +497,20 @@ const OTHER_LANGUAGES: &[(&[u8], Promise)] = &[
     (b"telfono", Promise::Phone),
     (b"telefoon", Promise::Phone),
     (b"telefone", Promise::Phone),
+    (b"mobiel", Promise::Phone),
+    (b"mvil", Promise::Phone),
+    (b"telemvel", Promise::Phone),
+    (b"celular", Promise::Phone),
+    (b"cellulare", Promise::Phone),
+    (b"komrkowy", Promise::Phone),
+    (b"paspoortnr", Promise::Passport),
+    (b"fdelsedatum", Promise::BirthDate),
+    (b"syntymaika", Promise::BirthDate),
+    (b"umtarihi", Promise::BirthDate),
+    (b"palavrapasse", Promise::Password),
+    (b"adgangskode", Promise::Password),
+    (b"salasana", Promise::Password),
+    (b"ifre", Promise::Password),
 ];
 
 /// What `name` promises; `None`: nothing that matters here.
@@ -432,7 +581,9 @@ fn in_english(name: &Name) -> Option<Promise> {
             }
         }
         b't' => {
-            if all.ends_with(b"secret")
+            if all == b"psksecret" {
+                Some(Promise::Password)
+            } else if all.ends_with(b"secret")
                 || word == b"pat"
                 || matches!(all, b"ghpat" | b"dockerpat" | b"azuredevopspat")
             {
@@ -524,6 +675,8 @@ fn in_english(name: &Name) -> Option<Promise> {
                 .iter()
                 .any(|prefix| ends_with(&all[..all.len() - 5], prefix));
                 (!page).then_some(Promise::Secret)
+            } else if all == b"session" {
+                Some(Promise::Key)
             } else if all == b"sonarlogin" {
                 Some(Promise::Secret)
             } else if word == b"ssn" || all.ends_with(b"ssn") {
@@ -565,9 +718,15 @@ fn in_english(name: &Name) -> Option<Promise> {
                     .then_some(Promise::Phone)
             } else if matches!(all, b"birthdate") || all.ends_with(b"birthdate") {
                 Some(Promise::BirthDate)
-            } else if matches!(all, b"name" | b"keyname" | b"displayname") {
+            } else if matches!(
+                all,
+                b"name" | b"keyname" | b"displayname" | b"optionname" | b"variablename"
+            ) {
                 Some(Promise::Name)
-            } else if matches!(all, b"value" | b"stringvalue") {
+            } else if matches!(
+                all,
+                b"value" | b"stringvalue" | b"parametervalue" | b"outputvalue" | b"variablevalue"
+            ) {
                 Some(Promise::Value)
             } else if matches!(all, b"cardcode" | b"securitycode") {
                 Some(Promise::CardCode)
@@ -598,11 +757,15 @@ fn in_english(name: &Name) -> Option<Promise> {
         b'a' => (all == b"cedula").then_some(Promise::NationalId),
         b'u' => (word == b"hetu").then_some(Promise::NationalId),
         b'b' => (word == b"dob").then_some(Promise::BirthDate),
-        b'g' => (all == b"sig").then_some(Promise::Key),
+        b'g' => match all {
+            b"sig" => Some(Promise::Key),
+            b"secretstring" | b"keystring" => Some(Promise::Password),
+            _ => None,
+        },
         b'l' => {
             if word == b"email" || word == b"mail" && all.len() > 4 || all.ends_with(b"email") {
                 Some(Promise::Email)
-            } else if matches!(all, b"tel" | b"cell" | b"phonetel" | b"contacttel") {
+            } else if matches!(all, b"tel" | b"tl" | b"cell" | b"phonetel" | b"contacttel") {
                 Some(Promise::Phone)
             } else if word == b"pesel" || matches!(all, b"pesel") {
                 Some(Promise::NationalId)
@@ -613,7 +776,7 @@ fn in_english(name: &Name) -> Option<Promise> {
             }
         }
         b'o' | b'r' | b'x' | b'c' | b'v' | b'm' | b'f' | b'i' | b'z' | b'p' => {
-            let stem = [b"number".as_slice(), b"num", b"nr", b"no"]
+            let stem = [b"number".as_slice(), b"nummer", b"num", b"nr", b"no"]
                 .iter()
                 .find_map(|end| all.strip_suffix(*end))
                 .unwrap_or(all);
@@ -651,6 +814,12 @@ fn in_english(name: &Name) -> Option<Promise> {
                 || stem.ends_with(b"cell")
                 || stem.ends_with(b"fax")
                 || stem.ends_with(b"msisdn")
+                || stem.ends_with(b"telefon")
+                || stem.ends_with(b"telefoon")
+                || stem.ends_with(b"mobil")
+                || stem.ends_with(b"mobiel")
+                || stem.ends_with(b"handy")
+                || stem.len() < all.len() && stem == b"contact"
             {
                 Some(Promise::Phone)
             } else if all.ends_with(b"nino") || matches!(stem, b"ni" | b"nationalinsurance") {
@@ -710,6 +879,9 @@ fn key(all: &[u8]) -> Option<Promise> {
     if all.ends_with(b"birthday") || all == b"bday" {
         return Some(Promise::BirthDate);
     }
+    if all == b"community" {
+        return Some(Promise::Secret);
+    }
     if matches!(all, b"snmpcommunity" | b"rocommunity" | b"rwcommunity") {
         return Some(Promise::Password);
     }
@@ -717,6 +889,9 @@ fn key(all: &[u8]) -> Option<Promise> {
         return None;
     }
     let stem = &all[..all.len() - 3];
+    if ends_with(stem, b"preshared") {
+        return Some(Promise::Password);
+    }
     let opens_nothing = [
         b"public".as_slice(),
         b"pub",
@@ -780,6 +955,7 @@ fn key(all: &[u8]) -> Option<Promise> {
         b"client",
         b"license",
         b"app",
+        b"wep",
     ];
     if opens.iter().any(|other| ends_with(stem, other)) {
         return Some(Promise::Secret);
@@ -840,14 +1016,18 @@ pub(super) fn judge(promise: Promise, value: &[u8], place: Place) -> Option<(usi
             && !is_uuid(trimmed))
         .then(|| whole(Kind::NationalId))?,
         Promise::Passport => {
-            let mix = mix(trimmed);
-            ((6..=12).contains(&trimmed.len())
+            // Whose it is may follow it: C4VT35545 (NLD).
+            let note = |two: &[u8]| matches!(two, b" (" | b", " | b"; ");
+            let length = trimmed.windows(2).position(note).unwrap_or(trimmed.len());
+            let number = &trimmed[..length];
+            let mix = mix(number);
+            ((6..=12).contains(&number.len())
                 && mix.symbols == 0
                 && mix.lower == 0
                 && mix.spaces == 0
                 && (mix.digits >= 1 || mix.upper == 9)
                 && mix.distinct > 2)
-                .then(|| whole(Kind::Passport))?
+                .then_some((start, start + length, Kind::Passport))
         }
         Promise::BirthDate => {
             if super::personal::is_date(trimmed) {

@@ -8,7 +8,7 @@ use super::{
     bits::{BLOCK, Bits, earlier, from_place, joined, later, next_place},
     fold, keyed, keys,
     kinds::Kind,
-    national, nested, personal, tables,
+    national, nested, personal, quoted, tables,
     tokens::{self, Seen},
     told,
     values::{ALNUM, ANY, BASE64, EQUALS, LOWER, UPPER, is, run},
@@ -24,6 +24,8 @@ pub(in crate::domain::masking) struct Context {
     aws: u8,
     tables: tables::Tables,
     arrays: arrays::Arrays,
+    /// What the lines of a document say that stand in a list of strings, a line in each.
+    strings: Option<Box<Self>>,
 }
 
 /// How many blocks are searched together.
@@ -34,6 +36,10 @@ const AWS_LINES: u8 = 6;
 
 /// What the line before a private key says.
 const ARMOUR: &[u8] = b"PRIVATE KEY";
+/// What the line before a key of OpenVPN says.
+const STATIC: &[u8] = b"OpenVPN Static key";
+/// What messages between companies begin with.
+const INTERCHANGE: &[u8] = b"UN";
 /// What the line begins with that says who a message is about.
 const PATIENT: &[u8] = b"PID|";
 /// No private key has more lines.
@@ -281,7 +287,7 @@ impl Context {
                     let follows = keys::may_follow(next)
                         || matches!((next, second), (b'.', b':') | (b')', b'='))
                         || next == b';' && is(second, UPPER | LOWER)
-                        || next == b'.' && text[..end].ends_with(b".O.B");
+                        || next == b'.' && keys::may_be_short(&text[..end]);
                     if !follows {
                         continue;
                     }
@@ -316,6 +322,7 @@ impl Context {
             pass.named | pass.armour | pass.encoded | pass.columns.is_some() | pass.block.is_some();
         let left = self.armour.is_some()
             | (self.aws > 0)
+            | self.strings.is_some()
             | self.tables.follows()
             | self.arrays.follows()
             | self.pair.waits();
@@ -323,7 +330,18 @@ impl Context {
         // The zone of a passport that machines read ends in a digit, or in what fills it.
         let zone = pass.start == pass.tag
             && matches!(line.trim_ascii_end().last(), Some(b'0'..=b'9' | b'<'));
-        let others = zone | line.starts_with(PATIENT) | (pass.seen.aws > pass.start);
+        // A list of columns begins in the next line, or an answer.
+        let ahead = match line.last() {
+            Some(b'[' | b'?') => true,
+            Some(b',') => line.ends_with(b"\\n\","),
+            _ => false,
+        };
+        let message = match line.first() {
+            Some(b'P') => line.starts_with(PATIENT),
+            Some(b'U') => line.starts_with(INTERCHANGE),
+            _ => false,
+        };
+        let others = zone | ahead | message | (pass.seen.aws > pass.start);
         if own | left | begins | open | others {
             self.marked_line(pass, end, open, sink);
         }
@@ -335,7 +353,8 @@ impl Context {
         if let Some(block) = pass.block {
             keyed::block(block, &text[start..end], start, sink);
         }
-        if pass.armour || self.armour.is_some() {
+        let of_vpn = text[start..end].starts_with(b"-----BEGIN OpenVPN");
+        if pass.armour || self.armour.is_some() || of_vpn {
             self.private_key(text, start, end, sink);
         }
         if pass.seen.aws > start || self.aws > 0 {
@@ -352,6 +371,9 @@ impl Context {
         if text[start..end].starts_with(PATIENT) {
             personal::patient(&text[start..end], start, sink);
         }
+        if text[start..end].starts_with(INTERCHANGE) || text[start..end].starts_with(b"COM+") {
+            personal::interchange(&text[start..end], start, sink);
+        }
         if let Some((from, to, kind)) = told::account(&text[..end], start) {
             sink.push(from, to, kind);
         }
@@ -361,8 +383,26 @@ impl Context {
         if pass.encoded {
             keyed::every_value(text, start, end, &mut self.pair, sink);
         }
+        let listed = self.strings.is_some() || line.ends_with(b"\\n\",");
+        if let Some((from, to)) = (listed && sink.depth == 0)
+            .then(|| quoted::of_list(line, self.strings.is_some()))
+            .flatten()
+        {
+            let context = self.strings.get_or_insert_default();
+            quoted::document(&line[from..to], b'"', start + from, context, sink);
+        } else {
+            self.strings = None;
+            if pass.named {
+                quoted::documents(line, start, sink);
+            }
+        }
         self.tables.line(text, (start, end), pass.named, sink);
-        self.arrays.line(text, (start, end), pass.columns, sink);
+        self.pair.answer(line, start, sink);
+        let described = self.pair.take_described();
+        let columns = pass
+            .columns
+            .or_else(|| arrays::described(text, (start, end), described?));
+        self.arrays.line(text, (start, end), columns, sink);
         self.pair.end_line(&text[start..end], pass.named);
     }
 
@@ -446,17 +486,18 @@ impl Context {
                     }
                 }
             } else {
-                let Some(found) = memchr::memmem::find(&line[at..], ARMOUR) else {
+                let key = memchr::memmem::find(&line[at..], ARMOUR);
+                let Some(found) = key.or_else(|| memchr::memmem::find(&line[at..], STATIC)) else {
                     return;
                 };
                 let name = at + found;
                 let opens = line[at..name].windows(5).any(|five| five == b"BEGIN");
-                at = name + ARMOUR.len();
+                at = name + ARMOUR.len().min(STATIC.len());
                 if !opens {
                     continue;
                 }
                 // -----, or BLOCK----- of an OpenPGP key.
-                let Some(dashes) = memchr::memmem::find(&line[at..(at + 16).min(end)], b"-----")
+                let Some(dashes) = memchr::memmem::find(&line[at..(at + 20).min(end)], b"-----")
                 else {
                     continue;
                 };

@@ -16,6 +16,7 @@ mod national;
 mod nested;
 mod open;
 mod personal;
+mod quoted;
 mod tables;
 mod tokens;
 mod told;

@@ -51,6 +51,10 @@ pub(super) fn email(text: &[u8], at: usize) -> Option<(usize, usize)> {
     {
         start += 1;
     }
+    // COM+name@host:EM
+    if text[start..at].starts_with(b"COM+") {
+        start += b"COM+".len();
+    }
     let mut end = at + 1;
     let mut label = end;
     let mut last_label = end;
@@ -257,6 +261,27 @@ pub(super) fn patient(line: &[u8], start: usize, sink: &mut Sink<'_>) {
             sink.push(at + from, at + to, kind);
         }
         at += field.len() + 1;
+    }
+}
+
+/// Finds how to call somebody in a message between companies (UN/EDIFACT, segment COM): `COM+number:TE'`.
+pub(super) fn interchange(line: &[u8], start: usize, sink: &mut Sink<'_>) {
+    for found in memchr::memmem::find_iter(line, b"COM+") {
+        let from = found + b"COM+".len();
+        let Some(length) = memchr::memchr(b':', &line[from..]) else {
+            return;
+        };
+        let to = from + length;
+        let called = matches!(
+            line.get(to + 1..to + 3),
+            Some(b"TE" | b"FX" | b"AL" | b"MA")
+        );
+        // A plus is released by a question mark.
+        let number = line[from..to].strip_prefix(b"?").unwrap_or(&line[from..to]);
+        let from = to - number.len();
+        if called && let Some((a, b, kind)) = judge(Promise::Phone, number, Place::Enclosed) {
+            sink.push(start + from + a, start + from + b, kind);
+        }
     }
 }
 
@@ -505,9 +530,8 @@ fn issuer(digits: &[u8]) -> bool {
                 || (3528..=3589).contains(&four)
                 || matches!(two, 50 | 56..=58 | 63 | 67)
         }
-        17..=19 => {
-            matches!(two, 62 | 65 | 67) || digits[0] == b'4' && digits.len() == 19 || four == 6011
-        }
+        // Of 17 and 18 digits there are next to none, but ids of what was written and of who wrote it.
+        19 => matches!(two, 62 | 65 | 67) || digits[0] == b'4' || four == 6011,
         _ => false,
     }
 }
@@ -528,6 +552,49 @@ fn ssn(cluster: &Cluster) -> Option<(usize, Kind)> {
         && digits != b"123456789"
         && digits != b"078051120";
     real.then_some((cluster.end, Kind::UsSsn))
+}
+
+/// What numbers are of that are grouped as phones are, and are none.
+const THINGS: [&[u8]; 16] = [
+    b"part",
+    b"serial",
+    b"batch",
+    b"lot",
+    b"order",
+    b"item",
+    b"sku",
+    b"model",
+    b"invoice",
+    b"ticket",
+    b"case",
+    b"tracking",
+    b"reference",
+    b"ref",
+    b"article",
+    b"account",
+];
+
+/// Whether the word before a number says what it is of: `part 012 345 6789`, `Serial no. 030-123-4567`.
+fn is_of_thing(before: &[u8]) -> bool {
+    let near = &before[before.len().saturating_sub(32)..];
+    let mut words = near
+        .rsplit(|byte| !is(*byte, UPPER | LOWER))
+        .filter(|word| !word.is_empty());
+    let is_number = |word: &[u8]| {
+        [b"no".as_slice(), b"nr", b"number", b"id"]
+            .iter()
+            .any(|number| word.eq_ignore_ascii_case(number))
+    };
+    // A sentence or a line that ended before says nothing.
+    let last = near.trim_ascii_end().last();
+    if near.last() == Some(&b'\n') || last.is_some_and(|byte| matches!(byte, b',' | b';' | b'|')) {
+        return false;
+    }
+    let word = words
+        .next()
+        .filter(|word| !is_number(word))
+        .or_else(|| words.next());
+    word.is_some_and(|word| THINGS.iter().any(|thing| word.eq_ignore_ascii_case(thing)))
 }
 
 /// A phone number: international with its plus, or in a format only phones have.
@@ -552,6 +619,9 @@ fn phone(text: &[u8], cluster: &Cluster) -> Option<usize> {
             && free
             && (single || shape.len() <= 7))
             .then_some(cluster.end);
+    }
+    if is_of_thing(&text[..cluster.start]) {
+        return None;
     }
     let north_america =
         |digits: &[u8]| matches!(digits[0], b'2'..=b'9') && matches!(digits[3], b'2'..=b'9');

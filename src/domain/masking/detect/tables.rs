@@ -2,11 +2,15 @@
 //!
 //! A header is remembered only where one of its names promises something; a row is one only if it has as many fields.
 
+use std::sync::LazyLock;
+
 use super::{
     Sink, keyed,
     keys::{self, Promise},
-    values::{ALNUM, LOWER, UPPER, is, looks_random, mix, run, run_back},
+    values::{ALNUM, DIGIT, LOWER, UPPER, is, looks_random, mix, run, run_back},
 };
+
+use memchr::memmem::Finder;
 
 /// The most columns of a table that is followed.
 const MAX_COLUMNS: usize = 512;
@@ -21,8 +25,12 @@ pub(super) struct Tables {
     table: Option<Table>,
     /// Columns of the last `CREATE TABLE` or `INSERT` column list.
     sql: Option<Vec<Option<Promise>>>,
+    /// How many more lines may come before the first or the next row of what was listed.
+    tuples: u8,
     /// Inside a `CREATE TABLE` of many lines.
     creating: bool,
+    /// The columns of an `INSERT` begin in the next line.
+    inserting: bool,
     /// Inside a record of `\x` output.
     expanded: bool,
     marked_up: MarkedUp,
@@ -48,10 +56,25 @@ struct Open {
 enum Layout {
     /// Fields between these; `spaced`: with a space after each.
     Delimited { by: u8, spaced: bool },
-    /// Columns whose headers are from here to there.
-    Aligned(Vec<(usize, usize)>),
+    /// Columns whose headers are from here to there. `head`: the line they stand in, of which a ruler may say more.
+    Aligned {
+        places: Vec<(usize, usize)>,
+        head: Vec<u8>,
+    },
     /// Columns as wide as the ruler under each header.
     Ruled(Vec<(usize, usize)>),
+    /// Words with white space between.
+    Words,
+    /// Cells with a bar before each, in one line or in many; `next` is the column of the next. `headers`: more of them may
+    /// come.
+    Piped { next: usize, headers: bool },
+}
+
+impl Layout {
+    /// Whether empty lines stand between rows.
+    fn has_gaps(&self) -> bool {
+        matches!(self, Self::Piped { .. })
+    }
 }
 
 /// Whether a statement, a row of its values, or the end of its columns may begin so.
@@ -79,9 +102,11 @@ impl Tables {
             // `create`, `copy`, `insert`
             Some(b'C' | b'c') => matches!(second | 0x20, b'r' | b'o'),
             Some(b'I' | b'i') => second | 0x20 == b'n',
-            Some(b'(' | b',') => self.sql.is_some(),
-            // `-[ RECORD`
-            Some(b'-') => second == b'[',
+            Some(b'(' | b',') => self.sql.is_some() | self.inserting,
+            // `-[ RECORD`, `-----BEGIN OpenVPN Static key`
+            Some(b'-') => second == b'[' || line[from..].starts_with(b"-----BEGIN O"),
+            // `! Header` of a wiki's table, `$ command`
+            Some(b'!' | b'$') => second == b' ',
             Some(b'<') => true,
             _ => false,
         }
@@ -89,7 +114,11 @@ impl Tables {
 
     /// Whether the next line may be of a table, whatever is in it.
     pub(super) fn follows(&self) -> bool {
-        self.table.is_some() | self.expanded | self.creating | self.marked_up.open.is_some()
+        self.table.is_some()
+            | self.expanded
+            | self.creating
+            | (self.tuples > 0)
+            | self.marked_up.open.is_some()
     }
 
     /// Looks at one line; masks what its columns promise. `named`: it has a word that ends as a promising name does,
@@ -103,13 +132,19 @@ impl Tables {
     ) {
         let line = &text[start..end];
         let Some(&first) = line.iter().find(|byte| !byte.is_ascii_whitespace()) else {
-            if self.table.as_ref().is_none_or(|table| table.open.is_none()) {
+            let goes_on = |table: &Table| table.open.is_some() || table.layout.has_gaps();
+            if !self.table.as_ref().is_some_and(goes_on) {
                 self.table = None;
             }
             self.expanded = false;
+            self.tuples = 0;
             return;
         };
-        if first == b'<' || self.marked_up.open.is_some() {
+        let tags = || {
+            let tag = memchr::memchr(b'<', line).filter(|_| named);
+            tag.is_some_and(|tag| memchr::memmem::find(&line[tag..], b"<th").is_some())
+        };
+        if first == b'<' || self.marked_up.open.is_some() || tags() {
             self.marked_up.line(&text[start..end], start, sink);
         }
         let sql = self.creating || begins_sql(first);
@@ -124,6 +159,19 @@ impl Tables {
         }
         if sql {
             self.sql(line, start, sink);
+        }
+        if self.tuples > 0 {
+            self.listed(line, start, sink);
+        }
+        let closes = line.starts_with(b"|}") || line.trim_ascii_end() == b"|===";
+        if closes
+            && self
+                .table
+                .as_ref()
+                .is_some_and(|table| table.layout.has_gaps())
+        {
+            self.table = None;
+            return;
         }
         if let Some(table) = &mut self.table {
             if matches!(first, b'-' | b'=') && table.rule(line) {
@@ -141,8 +189,141 @@ impl Tables {
                 self.table = None;
             }
         }
-        if named && let Some(table) = header(line) {
+        if first == b'!'
+            && let Some(columns) = wiki_header(line.trim_ascii_start())
+        {
+            self.wiki(columns);
+        } else if named && let Some(table) = header(line) {
             self.table = Some(table);
+        } else if named && let Some(columns) = listed_columns(line) {
+            self.sql = Some(columns);
+            self.tuples = PATIENCE;
+        } else if named && !boxed_pair(line, start, sink) && !sql {
+            self.sql_within(line, start, sink);
+        }
+    }
+
+    /// Headers of a wiki's table: all in one line, or each in its own.
+    fn wiki(&mut self, mut columns: Vec<Option<Promise>>) {
+        if let Some(table) = &mut self.table
+            && let Layout::Piped { headers: true, .. } = table.layout
+        {
+            table.strangers = 0;
+            if table.columns.len() + columns.len() <= MAX_COLUMNS {
+                table.columns.append(&mut columns);
+            }
+            return;
+        }
+        self.table = Some(Table {
+            layout: Layout::Piped {
+                next: 0,
+                headers: true,
+            },
+            columns,
+            strangers: 0,
+            open: None,
+        });
+    }
+
+    /// A row of what was listed, or of several.
+    fn listed(&mut self, line: &[u8], start: usize, sink: &mut Sink<'_>) {
+        if let Some(place) = memchr::memmem::find(line, BINDING) {
+            self.binding(line, place + BINDING.len(), start, sink);
+            return;
+        }
+        if let Some(place) = memchr::memmem::find(line, NUMBERED) {
+            self.numbered(line, place, start, sink);
+            return;
+        }
+        let body = line.trim_ascii_start();
+        let body = body.strip_prefix(BOUND).unwrap_or(body);
+        let row = matches!(body.first(), Some(b'(' | b'[')) || body.starts_with(b"- [");
+        self.tuples = if row { PATIENCE } else { self.tuples - 1 };
+        if row {
+            self.tuples(body, start + (line.len() - body.len()), sink);
+        }
+    }
+
+    /// `$1 = 'a', $2 = 'b'`: what a statement was given.
+    fn numbered(&self, line: &[u8], mut at: usize, start: usize, sink: &mut Sink<'_>) {
+        let columns = self.sql.as_deref().unwrap_or_default();
+        while let Some(found) = memchr::memchr(b'$', &line[at..]) {
+            let index = number(line, at + found + 1);
+            let end = run(line, at + found + 1, DIGIT);
+            at = end;
+            let Some(rest) = line[end..].strip_prefix(b" = ") else {
+                continue;
+            };
+            let value = literal(line, line.len() - rest.len());
+            at = value.next;
+            let promise = index
+                .and_then(|index| columns.get(index - 1).copied())
+                .flatten();
+            if let Some(promise) = promise
+                && value.quoted
+            {
+                keyed::enclosed(
+                    promise,
+                    &line[value.from..value.to],
+                    start + value.from,
+                    sink,
+                );
+            }
+        }
+    }
+
+    /// `binding parameter [1] as [VARCHAR] - [value]`: the same, one in a line.
+    fn binding(&self, line: &[u8], at: usize, start: usize, sink: &mut Sink<'_>) {
+        let columns = self.sql.as_deref().unwrap_or_default();
+        let promise = number(line, at)
+            .and_then(|number| columns.get(number - 1).copied())
+            .flatten();
+        let value = memchr::memmem::rfind(line, b"- [").map(|open| open + 3);
+        if let (Some(promise), Some(from), true) = (promise, value, line.ends_with(b"]")) {
+            keyed::enclosed(promise, &line[from..line.len() - 1], start + from, sink);
+        }
+    }
+
+    /// The names in a statement that is given its values later: `SET password = $1`, `SET password = ?`.
+    fn placeholders(&mut self, line: &[u8]) {
+        let mut columns = Vec::new();
+        for (index, place) in memchr::memchr2_iter(b'$', b'?', line).enumerate() {
+            let number = match line[place] {
+                b'$' => number(line, place + 1),
+                _ => Some(index + 1),
+            };
+            let (Some(number), Some(before)) =
+                (number, line[..place].trim_ascii_end().strip_suffix(b"="))
+            else {
+                continue;
+            };
+            let before = before.trim_ascii_end();
+            let name = &before[run_back(before, before.len(), ALNUM_)..];
+            if columns.len() < number {
+                columns.resize(number, None);
+            }
+            columns[number - 1] = of_column(name);
+        }
+        if columns.iter().any(Option::is_some) {
+            self.sql = Some(columns);
+            self.tuples = PATIENCE;
+        }
+    }
+
+    /// A statement further on in its line, as logs and errors have them.
+    fn sql_within(&mut self, line: &[u8], start: usize, sink: &mut Sink<'_>) {
+        // Its columns are in parentheses, or what it is given later has marks.
+        if memchr::memchr3(b'(', b'$', b'?', line).is_none() {
+            return;
+        }
+        let place = INSERTS.iter().find_map(|insert| insert.find(line));
+        if let Some(place) = place {
+            self.sql(&line[place..], start + place, sink);
+            self.tuples = PATIENCE;
+        } else if memchr::memchr2(b'$', b'?', line)
+            .is_some_and(|at| line[..at].trim_ascii_end().ends_with(b"="))
+        {
+            self.placeholders(line);
         }
     }
 
@@ -196,6 +377,12 @@ impl Tables {
         }
         let lower =
             |word: &[u8]| body.len() >= word.len() && body[..word.len()].eq_ignore_ascii_case(word);
+        if std::mem::take(&mut self.inserting)
+            && let Some(columns) = body.strip_prefix(b"(")
+        {
+            self.sql = Some(column_list(columns));
+            return;
+        }
         if lower(b"create table") || lower(b"create temp") {
             let Some(open) = memchr::memchr(b'(', body) else {
                 return;
@@ -225,6 +412,12 @@ impl Tables {
                     return;
                 }
                 self.sql = Some(columns);
+            } else {
+                self.inserting = values.is_none();
+            }
+            // Its values may be said later.
+            if memchr::memchr(b'\'', body).is_none() {
+                self.tuples = PATIENCE;
             }
             if let Some(values) = values {
                 let offset = start + (line.len() - body.len()) + values + b"values".len();
@@ -235,7 +428,7 @@ impl Tables {
         }
     }
 
-    /// `(1, 'a'), (2, 'b')`.
+    /// `(1, 'a'), (2, 'b')`, `[1, "a"]`.
     fn tuples(&self, text: &[u8], start: usize, sink: &mut Sink<'_>) {
         let Some(columns) = &self.sql else {
             return;
@@ -244,20 +437,24 @@ impl Tables {
             return;
         }
         let mut at = 0;
-        while let Some(open) = memchr::memchr(b'(', &text[at..]) {
+        while let Some(open) = memchr::memchr2(b'(', b'[', &text[at..]) {
             at += open + 1;
-            let mut values: [(usize, usize); 64] = [(0, 0); 64];
+            let mut values: [Literal; 64] = [Literal::default(); 64];
             let mut count = 0;
             loop {
                 while at < text.len() && text[at] == b' ' {
                     at += 1;
                 }
-                let (from, to, next) = sql_value(text, at);
+                // A row in a list of them.
+                if count == 0 && matches!(text.get(at), Some(b'(' | b'[')) {
+                    break;
+                }
+                let value = literal(text, at);
                 if count < values.len() {
-                    values[count] = (from, to);
+                    values[count] = value;
                 }
                 count += 1;
-                at = next;
+                at = value.next;
                 if text.get(at) == Some(&b',') {
                     at += 1;
                 } else {
@@ -265,9 +462,18 @@ impl Tables {
                 }
             }
             if count == columns.len() && count <= values.len() {
-                for (promise, (from, to)) in columns.iter().zip(values) {
-                    if let Some(promise) = promise {
-                        keyed::enclosed(*promise, &text[from..to], start + from, sink);
+                for (promise, value) in columns.iter().zip(values) {
+                    let body = &text[value.from..value.to];
+                    // What is bound later, or computed, stands without quotes.
+                    let said = value.quoted
+                        || body.first().is_some_and(u8::is_ascii_digit)
+                        || text.starts_with(b"- [");
+                    // A row of names is none of values.
+                    if let Some(promise) = promise
+                        && said
+                        && keys::promise(body).is_none()
+                    {
+                        keyed::enclosed(*promise, body, start + value.from, sink);
                     }
                 }
             }
@@ -275,37 +481,70 @@ impl Tables {
     }
 }
 
+/// How statements begin that say which columns they give values.
+static INSERTS: LazyLock<[Finder<'static>; 2]> =
+    LazyLock::new(|| [Finder::new(b"INSERT INTO "), Finder::new(b"insert into ")]);
+
+/// What a line of SQLAlchemy begins with that says which values a statement was given.
+const BOUND: &[u8] = b"[parameters: ";
+/// What PostgreSQL says before them.
+const NUMBERED: &[u8] = b"arameters: $1 = ";
+/// What Hibernate says.
+const BINDING: &[u8] = b"binding parameter [";
+
 const ALNUM_: u8 = ALNUM | super::values::JOIN;
 
-/// One SQL literal: what is in it, and where it ends.
-fn sql_value(text: &[u8], at: usize) -> (usize, usize, usize) {
-    let quoted = match text.get(at) {
-        Some(b'\'') => at,
+/// A literal of SQL, JSON or Python.
+#[derive(Clone, Copy, Default)]
+struct Literal {
+    /// What is in it.
+    from: usize,
+    to: usize,
+    quoted: bool,
+    /// Where it ends.
+    next: usize,
+}
+
+fn literal(text: &[u8], at: usize) -> Literal {
+    let quote = match text.get(at) {
+        Some(b'\'' | b'"') => at,
         Some(b'N' | b'E' | b'n' | b'e') if text.get(at + 1) == Some(&b'\'') => at + 1,
         _ => {
             let end = text[at..]
                 .iter()
-                .position(|byte| matches!(byte, b',' | b')'))
+                .position(|byte| matches!(byte, b',' | b')' | b']'))
                 .map_or(text.len(), |found| at + found);
-            return (at, end, end);
+            return Literal {
+                from: at,
+                to: end,
+                quoted: false,
+                next: end,
+            };
         }
     };
-    let from = quoted + 1;
-    let mut end = from;
-    while end < text.len() {
-        match text[end] {
-            b'\'' if text.get(end + 1) == Some(&b'\'') => end += 2,
-            b'\'' => break,
-            _ => end += 1,
+    let mark = text[quote];
+    let from = quote + 1;
+    let mut to = from;
+    while to < text.len() {
+        match text[to] {
+            b'\'' if mark == b'\'' && text.get(to + 1) == Some(&b'\'') => to += 2,
+            b'\\' if mark == b'"' => to += 2,
+            byte if byte == mark => break,
+            _ => to += 1,
         }
     }
-    let end = end.min(text.len());
-    let mut next = (end + 1).min(text.len());
+    let to = to.min(text.len());
+    let mut next = (to + 1).min(text.len());
     // A cast: '…'::text
-    while next < text.len() && !matches!(text[next], b',' | b')') {
+    while next < text.len() && !matches!(text[next], b',' | b')' | b']') {
         next += 1;
     }
-    (from, end, next)
+    Literal {
+        from,
+        to,
+        quoted: true,
+        next,
+    }
 }
 
 /// The names of a parenthesised list of columns or column definitions.
@@ -339,9 +578,108 @@ fn column_list(text: &[u8]) -> Vec<Option<Promise>> {
     columns
 }
 
+/// The number at `at`, as columns are counted: from one.
+fn number(line: &[u8], at: usize) -> Option<usize> {
+    let digits = &line[at..super::values::run_within(line, at, DIGIT, 3)];
+    let number: usize = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    (1..=MAX_COLUMNS).contains(&number).then_some(number)
+}
+
 fn find_word(text: &[u8], word: &[u8]) -> Option<usize> {
     text.windows(word.len())
         .position(|window| window.eq_ignore_ascii_case(word))
+}
+
+/// `| password | value |`, in a box of names and values without headers; `false`: it is none.
+fn boxed_pair(line: &[u8], start: usize, sink: &mut Sink<'_>) -> bool {
+    let body = line.trim_ascii_start();
+    let mut at = start + (line.len() - body.len());
+    let mut cells = Vec::new();
+    if body.first() != Some(&b'|') || !body.trim_ascii_end().ends_with(b"|") {
+        return false;
+    }
+    for cell in body.split(|byte| *byte == b'|') {
+        let text = cell.trim_ascii();
+        if !text.is_empty() && cells.len() < 3 {
+            let from = at + (cell.len() - cell.trim_ascii_start().len());
+            cells.push((text, from));
+        }
+        at += cell.len() + 1;
+    }
+    let [(name, _), (value, from)] = cells[..] else {
+        return false;
+    };
+    // What documents say about a name has more words.
+    let promise = (is_header(name) && !value.contains(&b' ') && mix(value).digits > 0)
+        .then(|| of_column(name))
+        .flatten();
+    if let Some(promise) = promise {
+        keyed::enclosed(promise, value, from, sink);
+    }
+    promise.is_some()
+}
+
+/// Names of columns in brackets, or after a word that says so: `["id", "password"]`, `Columns: id, password`.
+fn listed_columns(line: &[u8]) -> Option<Vec<Option<Promise>>> {
+    const WORDS: [&[u8]; 6] = [
+        b"columns", b"cols", b"fields", b"header", b"headers", b"names",
+    ];
+    let body = line.trim_ascii();
+    let begins =
+        |byte: &u8| matches!(byte | 0x20, b'c' | b'f' | b'h' | b'n') || matches!(byte, b'(' | b'[');
+    if !body.first().is_some_and(begins) {
+        return None;
+    }
+    let word = run(body, 0, ALNUM_);
+    let told = matches!(body.get(word), Some(b':' | b'='))
+        && WORDS
+            .iter()
+            .any(|name| body[..word].eq_ignore_ascii_case(name));
+    let body = if told {
+        body[word + 1..].trim_ascii_start()
+    } else {
+        body
+    };
+    let body = match (body.first(), body.last()) {
+        (Some(b'('), Some(b')')) | (Some(b'['), Some(b']')) => &body[1..body.len() - 1],
+        _ if told => body,
+        _ => return None,
+    };
+    let mut columns = Vec::new();
+    for name in body.split(|byte| *byte == b',') {
+        let name = name.trim_ascii();
+        let name = match (name.first(), name.last()) {
+            (Some(a @ (b'"' | b'\'' | b'`')), Some(b)) if a == b && name.len() > 2 => {
+                &name[1..name.len() - 1]
+            }
+            _ => name,
+        };
+        if name.is_empty() || !is_header(name) || columns.len() == MAX_COLUMNS {
+            return None;
+        }
+        columns.push(of_column(name));
+    }
+    (columns.len() >= 2 && columns.iter().any(Option::is_some)).then_some(columns)
+}
+
+/// `! Login !! Password`, the headers of a wiki's table or some of them.
+fn wiki_header(line: &[u8]) -> Option<Vec<Option<Promise>>> {
+    let names = line.strip_prefix(b"! ")?;
+    let mut columns = Vec::new();
+    for name in names.split(|byte| *byte == b'!') {
+        // Between two marks.
+        if name.is_empty() {
+            continue;
+        }
+        // scope="col" | Name
+        let name = name.rsplit(|byte| *byte == b'|').next().unwrap_or(name);
+        let name = name.trim_ascii();
+        if !is_header(name) || columns.len() == MAX_COLUMNS {
+            return None;
+        }
+        columns.push(of_column(name));
+    }
+    (!columns.is_empty()).then_some(columns)
 }
 
 /// Whether a line is a header of which some name promises something.
@@ -359,6 +697,16 @@ fn header(line: &[u8]) -> Option<Table> {
     // A file's header may be one of its comments.
     if line[name..].starts_with(b"# ") {
         name += 2;
+    }
+    if line[at] == b'|' {
+        name += line[name..]
+            .iter()
+            .take_while(|byte| **byte == b'*')
+            .count();
+    }
+    // |_. Name |
+    if line[name..].starts_with(b"_. ") {
+        name += 3;
     }
     name += usize::from(matches!(line.get(name), Some(b'"' | b'\'')));
     if !line
@@ -384,13 +732,60 @@ fn header(line: &[u8]) -> Option<Table> {
         end = word(end + 1);
         words += 1;
     }
+    if line[at] == b'|' {
+        end += line[end..].iter().take_while(|byte| **byte == b'*').count();
+    }
     let gap = line[end..].iter().take_while(|byte| **byte == b' ').count();
     match line.get(end + gap)? {
+        b'|' if line[at] == b'|' && !line.trim_ascii_end().ends_with(b"|") => piped(&line[at..]),
         by @ (b'|' | b'&') => delimited(line, *by),
         by @ (b',' | b';' | b'\t' | b'~' | b'^' | 0x01 | 0x1f) if gap == 0 => delimited(line, *by),
+        _ if gap >= 2 && line[at] == b'#' => commented(&line[name..]),
         _ if gap >= 2 => aligned(line),
         _ => None,
     }
+}
+
+/// `# client  server  secret`: names in a comment, two spaces apart, above words that need not stand below them.
+fn commented(names: &[u8]) -> Option<Table> {
+    let mut columns = Vec::new();
+    let mut rest = names.trim_ascii();
+    while !rest.is_empty() {
+        let end = memchr::memmem::find(rest, b"  ");
+        let name = &rest[..end.unwrap_or(rest.len())];
+        if !is_header(name) || columns.len() == MAX_COLUMNS {
+            return None;
+        }
+        columns.push(of_column(name));
+        rest = rest[name.len()..].trim_ascii_start();
+    }
+    (columns.len() >= 3 && columns.iter().any(Option::is_some)).then_some(Table {
+        layout: Layout::Words,
+        columns,
+        strangers: 0,
+        open: None,
+    })
+}
+
+/// `|Name |Password`, without a bar at its end: rows may have a line per cell.
+fn piped(line: &[u8]) -> Option<Table> {
+    let mut columns = Vec::new();
+    for name in line[1..].split(|byte| *byte == b'|') {
+        let name = name.trim_ascii();
+        if !is_header(name) || name.is_empty() || columns.len() == MAX_COLUMNS {
+            return None;
+        }
+        columns.push(of_column(name));
+    }
+    columns.iter().any(Option::is_some).then_some(Table {
+        layout: Layout::Piped {
+            next: 0,
+            headers: false,
+        },
+        columns,
+        strangers: 0,
+        open: None,
+    })
 }
 
 fn delimited(line: &[u8], by: u8) -> Option<Table> {
@@ -405,8 +800,18 @@ fn delimited(line: &[u8], by: u8) -> Option<Table> {
     });
     let line = single.as_deref().unwrap_or(line);
     let unquoted = |field: &'_ [u8]| -> (usize, usize) {
-        let start = field.len() - field.trim_ascii_start().len();
-        let end = start + field.trim_ascii().len();
+        // |_. Name |
+        let name = field.trim_ascii();
+        let name = name.strip_prefix(b"_. ").unwrap_or(name).trim_ascii();
+        // |*Name*|, | **Name** |
+        let stars = name.iter().take_while(|byte| **byte == b'*').count();
+        let plain = name.get(stars..name.len().saturating_sub(stars));
+        if let Some(plain) = plain.filter(|plain| stars > 0 && !plain.is_empty()) {
+            let start = field.len() - field.trim_ascii_start().len() + stars;
+            return (start, start + plain.len());
+        }
+        let end = field.trim_ascii_end().len();
+        let start = end - name.len();
         let quoted = end - start >= 2
             && matches!(field[start], b'"' | b'\'')
             && field[end - 1] == field[start];
@@ -459,8 +864,12 @@ fn of_column(name: &[u8]) -> Option<Promise> {
 /// A row without what ends it.
 fn row_of(line: &[u8], by: u8) -> &[u8] {
     if by == b'&' {
-        let line = line.trim_ascii_end();
-        line.strip_suffix(b"\\\\").unwrap_or(line)
+        // A rule may follow it: `\\ \hline`.
+        let end = memchr::memmem::rfind(line, b"\\\\").filter(|end| {
+            let after = line[end + 2..].trim_ascii();
+            after.is_empty() || matches!(after[0], b'\\' | b'[')
+        });
+        &line[..end.unwrap_or(line.len())]
     } else {
         line
     }
@@ -491,7 +900,10 @@ fn aligned(line: &[u8]) -> Option<Table> {
         columns.push(of_column(name));
     }
     (columns.len() >= 2 && columns.iter().any(Option::is_some)).then_some(Table {
-        layout: Layout::Aligned(places),
+        layout: Layout::Aligned {
+            places,
+            head: line.to_vec(),
+        },
         columns,
         strangers: 0,
         open: None,
@@ -536,9 +948,10 @@ impl Iterator for Cells<'_> {
 impl Table {
     /// Takes the widths of the columns from the ruler under the header; `false`: the line is none.
     fn rule(&mut self, line: &[u8]) -> bool {
-        if !matches!(self.layout, Layout::Aligned(_))
-            || !line.iter().all(|byte| matches!(byte, b'-' | b'=' | b' '))
-        {
+        let Layout::Aligned { head, .. } = &self.layout else {
+            return false;
+        };
+        if !line.iter().all(|byte| matches!(byte, b'-' | b'=' | b' ')) {
             return false;
         }
         let mut places = Vec::new();
@@ -549,11 +962,21 @@ impl Table {
             }
             at += group.len() + 1;
         }
-        let fits = places.len() == self.columns.len();
-        if fits {
-            self.layout = Layout::Ruled(places);
+        if places.len() != self.columns.len() {
+            // Names one space apart: the ruler says where each begins.
+            let ends = places.iter().skip(1).map(|(from, _)| *from);
+            let names = places.iter().zip(ends.chain([head.len()]));
+            let columns = names
+                .map(|((from, _), to)| Some(head.get(*from..to.min(head.len()))?.trim_ascii()))
+                .collect::<Option<Vec<_>>>()
+                .filter(|names| names.iter().all(|name| !name.is_empty() && is_header(name)));
+            let Some(columns) = columns else {
+                return false;
+            };
+            self.columns = columns.into_iter().map(of_column).collect();
         }
-        fits
+        self.layout = Layout::Ruled(places);
+        true
     }
 
     /// Masks a row's fields; `false`: it is none.
@@ -590,7 +1013,7 @@ impl Table {
                 }
                 whole || goes_on || open
             }
-            Layout::Aligned(places) => {
+            Layout::Aligned { places, .. } => {
                 let column_of = |(from, to): (usize, usize)| {
                     places
                         .iter()
@@ -620,15 +1043,60 @@ impl Table {
                 };
                 if count == self.columns.len() && (placed >= 2 || alike()) {
                     self.cells(Cells::new(line).enumerate(), line, start, sink);
+                } else if count == self.columns.len() + 1 && numbered() && alike() {
+                    self.cells(Cells::new(line).skip(1).enumerate(), line, start, sink);
                 } else if unnamed <= 1 && placed >= 2 {
                     let cells = Cells::new(line).skip(unnamed).take(placed);
                     let cells = cells.filter_map(|cell| Some((column_of(cell)?, cell)));
                     self.cells(cells, line, start, sink);
-                } else if count == self.columns.len() + 1 && numbered() && alike() {
-                    self.cells(Cells::new(line).skip(1).enumerate(), line, start, sink);
                 } else {
                     return false;
                 }
+                true
+            }
+            Layout::Words => {
+                let mut cells = Vec::new();
+                let mut at = 0;
+                for word in line.split(|byte| matches!(byte, b' ' | b'\t')) {
+                    let quoted = word.len() > 2 && word[0] == b'"' && word.ends_with(b"\"");
+                    let inside = usize::from(quoted);
+                    if !word.is_empty() {
+                        cells.push((at + inside, at + word.len() - inside));
+                    }
+                    at += word.len() + 1;
+                }
+                let row = cells.len() == self.columns.len() && line[0] != b'#';
+                if row {
+                    self.cells(cells.into_iter().enumerate(), line, start, sink);
+                }
+                row
+            }
+            Layout::Piped { next, .. } => {
+                let next = *next;
+                let body = line.trim_ascii_start();
+                let Some(row) = body.strip_prefix(b"|") else {
+                    return false;
+                };
+                let mut at = start + (line.len() - row.len());
+                let ends = matches!(row.first(), Some(b'-' | b'}' | b'=' | b'+'));
+                let (mut column, mut cells) = (if ends { 0 } else { next }, Vec::new());
+                for (index, cell) in row.split(|byte| *byte == b'|').enumerate() {
+                    // Two bars are one, and what ends a row is no cell.
+                    if !(ends || cell.is_empty() && index > 0) {
+                        cells.push((column % self.columns.len(), (at, at + cell.len())));
+                        column += 1;
+                    }
+                    at += cell.len() + 1;
+                }
+                let whole = |(from, to): (usize, usize)| (from - start, to - start);
+                let cells = cells
+                    .into_iter()
+                    .map(|(column, cell)| (column, whole(cell)));
+                self.cells(cells, line, start, sink);
+                self.layout = Layout::Piped {
+                    next: column % self.columns.len(),
+                    headers: false,
+                };
                 true
             }
             Layout::Ruled(places) => {
@@ -750,6 +1218,8 @@ struct MarkedUp {
     headed: bool,
     /// What the cell promises whose text starts in the next line.
     open: Option<Cell>,
+    /// What the text of the element before promises of the next, outside tables.
+    beside: Option<Promise>,
 }
 
 /// What a cell is for.
@@ -795,6 +1265,15 @@ impl MarkedUp {
                     _ => self.named,
                 })
             } else {
+                let labels = is(b"label")
+                    || is(b"strong")
+                    || is(b"data")
+                    || is(b"span") && memchr::memmem::find(&line[tag..at], b"label").is_some();
+                if labels || self.beside.is_some() {
+                    let to =
+                        memchr::memchr(b'<', &line[at..]).map_or(line.len(), |found| at + found);
+                    self.element(line, (at, to), start, sink);
+                }
                 continue;
             };
             // What is emphasised in it is of it.
@@ -811,6 +1290,33 @@ impl MarkedUp {
             }
             self.cell(cell, (at, to), line, start, sink);
             at = to;
+        }
+    }
+
+    /// `<label>Password</label><span>value</span>`: what stands alone in an element may be the name of what does in the next.
+    fn element(
+        &mut self,
+        line: &[u8],
+        (from, to): (usize, usize),
+        start: usize,
+        sink: &mut Sink<'_>,
+    ) {
+        let text = line[from..to].trim_ascii();
+        if text.is_empty() || self.beside.is_none() && text.len() > keys::MAX_NAME {
+            return;
+        }
+        let name = text.strip_suffix(b":").unwrap_or(text);
+        let label = || is_header(name) && name.split(|byte| *byte == b' ').count() <= 3;
+        let names = keys::promise(name).filter(|_| label());
+        let promise = std::mem::replace(&mut self.beside, names);
+        // Of what opens something forms say more than they have of it.
+        let word = !text.contains(&b' ') && mix(text).digits > 0;
+        if let Some(promise) = promise
+            && names.is_none()
+            && (word || !keys::opens(promise))
+            && promise != Promise::CardCode
+        {
+            keyed::enclosed(promise, &line[from..to], start + from, sink);
         }
     }
 

@@ -41,6 +41,7 @@ enum Mark {
     Slack,
     Path(Kind),
     Segment,
+    OneTime,
     Bot,
     Jwt,
     Aws,
@@ -111,6 +112,30 @@ static MARKS: &[(&str, Mark)] = &[
     ("webhook/", Mark::Segment),
     ("webhooks/", Mark::Segment),
     ("invite/", Mark::Segment),
+    ("invites/", Mark::Segment),
+    ("invitation/", Mark::Segment),
+    ("invitations/", Mark::Segment),
+    ("join/", Mark::Segment),
+    ("share/", Mark::Segment),
+    ("reset/", Mark::OneTime),
+    ("reset-password/", Mark::OneTime),
+    ("reset_password/", Mark::OneTime),
+    ("password-reset/", Mark::OneTime),
+    ("password_reset/", Mark::OneTime),
+    ("magic/", Mark::OneTime),
+    ("magic-link/", Mark::OneTime),
+    ("magic_link/", Mark::OneTime),
+    ("verify/", Mark::OneTime),
+    ("verify-email/", Mark::OneTime),
+    ("verify_email/", Mark::OneTime),
+    ("email-verify/", Mark::OneTime),
+    ("verification/", Mark::OneTime),
+    ("confirm/", Mark::OneTime),
+    ("confirm-email/", Mark::OneTime),
+    ("confirmation/", Mark::OneTime),
+    ("activate/", Mark::OneTime),
+    ("activation/", Mark::OneTime),
+    ("unsubscribe/", Mark::OneTime),
     ("bot", Mark::Bot),
     ("hf_", prefix(Kind::HuggingFace, ALNUM, 30, 60)),
     ("dapi", Mark::Databricks),
@@ -545,15 +570,20 @@ fn verify(text: &[u8], start: usize, end: usize, mark: Mark) -> Option<(usize, u
             (to - from >= 20 && mix(&text[from..to]).digits > 2 && plausible(&text[from..to]))
                 .then_some((from, to, kind))
         }
-        Mark::Segment => {
-            // /hooks/…, whatever the host: one part of the path is random, and it has no name of a file in it.
+        Mark::Segment | Mark::OneTime => {
+            // /hooks/…, whatever the host: one part of the path is random, and it has no name of a file in it. What is for
+            // one time may be hexadecimal: no other digest has its place there.
+            let random = |part: &[u8]| {
+                is_random_part(part)
+                    || matches!(mark, Mark::OneTime) && part.len() >= 32 && is_hex(part)
+            };
             let begins = start > 0 && text[start - 1] == b'/';
             let to = run_within(text, end, WORD | BASE64 | DOT, MAX_TOKEN);
             let mut from = end;
             let part = text[end..to].split(|byte| *byte == b'/').find_map(|part| {
                 let own = from;
                 from += part.len() + 1;
-                is_random_part(part).then_some((own, own + part.len()))
+                random(part).then_some((own, own + part.len()))
             });
             let (from, to) = part.filter(|_| begins)?;
             Some((from, to, Kind::Webhook))

@@ -37,6 +37,11 @@ pub(super) fn after_word(
     if !keys::may_be_followed(four) {
         return None;
     }
+    if next == b'\t'
+        && let Some(found) = of_jar(line, end)
+    {
+        return Some(found);
+    }
     if keys::may_have_own_form(four)
         && let Some(found) = own_form(line, end)
     {
@@ -78,6 +83,7 @@ pub(super) fn after_word(
         b"BSN" | b"PESEL" => (Promise::NationalId, word_end),
         b"security" if ends(b"ocial security") => (Promise::Ssn, word_end),
         b"passe" if ends(b"de passe") => (Promise::Password, word_end),
+        b"PASS" => return command_of_login(line, word_start, word_end),
         b"BY" | b"by" if ends(b"ENTIFIED BY") || ends(b"entified by") => {
             (Promise::Password, word_end)
         }
@@ -89,8 +95,13 @@ pub(super) fn after_word(
             (Promise::Key, word_end)
         }
         _ if ends(b"SecureString") && next == b' ' => {
-            let named = line[end..].starts_with(b" -String ");
-            let end = if named { end + b" -String".len() } else { end };
+            let mut end = end;
+            // Its flags may come first.
+            for flag in [b" -AsPlainText".as_slice(), b" -Force", b" -String"] {
+                if line[end..].starts_with(flag) && line.get(end + flag.len()) == Some(&b' ') {
+                    end += flag.len();
+                }
+            }
             (Promise::Password, end)
         }
         _ => {
@@ -132,8 +143,11 @@ fn own_form(line: &[u8], end: usize) -> Option<Option<(usize, usize, Kind)>> {
                 flag(line, end - 1, end + 1)
             }
             b"user" if next == b' ' && ends(b"add_user") => second_word(line, end),
+            b"user" if next == b' ' && ends(b"createUser") => device_user(line, end),
             b"user" if next == b' ' => access_rule(line, end)?,
-            b"sswd" if ends(b"htpasswd") && next == b' ' => htpasswd(line, end + 1),
+            b"sswd" if (ends(b"htpasswd") || ends(b"mosquitto_passwd")) && next == b' ' => {
+                htpasswd(line, end + 1)
+            }
             b"sswd" if ends(b"chpasswd") => chpasswd(line, end - 7),
             b"nata" | b"nato" if line[end..].starts_with(b" il ") => birth(line, end),
             b"thin" if ends(b":thin") && next == b':' => oracle(line, end + 1),
@@ -145,8 +159,10 @@ fn own_form(line: &[u8], end: usize) -> Option<Option<(usize, usize, Kind)>> {
             | b"cido"
             | b"cida"
             | b".o.b"
+            | b"/o/b"
             | b"n\xc3\xa9e"
             | [_, b'd', b'o', b'b']
+            | [_, b'g', b'e', b'b']
                 if BORN.iter().any(|word| {
                     let own = end.checked_sub(word.len()).map(|from| &before[from..]);
                     own.is_some_and(|own| own.eq_ignore_ascii_case(word))
@@ -154,12 +170,50 @@ fn own_form(line: &[u8], end: usize) -> Option<Option<(usize, usize, Kind)>> {
             {
                 birth(line, end)
             }
-            b"nect" | b"rget" | b"alog" if next == b' ' => oracle(line, end + 1),
+            b"nect" | b"rget" | b"alog" | b"qlcl" if next == b' ' => oracle(line, end + 1),
+            [_, b'i', b'm', b'p'] | [_, b'e', b'x', b'p']
+                if next == b' ' && starts_word(line, end - 3) =>
+            {
+                let told = oracle(line, end + 1);
+                told.filter(|(from, to, _)| mix(&line[*from..*to]).digits > 0)
+            }
             // These take nothing else, so the host may be missing.
-            b"xpdp" | b"mpdp" if next == b' ' => oracle(line, end + 1).or_else(|| {
-                let told = name_and_value(line, end + 1);
-                told.filter(|(from, to, _)| !line[*from..*to].contains(&b'@'))
-            }),
+            b"xpdp" | b"mpdp" if next == b' ' => at_database(line, end + 1),
+            b"conn" if next == b' ' && heads_command(line, end - 4) => at_database(line, end + 1),
+            // snmp-server host 10.0.0.7 version 2c value, … traps value
+            b"sion" | b"raps" if next == b' ' => {
+                let command = &line[line_start(line, end)..end];
+                let before = usize::from(ends(b"version"));
+                let asks = command.trim_ascii_start().starts_with(b"snmp-server host ");
+                asks.then(|| nth_community(line, end, before))?
+            }
+            b" aes" | b" des" if next == b' ' => {
+                // Its size may be first.
+                let size = run(line, end + 1, DIGIT);
+                is_device_user(line, end)
+                    .then(|| positional(line, arguments(line, size).next()?))?
+            }
+            b"sink"
+                if next == b' '
+                    && [b"trapsink".as_slice(), b"trap2sink", b"informsink"]
+                        .iter()
+                        .any(|command| ends(command)) =>
+            {
+                nth_community(line, end, 1)
+            }
+            b"2sec" => nth_community(line, run(line, end, DIGIT), 2),
+            b" eap" | b"auth" | b"ntlm"
+                if next == b' '
+                    && [b": EAP".as_slice(), b": XAUTH", b": NTLM"]
+                        .iter()
+                        .any(|of| ends(of)) =>
+            {
+                positional(line, arguments(line, end).next()?)
+            }
+            b"auth" if next == b' ' && ends(b"stats auth") => name_and_value(line, end + 1),
+            b"auth" if next == b' ' && ends(b" auth") && is_device_user(line, end) => {
+                positional(line, arguments(line, end).nth(1)?)
+            }
             b"reds" | b"gins" => login(line, end),
             b"ials" if ends(b"redentials") && !line[end..].starts_with(b"(") => login(line, end),
             b"nity" if next == b' ' => community(line, end),
@@ -184,6 +238,7 @@ fn own_form(line: &[u8], end: usize) -> Option<Option<(usize, usize, Kind)>> {
             }
             b"ogin" if next == b' ' && ends(b" LOGIN") => second_word(line, end),
             b"ogin" if line[end..].starts_with(b" is ") => login(line, end),
+            b"ogin" if line[end..].starts_with(b" with ") => name_and_value(line, end + 6),
             b"tdin" if ends(b"--password-stdin") => piped(line, end),
             // Credentials("name", "value"), server.login("name", "value")
             b"ials" | b"tial" | b"tion" | b"asic" | b"ogin"
@@ -221,11 +276,13 @@ fn own_form(line: &[u8], end: usize) -> Option<Option<(usize, usize, Kind)>> {
 }
 
 /// Words a date of birth follows.
-const BORN: [&[u8]; 10] = [
+const BORN: [&[u8]; 12] = [
+    b"geb",
     b"born",
     b"birth",
     b"dob",
     b"d.o.b",
+    b"d/o/b",
     b"geboren",
     b"nacido",
     b"nacida",
@@ -240,10 +297,14 @@ pub(super) fn after_dash(line: &[u8], dash: usize) -> Option<(usize, usize, Kind
     let apart = |start: &usize| matches!(line[*start], b' ' | b'"' | b'\'');
     let start = dash.checked_sub(1).filter(apart);
     match line.get(dash + 1)? {
+        // ["redis-cli", "-a", "value"]
+        b'a' if line[dash + 2..].starts_with(b"\", \"") => redis(line, start?, dash + 6),
         b'u' if spaced => flag(line, dash, dash + 3),
+        b'U' if spaced => windows_share(line, start?, dash + 3),
         b'u' => flag(line, start?, dash + 2),
         b'a' if spaced => redis(line, start?, dash + 3).or_else(|| flag(line, dash, dash + 3)),
         b'k' | b'w' | b'c' if spaced => flag(line, start?, dash + 3),
+        b'A' | b'X' if spaced => device_flag(line, start?, dash + 3),
         b'p' | b'P' => flag(line, start?, dash + 2),
         _ => None,
     }
@@ -323,6 +384,14 @@ fn sentence(
             to += 1;
         }
         let token = &line[at..to];
+        // The password is <b>value</b>
+        if linked
+            && token.is_empty()
+            && let Some((from, to)) = keyed::emphasised(line, at)
+            && let Some((a, b, kind)) = judge(promise, &line[from..to], Place::Enclosed)
+        {
+            return Some((from + a, from + b, kind));
+        }
         // What closes something is of no value.
         if matches!(token.first(), Some(b')' | b']' | b'}' | b'>' | b';')) {
             return None;
@@ -413,12 +482,16 @@ fn sentence(
         );
         // password - value
         let heads = || {
-            line[line_start(line, word_start)..word_start]
-                .trim_ascii()
-                .is_empty()
+            let mark = |byte: &&u8| !matches!(byte, b' ' | b'\t' | b'*' | b'-' | b'>' | b'#');
+            let before = &line[line_start(line, word_start)..word_start];
+            before.iter().find(mark).is_none()
         };
+        // az keyvault secret set --name db-password --value …
+        let written = matches!(token, b"--value" | b"--body");
+        let dash = matches!(token, b"-" | b"|" | b"\xe2\x80\x93" | b"\xe2\x80\x94");
         if link
-            || token == b"-" && heads()
+            || written
+            || dash && heads()
             || token.ends_with(b":")
                 && token.len() <= 24
                 && run(token, 0, LOWER | UPPER) == token.len() - 1
@@ -466,7 +539,16 @@ fn sentence(
             || netrc.starts_with(b"machine ")
             || netrc.starts_with(b"login ")
             // ENV NAME value
-            || matches!(netrc.trim_ascii_end(), b"ENV" | b"set" | b"setenv" | b"enable")
+            || matches!(
+                netrc.trim_ascii_end(),
+                b"ENV" | b"set" | b"setenv" | b"enable" | b"set -x" | b"set -gx" | b"set -Ux"
+            )
+            // user NAME insecure-password value
+            || line[..word_end].ends_with(b" insecure-password")
+            // nmcli … wifi-sec.psk value
+            || line[..word_start].ends_with(b"wifi-sec.")
+            // API key value
+            || promise == Promise::Key && is_alone(netrc)
             || netrc.starts_with(b"username ")
             || netrc.ends_with(b"configure set ")
             // A label, a tab, its value.
@@ -476,29 +558,54 @@ fn sentence(
             || netrc.trim_ascii_end().ends_with(b"header")
             || netrc.trim_ascii_end().ends_with(b"header_up");
         // PowerShell's flags have one dash.
+        // **Password** value
+        let bold = line[..word_start].ends_with(b"**") && line[word_end..].starts_with(b"**");
         let heads = heads
+            || bold
             || line[word_start] == b'-'
                 && line[word_start + 1..]
                     .first()
                     .is_some_and(u8::is_ascii_alphabetic);
-        let switch = netrc.starts_with(b"username ") || netrc.starts_with(b"enable");
+        let of_device = is_of_device(netrc) || word_is(line, word_end, b"pre-shared-key");
+        let heads = heads || of_device;
+        // log in with password value, login ann pw value
+        let given = [b" with".as_slice(), b" using"]
+            .iter()
+            .any(|by| netrc.trim_ascii_end().ends_with(by))
+            || line[..word_end].ends_with(b" pw");
+        linked |= given && promise == Promise::Password;
+        let switch = netrc.starts_with(b"username ") || netrc.starts_with(b"enable") || of_device;
         let promise = if switch { Promise::Password } else { promise };
         let direct = heads
             && line[word_end..at]
                 .iter()
-                .all(|byte| matches!(byte, b' ' | b'\t'));
+                .all(|byte| matches!(byte, b' ' | b'\t') || bold && *byte == b'*');
         // How it is hidden: `enable secret 5 …`, `set password ENC …`; or whether a slot keeps it, in a table without names.
-        let hidden = token.len() == 1 && is(token[0], DIGIT) || token == b"ENC";
+        let hidden = token.len() == 1 && is(token[0], DIGIT)
+            || matches!(
+                token,
+                b"ENC" | b"ascii" | b"ascii-text" | b"local" | b"remote"
+            );
         let flag = line[word_end] == b'\t' && matches!(&*lower, b"false" | b"true");
         if direct && (hidden || flag) {
             linked |= token == b"ENC";
             (word_end, at) = (to, to);
             continue;
         }
-        let securestring = line[..word_end].ends_with(b"SecureString")
-            || line[..word_end].ends_with(b"SecureString -String");
+        let securestring = [
+            b"SecureString".as_slice(),
+            b" -String",
+            b" -AsPlainText",
+            b" -Force",
+        ]
+        .iter()
+        .any(|before| line[..word_end].ends_with(before));
         let quoted = securestring || at > 0 && matches!(line[at - 1], b'"' | b'\'' | b'`');
         let mut value_end = to;
+        // The end of a line in a string.
+        if line[at..to].ends_with(b"\\n") && line.get(to) == Some(&b'"') {
+            value_end -= 2;
+        }
         while value_end > at
             && matches!(
                 line[value_end - 1],
@@ -519,6 +626,37 @@ fn sentence(
         return said(promise, value, linked || quoted, direct).map(|kind| (at, value_end, kind));
     }
     None
+}
+
+/// Whether what comes before a word is one other, or nothing.
+fn is_alone(before: &[u8]) -> bool {
+    run(before.trim_ascii_end(), 0, UPPER | LOWER) == before.trim_ascii_end().len()
+}
+
+/// Whether the word that ends there is `word`.
+fn word_is(line: &[u8], end: usize, word: &[u8]) -> bool {
+    let start = run_back_within(line, end, ALNUM | JOIN, keys::MAX_NAME);
+    line[start..end].eq_ignore_ascii_case(word)
+}
+
+/// Whether a line begins as the configuration of a network's devices does: `neighbor 10.0.0.1 password value`.
+fn is_of_device(before: &[u8]) -> bool {
+    const BEGIN: [&[u8]; 10] = [
+        b"set ",
+        b"neighbor ",
+        b"ppp ",
+        b"aaa-server ",
+        b"standby ",
+        b"ikev1 ",
+        b"ikev2 ",
+        b"wpa-psk ",
+        b"area ",
+        b"vrrp ",
+    ];
+    matches!(
+        before.first(),
+        Some(b'a' | b'i' | b'n' | b'p' | b's' | b'v' | b'w')
+    ) && BEGIN.iter().any(|begin| before.starts_with(begin))
 }
 
 /// What devices of a network share: `tacacs-server key 7 value`, `crypto isakmp key value address …`.
@@ -641,7 +779,10 @@ const COMMANDS: &[(&[u8], &[&[u8]])] = &[
             b"smbclient",
         ],
     ),
-    (b" -P", &[b"zip", b"sqlcmd", b"bcp ", b"tsql"]),
+    (
+        b" -P",
+        &[b"zip", b"sqlcmd", b"bcp ", b"tsql", b"isql", b"mosquitto_"],
+    ),
     (b" -k ", &[b"openssl"]),
     (b" -w ", &[b"ldap"]),
     (b" -c ", &[b"snmp"]),
@@ -666,7 +807,10 @@ fn flag(line: &[u8], start: usize, end: usize) -> Option<(usize, usize, Kind)> {
         let from = end + usize::from(matches!(line.get(end), Some(b'"' | b'\'')));
         let to = bare_end(line, from);
         let user = &line[from..to];
-        let colon = user.iter().position(|byte| *byte == b':')?;
+        // lftp -u NAME,value
+        let of_list = memchr::memmem::find(command, b"lftp").is_some();
+        let separator = if of_list { b',' } else { b':' };
+        let colon = user.iter().position(|byte| *byte == separator)?;
         let value = &user[colon + 1..];
         return (value.len() >= 3 && !is_placeholder(value) && !user.starts_with(b"http"))
             .then_some((from + colon + 1, to, Kind::Password));
@@ -683,7 +827,7 @@ fn flag(line: &[u8], start: usize, end: usize) -> Option<(usize, usize, Kind)> {
         if !commands.iter().any(known) && !named {
             return None;
         }
-        let blank = |byte: &&u8| matches!(byte, b' ' | b'=' | b'"' | b'\'');
+        let blank = |byte: &&u8| matches!(byte, b' ' | b'=' | b'"' | b'\'' | b',');
         // plink -pw SECRET
         let end = end + usize::from(hit == b" -p" && line[end..].starts_with(b"w "));
         let from = end + line[end..].iter().take_while(blank).count();
@@ -755,7 +899,10 @@ fn bare_end(line: &[u8], from: usize) -> usize {
 
 /// `name:value`, `name / value`, as people write down how to log in.
 pub(super) fn name_and_value(line: &[u8], from: usize) -> Option<(usize, usize, Kind)> {
-    let name = run_within(line, from, ALNUM | JOIN | DOT, keys::MAX_NAME);
+    let mut name = run_within(line, from, ALNUM | JOIN | DOT, keys::MAX_NAME);
+    if line.get(name) == Some(&b'@') {
+        name = run_within(line, name + 1, ALNUM | JOIN | DOT, keys::MAX_NAME);
+    }
     let rest = &line[name..];
     let separator = [b" / ".as_slice(), b":", b"/"]
         .into_iter()
@@ -775,6 +922,83 @@ pub(super) fn name_and_value(line: &[u8], from: usize) -> Option<(usize, usize, 
     told.then(|| positional(line, (from, to)))?
 }
 
+/// `NAME/value@host`, or without a host.
+pub(super) fn at_database(line: &[u8], end: usize) -> Option<(usize, usize, Kind)> {
+    oracle(line, end).or_else(|| {
+        let told = name_and_value(line, end);
+        told.filter(|(from, to, _)| !line[*from..*to].contains(&b'@'))
+    })
+}
+
+/// Whether a word is the first of a command, alone in its line or after a prompt.
+fn heads_command(line: &[u8], start: usize) -> bool {
+    let before = line[line_start(line, start)..start].trim_ascii();
+    before.is_empty() || matches!(before.last(), Some(b'>' | b'$' | b'#'))
+}
+
+/// `PASS value`, as FTP and POP say it: alone in its line, or after what a trace says first. Tests say it, too.
+fn command_of_login(line: &[u8], start: usize, end: usize) -> Option<(usize, usize, Kind)> {
+    let before = line[line_start(line, start)..start].trim_ascii_end();
+    let begins = before.last().is_none_or(|byte| matches!(byte, b':' | b'>'));
+    let (from, to) = arguments(line, end).next()?;
+    let value = &line[from..to];
+    let mix = mix(value);
+    let test = value.contains(&b'/') || value.len() > 4 && value[..4].eq_ignore_ascii_case(b"test");
+    let signs = value.iter().any(|byte| !is(*byte, ALNUM | JOIN | DOT));
+    let strong = mix.digits > 0 && (signs || mix.upper > 0 && mix.lower > 0);
+    let alone = line[to..].trim_ascii().is_empty();
+    (begins && alone && strong && !test).then(|| positional(line, (from, to)))?
+}
+
+/// A line of a jar of cookies: its host, flags and time are before the name.
+fn of_jar(line: &[u8], end: usize) -> Option<(usize, usize, Kind)> {
+    let before = &line[line_start(line, end)..end];
+    let flags = [b"\tTRUE\t".as_slice(), b"\tFALSE\t"];
+    let jar = flags
+        .iter()
+        .any(|flag| memchr::memmem::find(before, flag).is_some());
+    let from = end + 1;
+    let to = bare_end(line, from);
+    let alone = line[to..].trim_ascii().is_empty();
+    let value = &line[from..to];
+    (jar && alone && value.len() >= 8 && !is_placeholder(value) && mix(value).digits > 0)
+        .then_some((from, to, Kind::Cookie))
+}
+
+/// Whether a command says who may ask a device.
+fn is_device_user(line: &[u8], end: usize) -> bool {
+    let command = line[line_start(line, end)..end].trim_ascii_start();
+    command.starts_with(b"createUser ") || command.starts_with(b"snmp-server user ")
+}
+
+/// `createUser NAME SHA "value" AES "value"`: the first that is left to be found.
+fn device_user(line: &[u8], end: usize) -> Option<(usize, usize, Kind)> {
+    positional(line, arguments(line, end).nth(2)?)
+}
+
+/// `smbclient //host/share -U name%value`.
+fn windows_share(line: &[u8], start: usize, end: usize) -> Option<(usize, usize, Kind)> {
+    memchr::memmem::find(&line[line_start(line, start)..start], b"//")?;
+    let (from, to) = arguments(line, end).next()?;
+    let sign = from + memchr::memchr(b'%', &line[from..to])?;
+    positional(line, (sign + 1, to))
+}
+
+/// `snmpget -A value -X value`.
+fn device_flag(line: &[u8], start: usize, end: usize) -> Option<(usize, usize, Kind)> {
+    memchr::memmem::find(&line[line_start(line, start)..start], b"snmp")?;
+    positional(line, arguments(line, end).next()?)
+}
+
+/// `trapsink host value`, `com2sec name source value`: after as many arguments.
+fn nth_community(line: &[u8], end: usize, before: usize) -> Option<(usize, usize, Kind)> {
+    let (from, to) = arguments(line, end).nth(before)?;
+    // What everybody knows is no secret.
+    let value = &line[from..to];
+    let open = value.len() < 3 || is_placeholder(value) || matches!(value, b"public" | b"private");
+    (!open).then_some((from, to, Kind::Password))
+}
+
 /// `creds are NAME:value`, `credentials: NAME / value`, `login is NAME:value`.
 fn login(line: &[u8], end: usize) -> Option<(usize, usize, Kind)> {
     let links = [b" are ".as_slice(), b" is ", b": ", b":", b" = ", b"="];
@@ -787,11 +1011,50 @@ fn community(line: &[u8], end: usize) -> Option<(usize, usize, Kind)> {
     let command = &line[line_start(line, end)..end];
     let asks = memchr::memmem::find(command, b"snmp").is_some()
         || matches!(command, b"rocommunity" | b"rwcommunity");
-    let (from, to) = arguments(line, end).next().filter(|_| asks)?;
-    // What everybody knows is no secret.
-    let value = &line[from..to];
-    let open = value.len() < 3 || is_placeholder(value) || matches!(value, b"public" | b"private");
-    (!open).then_some((from, to, Kind::Password))
+    asks.then(|| nth_community(line, end, 0))?
+}
+
+/// The answer to a question for a value: the last word of a short message, after who says it and when.
+pub(super) fn answer(promise: Promise, line: &[u8]) -> Option<(usize, usize, Kind)> {
+    let end = line.trim_ascii_end().len();
+    let said_by = [b": ".as_slice(), b"> ", b"] "]
+        .iter()
+        .filter_map(|mark| memchr::memmem::rfind(&line[..end], mark).map(|at| at + mark.len()))
+        .max();
+    let from = said_by.unwrap_or(0);
+    let message = &line[from..end];
+    let words = message
+        .split(u8::is_ascii_whitespace)
+        .filter(|word| !word.is_empty());
+    if words.count() > 4 {
+        return None;
+    }
+    if promise == Promise::BirthDate {
+        return (0..message.len())
+            .find_map(|at| Some((at, personal::date_length(&message[at..])?)))
+            .map(|(at, length)| (from + at, from + at + length, Kind::BirthDate));
+    }
+    let quote = |byte: &u8| matches!(byte, b'"' | b'\'' | b'`' | b'*');
+    let last = message
+        .iter()
+        .rposition(|byte| *byte == b' ')
+        .map_or(0, |space| space + 1);
+    let mut start = from + last;
+    let mut end = end;
+    while start < end && quote(&line[start]) {
+        start += 1;
+    }
+    while end > start && (quote(&line[end - 1]) || matches!(line[end - 1], b'.' | b',')) {
+        end -= 1;
+    }
+    let value = &line[start..end];
+    let path = value.contains(&b'/') || value.contains(&b'@') && value.contains(&b'.');
+    let kind = match promise {
+        Promise::Password | Promise::Secret | Promise::Key => said(promise, value, true, true)
+            .filter(|_| !(path || is(value[0], DIGIT) && value.contains(&b':'))),
+        _ => judge(promise, value, Place::Line).map(|(_, _, kind)| kind),
+    };
+    kind.map(|kind| (start, end, kind))
 }
 
 /// A date after "born" or "date of birth".
@@ -863,8 +1126,9 @@ fn argument(
             .strip_suffix(&line[word_end..=word_end])
             .map(<[u8]>::trim_ascii_end)
             .and_then(|before| before.strip_suffix(b"("));
-        if !before.is_some_and(|before| before.last().is_some_and(|byte| is(*byte, LOWER))) {
-            return None;
+        let called = |before: &[u8]| before.last().is_some_and(|byte| is(*byte, LOWER));
+        if !before.is_some_and(called) {
+            return pair(line, name_start, word_end, promise);
         }
         at = word_end + 2;
     }
@@ -878,6 +1142,36 @@ fn argument(
     if keys::is_name(value) || value.contains(&b' ') {
         return None;
     }
+    let (start, end, kind) = judge(promise, value, Place::Enclosed)?;
+    Some((from + start, from + end, kind))
+}
+
+/// `["name", "value"]`, `('name', 'value')`: a list of two, of which the first names the second.
+fn pair(
+    line: &[u8],
+    name_start: usize,
+    word_end: usize,
+    promise: Promise,
+) -> Option<(usize, usize, Kind)> {
+    let open = line[..name_start.checked_sub(1)?].last()?;
+    let mark = line[word_end];
+    let quote = word_end + 2 + usize::from(line.get(word_end + 2) == Some(&b' '));
+    let from = quote + 1;
+    let to = closing_quote(
+        line,
+        (line.get(quote) == Some(&mark)).then_some(from)?,
+        mark,
+        0,
+    )?;
+    let closes = matches!(
+        (open, line.get(to + 1)),
+        (b'[', Some(b']')) | (b'(', Some(b')'))
+    );
+    let value = &line[from..to];
+    if !closes || keys::promise(value).is_some() || mix(value).digits == 0 {
+        return None;
+    }
+    positional(line, (from, to))?;
     let (start, end, kind) = judge(promise, value, Place::Enclosed)?;
     Some((from + start, from + end, kind))
 }
@@ -1113,6 +1407,8 @@ fn oracle(line: &[u8], end: usize) -> Option<(usize, usize, Kind)> {
         Some(b'-') => end + memchr::memchr(b' ', &line[end..])? + 1,
         _ => end,
     };
+    // "name/value@host"
+    let end = end + usize::from(matches!(line.get(end), Some(b'"' | b'\'')));
     let from = run(line, end, ALNUM | JOIN);
     let to = bare_end(line, from);
     let sign = from + line[from..to].iter().rposition(|byte| *byte == b'@')?;

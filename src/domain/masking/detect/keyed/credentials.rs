@@ -78,6 +78,9 @@ pub(super) fn cookies(line: &[u8], name: &[u8], value: Value, sink: &mut Sink<'_
         if let Some(equals) = memchr::memchr(b'=', cookie) {
             let label = cookie[..equals].trim_ascii();
             let secret = cookie[equals + 1..].trim_ascii_end();
+            // No cookie has a space in it: something else follows.
+            let over = memchr::memchr(b' ', secret);
+            let secret = &secret[..over.unwrap_or(secret.len())];
             let session = [
                 b"sess".as_slice(),
                 b"sid",

@@ -12,7 +12,7 @@ use value::{
     MAX_TYPE, QUOTES, Value, constructed, heads_line, is_of_type, serialized, typed, value_after,
     with_parameters,
 };
-pub(super) use value::{closing_quote, declared};
+pub(super) use value::{closing_quote, declared, emphasised};
 
 use super::{
     Sink,
@@ -20,6 +20,7 @@ use super::{
     kinds::Kind,
     nested, personal,
     tokens::is_old_devops_pat,
+    told,
     values::{self, ALNUM, ANY, DIGIT, DOT, JOIN, is, run, run_back, run_within},
 };
 
@@ -99,9 +100,11 @@ pub(super) fn after_name(
                     Some(to)
                 })
         }
-        // Passport no.: …
-        b'.' if line.get(at + 1) == Some(&b':') => {
-            at_separator(line, start, at + 1, None, pair, sink)
+        b'.' => {
+            // Passport no.: …, Tél. : …
+            let colon = at + 1 + usize::from(line.get(at + 1) == Some(&b' '));
+            (line.get(colon) == Some(&b':'))
+                .then(|| at_separator(line, start, colon, None, pair, sink))?
         }
         b')' if line[at..].starts_with(b")=(") => listed(line, start, at, sink),
         b';' | b'|' => {
@@ -304,12 +307,24 @@ fn at_separator(
         && name_start > start + 2
         && line[name_start - 1] == b' '
     {
-        let word = run_back(line, name_start - 1, ALNUM).max(start);
+        let word = run_back(line, name_start - 1, ALNUM | JOIN).max(start);
         if word < name_start - 1 {
             let typed = line[separator] == b'=' && matches!(name, b"string" | b"String");
             let until = if typed { name_start - 1 } else { name_end };
             promise = pair.names.promise(&line[word..until]).or(promise);
         }
+    }
+    // userid=NAME/value@host
+    if name.eq_ignore_ascii_case(b"userid")
+        && line[separator] == b'='
+        && let Some((from, to, kind)) = told::at_database(line, separator + 1)
+    {
+        sink.push(from, to, kind);
+        return Some(to);
+    }
+    // arn:aws:secretsmanager:…:secret:name
+    if line[..name_start].ends_with(b":") && is_resource(&line[start..name_start]) {
+        return None;
     }
     let value_of = || value_after(line, start, name_start, separator);
     let Some(promise) = promise else {
@@ -367,6 +382,31 @@ fn at_separator(
         return Some(end);
     }
     let body = &line[value.start..value.end];
+    if promise == Promise::Password && of_pair(&line[start..name_start]) {
+        if let Some((from, to, kind)) = told::name_and_value(line, value.start) {
+            sink.push(from, to, kind);
+            return Some(to);
+        }
+        // ann / <redacted>
+        let mut words = line[value.start..].splitn(2, |byte| matches!(byte, b'/' | b':'));
+        let second = words.nth(1).unwrap_or_default().trim_ascii_start();
+        let second = second.split(|byte| *byte == b' ').next();
+        if second.is_some_and(values::is_placeholder) {
+            return None;
+        }
+    }
+    // ##vso[task.setvariable variable=…;issecret=true]value
+    if name.eq_ignore_ascii_case(b"issecret")
+        && let Some(close) = body.strip_prefix(b"true]")
+    {
+        let from = value.end - close.len();
+        enclosed(Promise::Password, line[from..].trim_ascii_end(), from, sink);
+        return Some(line.len());
+    }
+    // What is in a document has names of its own.
+    if name.ends_with(b"String") && body.first() == Some(&b'{') && promise == Promise::Password {
+        return None;
+    }
     // Where a shell is, not what opens it.
     if matches!(name, b"PWD" | b"OLDPWD") && matches!(body.first(), Some(b'/' | b'~')) {
         return None;
@@ -377,6 +417,11 @@ fn at_separator(
         || name.ends_with(b"pw") | name.ends_with(b"PW") && number()
     {
         return None;
+    }
+    if body.first() == Some(&b'{')
+        && let Some(end) = numbered(promise, line, value.start, sink)
+    {
+        return Some(end);
     }
     // An object of which one name is the value's: {"value": …}.
     if body.trim_ascii_end() == b"{" && (keys::opens(promise) || promise == Promise::Value) {
@@ -390,6 +435,24 @@ fn at_separator(
         pair.block = Some(Block { promise, form });
         return None;
     }
+    // A number goes on after white space.
+    if promise == Promise::Phone && value.place != Place::Enclosed {
+        let sign = |byte: &&u8| {
+            is(**byte, DIGIT) || matches!(byte, b' ' | b'-' | b'.' | b'(' | b')' | b'+' | b'/')
+        };
+        let near = &line[value.start..line.len().min(value.start + MAX_PHONE)];
+        let signs = near.iter().take_while(sign).count();
+        let digits = near[..signs].iter().rposition(|byte| is(*byte, DIGIT));
+        let end = value.start + digits.map_or(0, |last| last + 1);
+        let free = line.get(end).is_none_or(|byte| !is(*byte, ALNUM));
+        if free
+            && end > value.end
+            && let Some((from, to, kind)) = judge(promise, &line[value.start..end], Place::Inline)
+        {
+            sink.push(value.start + from, value.start + to, kind);
+            return Some(end);
+        }
+    }
     if body.first() == Some(&b'[')
         && let Some(end) = list(promise, line, value.start, sink)
     {
@@ -397,7 +460,11 @@ fn at_separator(
     }
     match promise {
         Promise::Name => {
-            pair.set(keys::promise(body));
+            let promise = keys::promise(body);
+            if promise.is_some() {
+                pair.described = pair.described.or(Some(value.start));
+            }
+            pair.set(promise);
             content(line, value.end, pair, sink)
         }
         Promise::Value => {
@@ -419,7 +486,9 @@ fn at_separator(
         Promise::Cookies => Some(cookies(line, name, value, sink)),
         Promise::Authorization => authorization(line, value, sink),
         Promise::Key
-            if name.eq_ignore_ascii_case(b"key")
+            if [b"key".as_slice(), b"parameterkey", b"outputkey"]
+                .iter()
+                .any(|key| name.eq_ignore_ascii_case(key))
                 && body.len() < 40
                 && keys::promise(body).is_some() =>
         {
@@ -439,6 +508,42 @@ fn identified(name: &[u8], value: &[u8], pair: &mut Pair) {
         b"telecom" => pair.set(Some(Promise::Phone)),
         _ => {}
     }
+}
+
+/// Whether what comes before a name is of the address of a resource: what follows is its name.
+fn is_resource(before: &[u8]) -> bool {
+    let near = &before[before.len().saturating_sub(96)..];
+    let address = memchr::memmem::rfind(near, b"arn:");
+    address.is_some_and(|at| {
+        !near[at..]
+            .iter()
+            .any(|byte| matches!(byte, b' ' | b'"' | b'='))
+    })
+}
+
+/// Whether a name is the second of a pair: `Username/Password: ann/value`.
+fn of_pair(before: &[u8]) -> bool {
+    let first = before
+        .strip_suffix(b"/")
+        .or_else(|| before.strip_suffix(b" / "));
+    first.is_some_and(|first| {
+        [
+            b"user".as_slice(),
+            b"name",
+            b"login",
+            b"id",
+            b"account",
+            b"mail",
+        ]
+        .iter()
+        .any(|word| {
+            let own = first
+                .len()
+                .checked_sub(word.len())
+                .map(|from| &first[from..]);
+            own.is_some_and(|own| own.eq_ignore_ascii_case(word))
+        })
+    })
 }
 
 /// Whether what comes before a name says right there that it is a passport's.
@@ -502,6 +607,45 @@ fn list(promise: Promise, line: &[u8], open: usize, sink: &mut Sink<'_>) -> Opti
     }
 }
 
+/// The longest phone number, with what is put between its digits.
+const MAX_PHONE: usize = 24;
+
+/// The literals of an object whose names are numbers, as a column with an index: `{"0": "…", "1": "…"}`. Says where it ends if
+/// it has any.
+fn numbered(promise: Promise, line: &[u8], open: usize, sink: &mut Sink<'_>) -> Option<usize> {
+    let mut at = open + 1;
+    let mut any = None;
+    loop {
+        let between = |byte: &&u8| matches!(byte, b' ' | b',' | b'"' | b'\'' | b'\\');
+        at += line[at..].iter().take_while(between).count();
+        let number = run(line, at, DIGIT);
+        let name_end = number + line[number..].iter().take_while(between).count();
+        if number == at || line.get(name_end) != Some(&b':') {
+            return any;
+        }
+        at = name_end + 1;
+        at += line[at..].iter().take_while(|byte| **byte == b' ').count();
+        let escapes = line[at..].iter().take_while(|byte| **byte == b'\\').count();
+        let quote = at + escapes;
+        let (from, to, next) = match line.get(quote).copied() {
+            Some(mark @ (b'"' | b'\'')) => {
+                let end = closing_quote(line, quote + 1, mark, escapes)?;
+                (quote + 1, end, end + escapes + 1)
+            }
+            _ => {
+                let end = run(line, at, ALNUM | DOT | JOIN);
+                (at, end, end)
+            }
+        };
+        let value = &line[from..to];
+        if !matches!(value, b"null" | b"None" | b"true" | b"false" | b"NaN") {
+            enclosed(promise, value, from, sink);
+        }
+        at = next;
+        any = Some(at);
+    }
+}
+
 /// `Key (name, name)=(value, value)`, as databases say which key is there already; `close` is where the names end.
 fn listed(line: &[u8], start: usize, close: usize, sink: &mut Sink<'_>) -> Option<usize> {
     let open = start + memchr::memrchr(b'(', &line[start..close])? + 1;
@@ -539,7 +683,9 @@ fn give(promise: Promise, line: &[u8], value: Value, sink: &mut Sink<'_>) -> Opt
         };
         sink.push(value.start + from, value.start + to, kind);
         // What it changes to: "old" -> "new".
-        let change = line[value.end..].strip_prefix(b"\" -> \"");
+        let change = line[value.end..]
+            .strip_prefix(b"\" -> \"")
+            .or_else(|| line[value.end..].strip_prefix(b"\" => \""));
         if value.place == Place::Enclosed
             && let Some(change) = change
         {

@@ -19,14 +19,26 @@ pub(in crate::domain::masking::detect) struct Pair {
     pub(super) section: Option<Section>,
     /// In the head of a form's field.
     pub(super) form: bool,
+    /// Where in the text the first name of this line is that stands as a value and promises something.
+    pub(super) described: Option<usize>,
     /// Lines in which a value is a vault's.
     pub(super) vault: u8,
+    /// What somebody was asked for, and in how many lines an answer may still come.
+    asked: Option<(Promise, u8)>,
+    /// The next line is the name of an account, the one after it its password.
+    login: bool,
     /// Lines since it was said.
     age: u8,
 }
 
 /// How many lines a name waits for its value.
 pub(super) const PAIR_LINES: u8 = 6;
+
+/// An answer comes in as many lines: who gives it, and when, may stand in one of its own.
+const ANSWER_LINES: u8 = 3;
+
+/// The name of an account and its password follow, in a line each.
+const LOGIN: &[u8] = b"<auth-user-pass>";
 
 /// What a name promises of all of the next line.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +96,17 @@ impl Pair {
                 .flatten();
             self.block = announced.or_else(|| self.of_section(line));
         }
+        if std::mem::take(&mut self.login) {
+            let (promise, form) = (Promise::Password, Form::Plain);
+            self.block = Some(Block { promise, form });
+        }
+        self.login = line.starts_with(LOGIN);
+        self.asked = match asked(line).or_else(|| shows(line)) {
+            Some(promise) => Some((promise, ANSWER_LINES)),
+            None => self
+                .asked
+                .and_then(|(promise, lines)| Some((promise, lines.checked_sub(1)?))),
+        };
         self.vault = self.vault.saturating_sub(1);
         if self.promise.is_some() {
             self.age += 1;
@@ -95,7 +118,31 @@ impl Pair {
 
     /// Whether a line's end changes anything, whatever is in the line.
     pub(in crate::domain::masking::detect) fn waits(&self) -> bool {
-        self.promise.is_some() | (self.vault > 0) | self.section.is_some()
+        self.promise.is_some()
+            | (self.vault > 0)
+            | self.section.is_some()
+            | self.asked.is_some()
+            | self.login
+    }
+
+    /// Masks the answer to what was asked, if the line is one.
+    pub(in crate::domain::masking::detect) fn answer(
+        &mut self,
+        line: &[u8],
+        start: usize,
+        sink: &mut Sink<'_>,
+    ) {
+        if let Some((promise, _)) = self.asked
+            && let Some((from, to, kind)) = told::answer(promise, line)
+        {
+            sink.push(start + from, start + to, kind);
+            self.asked = None;
+        }
+    }
+
+    /// Takes the place of the line's first name that stands as a value, as the names of columns do.
+    pub(in crate::domain::masking::detect) fn take_described(&mut self) -> Option<usize> {
+        self.described.take()
     }
 
     /// Takes the promise an earlier line made of all of this one.
@@ -165,6 +212,60 @@ impl Pair {
     }
 }
 
+/// What a command prints: `$ gcloud secrets versions access latest --secret=db-password`.
+fn shows(line: &[u8]) -> Option<Promise> {
+    const COMMANDS: [&[u8]; 8] = [
+        b"gcloud secrets versions access",
+        b"az keyvault secret show",
+        b"get-secret-value",
+        b"get-parameter",
+        b"kv get -field",
+        b"pass show ",
+        b"op read ",
+        b"print-access-token",
+    ];
+    let command = line.strip_prefix(b"$ ")?;
+    COMMANDS
+        .iter()
+        .any(|of| memchr::memmem::find(command, of).is_some())
+        .then_some(Promise::Password)
+}
+
+/// No question is longer that asks for one thing.
+const MAX_QUESTION: usize = 200;
+
+/// Words of which a question that wants a value has one.
+const ASKING: [&[u8]; 17] = [
+    b"and", b"can", b"could", b"what", b"whats", b"which", b"when", b"send", b"share", b"give",
+    b"tell", b"remind", b"know", b"have", b"need", b"post", b"enter",
+];
+
+/// What a line asks somebody for: `What's the password for the VPN?`
+fn asked(line: &[u8]) -> Option<Promise> {
+    let question = line.trim_ascii_end().strip_suffix(b"?")?;
+    let question = &question[question.len().saturating_sub(MAX_QUESTION)..];
+    let mut asks = false;
+    let mut found = None;
+    // Up to the end of the last word but one, for names of two.
+    let mut at = 0;
+    let mut before = 0;
+    while at < question.len() {
+        let of_word = |byte: &&u8| is(**byte, ALNUM | JOIN) || **byte >= 0x80;
+        let end = at + question[at..].iter().take_while(of_word).count();
+        let word = &question[at..end];
+        asks |= ASKING.iter().any(|ask| word.eq_ignore_ascii_case(ask));
+        found = found
+            .or_else(|| keys::promise(word))
+            .or_else(|| keys::promise(&question[before..end]))
+            .or_else(|| {
+                word.eq_ignore_ascii_case(b"born")
+                    .then_some(Promise::BirthDate)
+            });
+        (before, at) = (at, end + 1);
+    }
+    found.filter(|promise| asks && !matches!(promise, Promise::Name | Promise::Value))
+}
+
 /// What a line promises of the next that is nothing but a name, marked as an item: `- --password`, `3) "password"`,
 /// `<key>Password</key>`.
 fn announced(line: &[u8]) -> Option<Block> {
@@ -204,14 +305,15 @@ fn announced(line: &[u8]) -> Option<Block> {
 /// What a line promises of the next that is nothing but the name of something personal, as forms are read from paper. What
 /// opens something may be any word, so its name must be marked.
 fn headline(line: &[u8]) -> Option<Block> {
-    let name = line.trim_ascii();
+    let marks = line.iter().take_while(|byte| **byte == b'#').count();
+    let name = line[marks..].trim_ascii();
     let plain = name.len() <= keys::MAX_NAME
         && name
             .iter()
             .all(|byte| is(*byte, UPPER | LOWER) || matches!(byte, b' ' | b'.' | b'-'));
     let promise = plain.then(|| keys::promise(name))??;
     let form = Form::Marked;
-    matches!(
+    let personal = matches!(
         promise,
         Promise::BirthDate
             | Promise::Passport
@@ -220,8 +322,8 @@ fn headline(line: &[u8]) -> Option<Block> {
             | Promise::Ssn
             | Promise::Iban
             | Promise::Card
-    )
-    .then_some(Block { promise, form })
+    );
+    (personal || marks > 0 && keys::opens(promise)).then_some(Block { promise, form })
 }
 
 /// What marks an item.

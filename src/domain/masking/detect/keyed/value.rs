@@ -118,6 +118,10 @@ pub(super) fn value_after(
     while at < line.len() && matches!(line[at], b' ' | b'\t') {
         at += 1;
     }
+    // *Password:* value
+    if line.get(spaced) == Some(&b'*') && line.get(spaced + 1) == Some(&b' ') {
+        at = spaced + 2;
+    }
     // **Password:** `value`
     if line.get(spaced) == Some(&b'*') && line.get(spaced + 1) == Some(&b'*') {
         at = spaced
@@ -176,6 +180,10 @@ pub(super) fn value_after(
     if at >= line.len() {
         return None;
     }
+    if let Some((start, end)) = emphasised(line, at) {
+        let place = Place::Enclosed;
+        return Some(Value { start, end, place });
+    }
     let mut quote = at;
     // b"…", f"…", $"…", @"…"
     if (is(line[quote], UPPER | LOWER) || matches!(line[quote], b'$' | b'@'))
@@ -222,6 +230,27 @@ pub(super) fn value_after(
     })
 }
 
+/// What is in an element that emphasises it, or in a value's type: `<b>value</b>`, `Str(value)`.
+pub(in crate::domain::masking::detect) fn emphasised(
+    line: &[u8],
+    at: usize,
+) -> Option<(usize, usize)> {
+    if let Some(rest) = line[at..].strip_prefix(b"Str(") {
+        let from = line.len() - rest.len();
+        let end = line.trim_ascii_end().len();
+        return (line[..end].ends_with(b")") && from < end - 1).then_some((from, end - 1));
+    }
+    let tag = line[at..].strip_prefix(b"<")?;
+    let name = run(tag, 0, LOWER);
+    let marks = matches!(
+        &tag[..name],
+        b"b" | b"i" | b"u" | b"em" | b"strong" | b"code" | b"tt" | b"kbd" | b"mark" | b"span"
+    );
+    let from = at + 1 + memchr::memchr(b'>', tag).filter(|_| marks)? + 1;
+    let end = from + memchr::memmem::find(&line[from..], b"</")?;
+    (from < end && !line[from..end].contains(&b'<')).then_some((from, end))
+}
+
 /// How long a tag or an anchor of YAML is, with the space after it: `!!str value`, `&name value`.
 fn annotation(value: &[u8]) -> usize {
     let signs = match value {
@@ -262,7 +291,16 @@ fn long_string(line: &[u8], at: usize) -> Option<(usize, usize)> {
 }
 
 /// How databases and serializers name the type of a value that stands in an object of its own.
-const TYPE_NAMES: [&[u8]; 6] = [b"S", b"N", b"string", b"stringValue", b"value", b"plain"];
+const TYPE_NAMES: [&[u8]; 8] = [
+    b"$date",
+    b"$numberLong",
+    b"S",
+    b"N",
+    b"string",
+    b"stringValue",
+    b"value",
+    b"plain",
+];
 
 /// How long what wraps a literal is that stands alone in it: `{ "…" }`, `{"S": "…"}`, `Some("…")`, `SecretStr('…')`, `[[…]]`.
 fn wrapper(value: &[u8]) -> usize {
@@ -400,6 +438,18 @@ fn line_value(line: &[u8], at: usize) -> Value {
             break;
         }
     }
+    // name=value other=value
+    if line[at - 1] == b'='
+        && let Some(space) = memchr::memchr(b' ', &line[at..end])
+    {
+        let next = run(line, at + space + 1, ALNUM | JOIN | DOT);
+        if next > at + space + 1
+            && line.get(next) == Some(&b'=')
+            && line.get(next + 1) != Some(&b'=')
+        {
+            end = at + space;
+        }
+    }
     let body = line[at..end].trim_ascii_end();
     let mut length = body.len();
     while length > 0 && matches!(body[length - 1], b';' | b',') {
@@ -425,7 +475,12 @@ fn inline_end(line: &[u8], at: usize) -> usize {
             | b'\r' => break,
             b',' => {
                 // A comma ends a value where another attribute or a space follows.
-                let next = run(line, end + 1, ALNUM | JOIN | DOT);
+                let mut next = run(line, end + 1, ALNUM | JOIN | DOT);
+                // helm --set env[0].name=…,env[0].value=…
+                if line.get(next) == Some(&b'[') && next > end + 1 {
+                    let close = run(line, next + 1, DIGIT);
+                    next = run(line, close + 1, ALNUM | JOIN | DOT);
+                }
                 if end + 1 >= line.len()
                     || matches!(line[end + 1], b' ' | b'"' | b'\'')
                     || (next > end + 1 && matches!(line.get(next), Some(b'=' | b':')))
