@@ -358,9 +358,7 @@ pub(super) fn may_follow(byte: u8) -> bool {
 
 /// Whether a word that a full stop follows may be short for one that names a value: D.O.B., geb., Tél.
 pub(super) fn may_be_short(before: &[u8]) -> bool {
-    [b".O.B".as_slice(), b"geb", b"T\xc3\xa9l"]
-        .iter()
-        .any(|short| before.ends_with(short))
+    before.ends_with(b".O.B") || before.ends_with(b"geb") || before.ends_with(b"T\xc3\xa9l")
 }
 
 /// The last four bytes of a text, with spaces before them where there are fewer.

@@ -141,10 +141,10 @@ impl Tables {
             return;
         };
         let tags = || {
-            let tag = memchr::memchr(b'<', line).filter(|_| named);
+            let tag = memchr::memchr(b'<', line);
             tag.is_some_and(|tag| memchr::memmem::find(&line[tag..], b"<th").is_some())
         };
-        if first == b'<' || self.marked_up.open.is_some() || tags() {
+        if first == b'<' || self.marked_up.open.is_some() || named && tags() {
             self.marked_up.line(&text[start..end], start, sink);
         }
         let sql = self.creating || begins_sql(first);
@@ -163,8 +163,9 @@ impl Tables {
         if self.tuples > 0 {
             self.listed(line, start, sink);
         }
-        let closes = line.starts_with(b"|}") || line.trim_ascii_end() == b"|===";
-        if closes
+        let closes = || line.starts_with(b"|}") || line.trim_ascii_end() == b"|===";
+        if first == b'|'
+            && closes()
             && self
                 .table
                 .as_ref()

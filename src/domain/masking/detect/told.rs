@@ -592,14 +592,11 @@ fn sentence(
             (word_end, at) = (to, to);
             continue;
         }
-        let securestring = [
-            b"SecureString".as_slice(),
-            b" -String",
-            b" -AsPlainText",
-            b" -Force",
-        ]
-        .iter()
-        .any(|before| line[..word_end].ends_with(before));
+        let before = &line[..word_end];
+        let securestring = before.ends_with(b"SecureString")
+            || before.ends_with(b" -String")
+            || before.ends_with(b" -AsPlainText")
+            || before.ends_with(b" -Force");
         let quoted = securestring || at > 0 && matches!(line[at - 1], b'"' | b'\'' | b'`');
         let mut value_end = to;
         // The end of a line in a string.
