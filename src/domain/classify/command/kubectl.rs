@@ -65,6 +65,11 @@ pub(super) fn judge(words: &[Word]) -> Facts {
             raw(&kind, &arguments, method)
         }
         "get" => get(&kind, &arguments),
+        "apply view-last-applied" | "wait"
+            if shows_secret(&arguments, command.name == "apply view-last-applied") =>
+        {
+            by_table(Effect::Secret, &kind)
+        }
         "config view"
             if arguments
                 .options
@@ -155,13 +160,10 @@ fn surroundings(kind: &str, arguments: &Arguments<'_>) -> Facts {
     facts
 }
 
-/// `kubectl get`: a read, unless secrets are among what it shows.
-fn get(kind: &str, arguments: &Arguments<'_>) -> Facts {
+/// Whether it shows all of objects that may be secrets: those it names, or those of a file. `always`: whatever its output.
+fn shows_secret(arguments: &Arguments<'_>, always: bool) -> bool {
     let output = arguments.last("output").unwrap_or_default();
-    if output.contains("-file") || output == "templatefile" {
-        return Facts::unknown("the template of its output is taken from a local file");
-    }
-    let is_list = matches!(output, "" | "wide" | "name") && !arguments.has("template");
+    let is_list = matches!(output, "" | "wide" | "name") && !arguments.has("template") && !always;
     let names_secret = arguments.operands.iter().any(|operand| {
         operand.text.split(',').any(|item| {
             let kind = item.split(['/', '.']).next().unwrap_or_default();
@@ -171,7 +173,16 @@ fn get(kind: &str, arguments: &Arguments<'_>) -> Facts {
     let hides_kind = arguments.has("filename") || arguments.has("kustomize");
     // Columns can be chosen by label and sorting by field without showing a value; other output shows all of it.
     let shows = !is_list || arguments.has("sort-by");
-    if shows && (names_secret || hides_kind) {
+    shows && (names_secret || hides_kind)
+}
+
+/// `kubectl get`: a read, unless secrets are among what it shows.
+fn get(kind: &str, arguments: &Arguments<'_>) -> Facts {
+    let output = arguments.last("output").unwrap_or_default();
+    if output.contains("-file") || output == "templatefile" {
+        return Facts::unknown("the template of its output is taken from a local file");
+    }
+    if shows_secret(arguments, false) {
         return Facts::of(
             Effect::Secret,
             kind,
@@ -207,7 +218,9 @@ fn changer(command: Command, kind: &str, arguments: &Arguments<'_>) -> Facts {
         .find(|(name, _)| *name == "dry-run");
     let is_dry = given.is_some_and(|(_, value)| matches!(*value, Some("client" | "server")));
     if is_dry {
-        let of_secret = command.name.starts_with("create secret") || command.name == "create token";
+        let of_secret = command.name.starts_with("create secret")
+            || command.name == "create token"
+            || shows_secret(arguments, false);
         let (effect, why) = if of_secret {
             (
                 Effect::Secret,
@@ -217,6 +230,13 @@ fn changer(command: Command, kind: &str, arguments: &Arguments<'_>) -> Facts {
             (Effect::Read, "a dry run changes nothing")
         };
         return Facts::of(effect, kind, why);
+    }
+    let only_lists = matches!(command.name, "label" | "annotate")
+        && arguments.has("list")
+        && !(arguments.operands.iter())
+            .any(|word| word.text.contains('=') || word.text.ends_with('-'));
+    if only_lists {
+        return by_table(Effect::Read, kind);
     }
     let removes = command.name == "apply" && arguments.has("prune")
         || arguments.last("replicas") == Some("0")
