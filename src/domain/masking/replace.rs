@@ -130,7 +130,11 @@ pub(super) fn json_text(text: &str, json: &mut Vec<u8>) {
 
 /// Appends a mask of as many characters as `hidden` has.
 pub(super) fn hide(hidden: &[u8], with: char, out: &mut Vec<u8>) {
-    let continued = hidden.iter().filter(|byte| **byte & 0xc0 == 0x80).count();
+    let continued = if hidden.is_ascii() {
+        0
+    } else {
+        hidden.iter().filter(|byte| **byte & 0xc0 == 0x80).count()
+    };
     out.resize(out.len() + hidden.len() - continued, with as u8);
 }
 

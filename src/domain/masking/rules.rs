@@ -637,7 +637,7 @@ impl Masking {
     pub fn in_predicates(&self, relation: Option<&str>, column: &str) -> Option<InPredicates> {
         self.columns
             .iter()
-            .filter(|rule| rule.matches_relation(relation) && rule.matches_column(column))
+            .filter(|rule| rule.matches_column(column) && rule.matches_relation(relation))
             .map(|rule| rule.rule().in_predicates)
             .max()
     }
@@ -694,7 +694,8 @@ impl Masking {
     pub(super) fn compiled_column(&self, relation: Option<&str>, column: &str) -> Option<usize> {
         let mut best: Option<usize> = None;
         for (index, rule) in self.columns.iter().enumerate() {
-            if rule.matches_relation(relation) && rule.matches_column(column) {
+            // A column's name is soon compared; a relation's has parts.
+            if rule.matches_column(column) && rule.matches_relation(relation) {
                 let stricter = best.is_none_or(|best| {
                     rule.rule.as_.strictness() > self.columns[best].rule.as_.strictness()
                 });

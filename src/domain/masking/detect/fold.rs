@@ -5,7 +5,7 @@
 
 use wide::u8x16;
 
-use super::bits::LANES;
+use super::bits::{BLOCK, LANES};
 
 /// What a character is read as.
 enum Folded {
@@ -71,11 +71,26 @@ pub(super) fn text(line: &[u8]) -> Option<FoldedText> {
 /// The next byte, from `from` on, that could begin a character to fold: zero, or none of ASCII.
 fn next_special(text: &[u8], from: usize) -> Option<usize> {
     let mut at = from;
-    while let Some(lanes) = text.get(at..).and_then(<[u8]>::first_chunk::<LANES>) {
+    let special = |lanes: &[u8; LANES]| {
         let bytes = u8x16::from(*lanes);
-        let special = (bytes | bytes.simd_eq(u8x16::ZERO)).to_bitmask();
-        if special != 0 {
-            return Some(at + special.trailing_zeros() as usize);
+        bytes | bytes.simd_eq(u8x16::ZERO)
+    };
+    // Most of a text is ASCII: one question for a whole block.
+    while let Some(block) = text.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
+        let (lanes, _) = block.as_chunks();
+        let any = lanes
+            .iter()
+            .map(special)
+            .fold(u8x16::ZERO, |any, lane| any | lane);
+        if any.to_bitmask() != 0 {
+            break;
+        }
+        at += BLOCK;
+    }
+    while let Some(lanes) = text.get(at..).and_then(<[u8]>::first_chunk::<LANES>) {
+        let found = special(lanes).to_bitmask();
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize);
         }
         at += LANES;
     }

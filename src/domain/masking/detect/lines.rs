@@ -319,7 +319,7 @@ impl Context {
             | self.tables.follows()
             | self.arrays.follows()
             | self.pair.waits();
-        let begins = tables::may_begin(line) | matches!(line.first(), Some(b'*' | b'v' | b'"'));
+        let begins = self.tables.may_begin(line) | matches!(line.first(), Some(b'*' | b'v' | b'"'));
         // The zone of a passport that machines read ends in a digit, or in what fills it.
         let zone = pass.start == pass.tag
             && matches!(line.trim_ascii_end().last(), Some(b'0'..=b'9' | b'<'));

@@ -142,35 +142,35 @@ fn nobody(local: &[u8], domain: &[u8]) -> bool {
     ]
     .iter()
     .any(|name| domain.eq_ignore_ascii_case(name));
-    let role = [
-        b"user".as_slice(),
-        b"you",
-        b"your",
-        b"name",
-        b"your.name",
-        b"your-email",
-        b"youremail",
-        b"email",
-        b"me",
-        b"test",
-        b"username",
-        b"someone",
-        b"noreply",
-        b"no-reply",
-        b"first.last",
-        b"firstname.lastname",
-    ]
-    .iter()
-    .any(|name| {
-        // What is before a plus may belong to the text.
-        let end = local.rsplit(|byte| *byte == b'+').next().unwrap_or(local);
-        local.eq_ignore_ascii_case(name) || end.eq_ignore_ascii_case(name)
-    });
+    // What is before a plus may belong to the text.
+    let end = || local.rsplit(|byte| *byte == b'+').next().unwrap_or(local);
+    let role = |local: &[u8]| {
+        [
+            b"user".as_slice(),
+            b"you",
+            b"your",
+            b"name",
+            b"your.name",
+            b"your-email",
+            b"youremail",
+            b"email",
+            b"me",
+            b"test",
+            b"username",
+            b"someone",
+            b"noreply",
+            b"no-reply",
+            b"first.last",
+            b"firstname.lastname",
+        ]
+        .iter()
+        .any(|name| local.eq_ignore_ascii_case(name))
+    };
     let machine = domain.ends_with(b".invalid") || domain.ends_with(b".iam.gserviceaccount.com");
     let noreply = local.eq_ignore_ascii_case(b"noreply")
         || local.eq_ignore_ascii_case(b"no-reply")
         || domain.ends_with(b"users.noreply.github.com");
-    (example && role) || machine || noreply
+    (example && (role(local) || role(end()))) || machine || noreply
 }
 
 /// One group of digits or a run of them with single separators between.

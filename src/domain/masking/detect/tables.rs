@@ -54,34 +54,39 @@ enum Layout {
     Ruled(Vec<(usize, usize)>),
 }
 
-/// Whether a line without a name may begin something: most do not, and asking takes few branches.
-#[inline]
-pub(super) fn may_begin(line: &[u8]) -> bool {
-    const BEGIN: [bool; 256] = {
-        let mut table = [false; 256];
-        let mut byte = 0;
-        while byte < table.len() {
-            // After as much white space the rest is asked.
-            table[byte] =
-                begins_sql(byte as u8) || matches!(byte as u8, b'-' | b' ' | b'\t' | b'<');
-            byte += 1;
-        }
-        table
-    };
-    let Some(eight) = line.first_chunk::<8>() else {
-        return !line.is_empty();
-    };
-    let others = u64::from_le_bytes(*eight) ^ u64::from_le_bytes([b' '; 8]);
-    let first = line.get(others.trailing_zeros() as usize / 8);
-    first.is_some_and(|first| BEGIN[usize::from(*first)])
-}
-
 /// Whether a statement, a row of its values, or the end of its columns may begin so.
 const fn begins_sql(first: u8) -> bool {
     matches!(first, b'C' | b'c' | b'I' | b'i' | b'(' | b')' | b',')
 }
 
 impl Tables {
+    /// Whether a line without a name may begin something: most do not.
+    #[inline]
+    pub(super) fn may_begin(&self, line: &[u8]) -> bool {
+        let mut from = 0;
+        while let Some(eight) = line.get(from..).and_then(<[u8]>::first_chunk::<8>) {
+            let others = u64::from_le_bytes(*eight) ^ u64::from_le_bytes([b' '; 8]);
+            if others != 0 {
+                from += others.trailing_zeros() as usize / 8;
+                break;
+            }
+            from += 8;
+        }
+        let white = |byte: &&u8| byte.is_ascii_whitespace();
+        from += line[from..].iter().take_while(white).count();
+        let second = line.get(from + 1).copied().unwrap_or(b' ');
+        match line.get(from) {
+            // `create`, `copy`, `insert`
+            Some(b'C' | b'c') => matches!(second | 0x20, b'r' | b'o'),
+            Some(b'I' | b'i') => second | 0x20 == b'n',
+            Some(b'(' | b',') => self.sql.is_some(),
+            // `-[ RECORD`
+            Some(b'-') => second == b'[',
+            Some(b'<') => true,
+            _ => false,
+        }
+    }
+
     /// Whether the next line may be of a table, whatever is in it.
     pub(super) fn follows(&self) -> bool {
         self.table.is_some() | self.expanded | self.creating | self.marked_up.open.is_some()

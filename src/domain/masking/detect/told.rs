@@ -448,8 +448,8 @@ fn sentence(
             continue;
         }
         // "password for root is …"
-        let account = memchr::memmem::find(token, b"'@'").is_some();
-        if named > 0 && !linked && (keys::is_name(token) || account) {
+        let account = || memchr::memmem::find(token, b"'@'").is_some();
+        if named > 0 && !linked && (keys::is_name(token) || account()) {
             named -= 1;
             at = to;
             continue;

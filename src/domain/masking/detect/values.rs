@@ -114,28 +114,73 @@ pub(super) struct Mix {
 
 pub(super) fn mix(value: &[u8]) -> Mix {
     let mut mix = Mix::default();
-    let mut seen = 0_u128;
+    let mut seen = [0_u64; 2];
     let mut before = 0_u8;
-    for &byte in value {
-        let class = CLASS[byte as usize] & ALNUM;
-        mix.digits += usize::from(class & DIGIT);
-        mix.upper += usize::from(class & UPPER) / usize::from(UPPER);
-        mix.lower += usize::from(class & LOWER) / usize::from(LOWER);
-        mix.spaces += usize::from(byte.is_ascii_whitespace());
-        // A capital begins a word.
-        let turn =
-            class != 0 && before != 0 && class != before && before | class << 4 != WORD_START;
-        mix.turns += usize::from(turn);
-        before = class;
-        seen |= 1 << (byte & 127);
+    // No more than a count has room for.
+    for part in value.chunks(usize::from(u16::MAX)) {
+        let mut counts = 0_u64;
+        for &byte in part {
+            let one = &ONES[usize::from(byte)];
+            counts += one.count;
+            seen[0] |= one.seen[0];
+            seen[1] |= one.seen[1];
+            let class = class(byte) & ALNUM;
+            mix.turns += (TURNS >> (before << 3 | class) & 1) as usize;
+            before = class;
+        }
+        let count = |lane: u32| usize::from((counts >> (16 * lane)) as u16);
+        mix.digits += count(0);
+        mix.upper += count(1);
+        mix.lower += count(2);
+        mix.spaces += count(3);
     }
     mix.symbols = value.len() - mix.digits - mix.upper - mix.lower - mix.spaces;
-    mix.distinct = seen.count_ones();
+    mix.distinct = seen[0].count_ones() + seen[1].count_ones();
     mix
 }
 
-/// Upper case, then lower.
-const WORD_START: u8 = UPPER | LOWER << 4;
+/// What one byte adds to a mix.
+#[derive(Clone, Copy)]
+struct One {
+    /// A one in the sixteen bits of what it counts as: digits, upper case, lower case, white space.
+    count: u64,
+    /// A bit of its own; bytes above ASCII share those of the bytes below.
+    seen: [u64; 2],
+}
+
+static ONES: [One; 256] = {
+    let mut table = [One {
+        count: 0,
+        seen: [0; 2],
+    }; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        let class = CLASS[byte] & ALNUM;
+        if class != 0 {
+            table[byte].count = 1 << (16 * class.trailing_zeros());
+        } else if (byte as u8).is_ascii_whitespace() {
+            table[byte].count = 1 << 48;
+        }
+        table[byte].seen[byte >> 6 & 1] = 1 << (byte & 63);
+        byte += 1;
+    }
+    table
+};
+
+/// A bit for each class and the one after it, `before << 3 | after`, that are of different kinds. A capital begins a word.
+const TURNS: u64 = {
+    let kinds = [DIGIT, UPPER, LOWER];
+    let mut bits = 0;
+    let mut pair = 0;
+    while pair < kinds.len() * kinds.len() {
+        let (before, after) = (kinds[pair / kinds.len()], kinds[pair % kinds.len()]);
+        if before != after && !(before == UPPER && after == LOWER) {
+            bits |= 1 << (before << 3 | after);
+        }
+        pair += 1;
+    }
+    bits
+};
 
 /// Whether a token of letters and digits is random rather than words: many different characters, changing kind often.
 pub(super) fn looks_random(value: &[u8]) -> bool {
@@ -411,12 +456,19 @@ pub(super) fn is_placeholder(value: &[u8]) -> bool {
 fn has_placeholder_inside(value: &[u8]) -> bool {
     // In more than that anything may stand by chance.
     let value = &value[..value.len().min(MAX_PLACEHOLDER)];
-    value.windows(2).enumerate().any(|(index, two)| {
-        (SECOND_LETTERS[usize::from(two[0])] >> (two[1] & 31)) & 1 == 1
-            && PLACEHOLDER_INSIDE
-                .iter()
-                .any(|inside| starts_with_ignore_case(&value[index..], inside))
+    let mut followers = 0;
+    value.iter().enumerate().any(|(index, &byte)| {
+        let begun = followers >> (byte & 31) & 1 == 1;
+        followers = SECOND_LETTERS[usize::from(byte)];
+        begun && begins_inside(&value[index - 1..])
     })
+}
+
+fn begins_inside(value: &[u8]) -> bool {
+    let first = value[0].to_ascii_lowercase();
+    PLACEHOLDER_INSIDE
+        .iter()
+        .any(|inside| inside[0] == first && starts_with_ignore_case(value, inside))
 }
 
 /// For each byte which bytes may follow it in one of these, by their lowest five bits: the same for both cases.

@@ -196,7 +196,7 @@ fn announced(line: &[u8]) -> Option<Block> {
         && name
             .iter()
             .all(|byte| is(*byte, ALNUM | JOIN | DOT) || *byte == b' ');
-    let promise = keys::promise(name).filter(|_| named)?;
+    let promise = named.then(|| keys::promise(name))??;
     let form = Form::Item;
     (!matches!(promise, Promise::Name | Promise::Value)).then_some(Block { promise, form })
 }
@@ -209,7 +209,7 @@ fn headline(line: &[u8]) -> Option<Block> {
         && name
             .iter()
             .all(|byte| is(*byte, UPPER | LOWER) || matches!(byte, b' ' | b'.' | b'-'));
-    let promise = keys::promise(name).filter(|_| plain)?;
+    let promise = plain.then(|| keys::promise(name))??;
     let form = Form::Marked;
     matches!(
         promise,
