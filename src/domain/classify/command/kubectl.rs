@@ -4,6 +4,7 @@
 use super::{
     Word, by_table,
     options::{self, Arguments, NotUnderstood, Style},
+    paths,
     table::{Command, KUBECTL},
     touching,
 };
@@ -144,6 +145,16 @@ fn surroundings(kind: &str, arguments: &Arguments<'_>) -> Facts {
             | "cache-dir" => Facts::unknown(format!(
                 "`kubectl --{name}` changes which server is asked, how it is trusted or what code is loaded to log in"
             )),
+            // `--from-file=key=FILE`; what is in it is printed by a dry run.
+            "from-file" | "from-env-file" | "filename" | "kustomize"
+                if paths::showing(value.rsplit('=').next().unwrap_or_default()) != Effect::Read =>
+            {
+                Facts::of(
+                    Effect::Secret,
+                    kind,
+                    "it takes a file that may hold a credential",
+                )
+            }
             "profile" | "profile-output" => {
                 Facts::of(Effect::Write, kind, "a profile is written to a local file")
             }
@@ -179,7 +190,7 @@ fn shows_secret(arguments: &Arguments<'_>, always: bool) -> bool {
 /// `kubectl get`: a read, unless secrets are among what it shows.
 fn get(kind: &str, arguments: &Arguments<'_>) -> Facts {
     let output = arguments.last("output").unwrap_or_default();
-    if output.contains("-file") || output == "templatefile" {
+    if output.contains("-file") || output.starts_with("templatefile") {
         return Facts::unknown("the template of its output is taken from a local file");
     }
     if shows_secret(arguments, false) {
@@ -233,6 +244,7 @@ fn changer(command: Command, kind: &str, arguments: &Arguments<'_>) -> Facts {
     }
     let only_lists = matches!(command.name, "label" | "annotate")
         && arguments.has("list")
+        && !shows_secret(arguments, false)
         && !(arguments.operands.iter())
             .any(|word| word.text.contains('=') || word.text.ends_with('-'));
     if only_lists {

@@ -94,6 +94,10 @@ const SOURCES: &[&str] = &[
     ".rs", ".go", ".java", ".kt", ".ts", ".tsx", ".c", ".h", ".cc", ".cpp", ".hpp", ".cs",
     ".swift", ".scala", ".proto", ".css",
 ];
+/// What texts for people, and programs that are not built, end in.
+const TEXTS: &[&str] = &[
+    ".md", ".rst", ".txt", ".log", ".csv", ".html", ".py", ".js", ".jsx", ".rb", ".sh",
+];
 /// Files of the system that say nothing but what it is.
 const HARMLESS: &[&str] = &[
     "/etc/os-release",
@@ -169,6 +173,22 @@ pub(super) fn showing(path: &str) -> Effect {
     } else {
         Effect::Read
     }
+}
+
+/// Whether a pattern of the shell fits nothing but files of a kind that holds no credentials, in one folder: `src/*.rs`. It
+/// begins with a name, so that what it fits is no option.
+pub(super) fn is_of_a_kind(pattern: &str) -> bool {
+    let (folder, name) = pattern.rsplit_once('/').unwrap_or(("", pattern));
+    let is_plain = |text: &str| !text.contains(['*', '?', '[', ']', '{', '}', '\\']);
+    let begins = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '/' | '~' | '_');
+    let Some((before, ending)) = name.split_once('*') else {
+        return false;
+    };
+    pattern.starts_with(begins)
+        && is_plain(folder)
+        && is_plain(before)
+        && is_plain(ending)
+        && (SOURCES.contains(&ending) || TEXTS.contains(&ending))
 }
 
 /// `/proc/self/status` and its like.

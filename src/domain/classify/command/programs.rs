@@ -2,7 +2,7 @@
 //! which `data/tools.txt` knows.
 
 use super::{
-    Word, by_table, is_harmless_variable, judge as judge_command, judge_script,
+    Known, Word, by_table, is_harmless_variable, judge as judge_command, judge_script,
     options::{self, Arguments, NotUnderstood, Style, Takes},
     paths, sets_variable, shows_file,
     table::{Command, TOOLS},
@@ -17,6 +17,9 @@ pub(super) fn judge(name: &str, words: &[Word], depth: usize) -> Facts {
     match name {
         "sh" | "bash" | "dash" | "zsh" | "ksh" => shell(words, depth),
         "env" => env(words, depth),
+        "set" if stops_at_errors(words) => {
+            Facts::of(Effect::Read, "set", "it only says when the script ends")
+        }
         "sudo" | "doas" => {
             let inner = words
                 .iter()
@@ -134,6 +137,37 @@ fn shell(words: &[Word], depth: usize) -> Facts {
         }
     }
     Facts::unknown("a shell runs a script that is not in the text")
+}
+
+/// `set -euo pipefail`: what makes a script end early, or print what it runs.
+fn stops_at_errors(words: &[Word]) -> bool {
+    let mut words = words.iter();
+    let mut any = false;
+    while let Some(word) = words.next() {
+        let Some(letters) = word
+            .text
+            .strip_prefix(['-', '+'])
+            .filter(|_| word.is_literal())
+        else {
+            return false;
+        };
+        let is_known =
+            !letters.is_empty() && letters.bytes().all(|letter| b"euxo".contains(&letter));
+        let options = letters.matches('o').count();
+        let values = words.by_ref().take(options);
+        let are_known = values.fold(0, |known, word| {
+            let is_one = matches!(
+                word.text.as_str(),
+                "errexit" | "nounset" | "pipefail" | "xtrace"
+            );
+            known + usize::from(is_one && word.is_literal())
+        });
+        if !is_known || are_known < options {
+            return false;
+        }
+        any = true;
+    }
+    any
 }
 
 fn env(words: &[Word], depth: usize) -> Facts {
@@ -753,6 +787,15 @@ fn tool(name: &str, words: &[Word]) -> Facts {
             format!("`{name}` only tells about itself"),
         );
     }
+    let asks_help = (words.last())
+        .is_some_and(|word| word.text == "--help" || name == "terraform" && word.text == "-help");
+    if asks_help && length + 1 == all.len() {
+        return Facts::of(
+            Effect::Read,
+            kind,
+            format!("`{name}` only tells about itself"),
+        );
+    }
     if kind == "terraform apply"
         && words
             .iter()
@@ -802,6 +845,15 @@ fn tool(name: &str, words: &[Word]) -> Facts {
     } else {
         Style::Getopt
     };
+    if matches!(operands, "<files>" | "<names>" | "<git>") {
+        for word in &mut all {
+            let is_filter =
+                word.text.starts_with("--include=") || word.text.starts_with("--exclude");
+            if word.known == Known::AsPattern && (is_filter || paths::is_of_a_kind(&word.text)) {
+                *word = Word::literal(std::mem::take(&mut word.text));
+            }
+        }
+    }
     match options::parse(&[command.takes], style, &all[length..]) {
         Err(_)
             if operands == "<or-write>"
