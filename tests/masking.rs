@@ -1068,6 +1068,60 @@ fn a_secret_split_over_tokens_is_masked_before_its_first_piece_leaves() {
     }
 }
 
+/// Answers with several choices: what ends one of them says nothing of the others, wherever an event says which it is about.
+#[test]
+fn the_end_of_one_choice_shows_nothing_of_another() {
+    let secret = format!("sk-proj-{}", "a1B2c3D4e5F6g7H8".repeat(3));
+    let choice = |index: u8, content: &str, finish: &str| {
+        let delta = serde_json::json!({"content": content});
+        [
+            format!(
+                r#"data: {{"choices":[{{"index":{index},"delta":{delta},"finish_reason":{finish}}}]}}"#
+            ),
+            format!(
+                r#"data: {{"choices":[{{"delta":{delta},"finish_reason":{finish},"index":{index}}}]}}"#
+            ),
+        ]
+    };
+    for order in [0, 1] {
+        let masking = Masking::default();
+        let mut stream = masking.stream();
+        let (mut out, mut findings) = (Vec::new(), Vec::new());
+        let mut push = |event: [String; 2]| {
+            stream.push(event[order].as_bytes(), &mut out, &mut findings);
+            stream.push(b"\n\n", &mut out, &mut findings);
+        };
+        for (index, piece) in secret.as_bytes().chunks(5).enumerate() {
+            push(choice(0, std::str::from_utf8(piece).unwrap(), "null"));
+            let finish = if index == 4 { r#""stop""# } else { "null" };
+            push(choice(1, "words ", finish));
+        }
+        push(choice(0, ".", r#""stop""#));
+        assert!(
+            !findings.is_empty(),
+            "the end of a choice lets all of it out"
+        );
+        let out = String::from_utf8(out).unwrap();
+        assert!(!out.contains("a1B") && !out.contains("sk-"), "{out}");
+        assert_eq!(out.matches("words ").count(), secret.len().div_ceil(5));
+    }
+}
+
+/// An answer in ever more texts costs no more memory.
+#[test]
+fn texts_of_an_answer_are_told_apart_up_to_a_number() {
+    let masking = Masking::default();
+    let mut stream = masking.stream();
+    let (mut out, mut findings) = (Vec::new(), Vec::new());
+    for index in 0..5_000 {
+        let event =
+            format!(r#"data: {{"choices":[{{"index":{index},"delta":{{"content":"sk-pro"}}}}]}}"#);
+        stream.push(event.as_bytes(), &mut out, &mut findings);
+        stream.push(b"\n\n", &mut out, &mut findings);
+        assert!(stream.held_back() < 32 << 10);
+    }
+}
+
 #[test]
 fn a_stream_holds_back_no_more_than_what_is_open() {
     let masking = Masking::default();

@@ -10,6 +10,29 @@ pub(super) struct Piece {
     pub(super) end: usize,
     /// Pieces of one text have one channel.
     pub(super) channel: u64,
+    /// Which of an answer's texts this is.
+    pub(super) place: Place,
+}
+
+/// Which of several texts, by the numbers that the objects around it say they have, wherever they say it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    all: u64,
+    outermost: u64,
+}
+
+impl Place {
+    /// Whether what is complete here has the text at `text` in it. What says no number is the whole answer.
+    pub(super) fn has(self, text: Self) -> bool {
+        self == Self::default() || self.all == text.all || self.all == text.outermost
+    }
+
+    fn within(self, number: u64) -> Self {
+        Self {
+            all: mix(self.all, &number.to_le_bytes()),
+            outermost: mix(0, &number.to_le_bytes()),
+        }
+    }
 }
 
 /// Deeper than any event.
@@ -46,14 +69,14 @@ pub(super) fn is_last(line: &[u8]) -> bool {
         .is_some_and(|rest| rest.trim_ascii() == b"[DONE]")
 }
 
-/// Appends the pieces of an event to `pieces`, in order, and says whether the event tells that a text is complete. JSON that
-/// breaks off has what is before the break.
-pub(super) fn read(line: &[u8], from: usize, pieces: &mut Vec<Piece>) -> bool {
+/// Appends the pieces of an event to `pieces`, in order, and says which texts it tells to be complete. JSON that breaks off
+/// has what is before the break.
+pub(super) fn read(line: &[u8], from: usize, pieces: &mut Vec<Piece>) -> Vec<Place> {
     let mut walk = Walk {
         line,
         at: from,
         pieces,
-        ends: false,
+        ends: Vec::new(),
     };
     walk.value(&[], 0, 0);
     walk.ends
@@ -75,7 +98,7 @@ struct Walk<'a> {
     line: &'a [u8],
     at: usize,
     pieces: &'a mut Vec<Piece>,
-    ends: bool,
+    ends: Vec<Place>,
 }
 
 impl Walk<'_> {
@@ -112,48 +135,20 @@ impl Walk<'_> {
         match self.line.get(self.at)? {
             b'{' => {
                 self.at += 1;
-                let mut channel = mix(channel, name);
-                loop {
-                    self.space();
-                    match self.line.get(self.at)? {
-                        b'}' => {
-                            self.at += 1;
-                            return Some(());
-                        }
-                        b',' => {
-                            self.at += 1;
-                            continue;
-                        }
-                        _ => {}
+                let (pieces, ends) = (self.pieces.len(), self.ends.len());
+                let mut number = 0;
+                let whole = self.fields(name, mix(channel, name), depth, &mut number);
+                // Which of several texts this object is about may stand before or after its pieces.
+                if number != 0 {
+                    for piece in &mut self.pieces[pieces..] {
+                        piece.channel = mix(piece.channel, &number.to_le_bytes());
+                        piece.place = piece.place.within(number);
                     }
-                    let (start, end) = self.string()?;
-                    self.space();
-                    if self.line.get(self.at) != Some(&b':') {
-                        return None;
-                    }
-                    self.at += 1;
-                    self.space();
-                    let line = self.line;
-                    let own = &line[start..end];
-                    if self.line.get(self.at) == Some(&b'"') {
-                        let (from, to) = self.string()?;
-                        self.ends |= ends(own, &line[from..to]);
-                        if is_piece(own, name) && from < to {
-                            self.pieces.push(Piece {
-                                start: from,
-                                end: to,
-                                channel: mix(channel, own),
-                            });
-                        }
-                    } else {
-                        let before = self.at;
-                        self.value(own, channel, depth + 1)?;
-                        // Which of several texts this object is about.
-                        if matches!(own, b"index" | b"output_index" | b"content_index") {
-                            channel = mix(channel, &line[before..self.at]);
-                        }
+                    for end in &mut self.ends[ends..] {
+                        *end = end.within(number);
                     }
                 }
+                whole
             }
             b'[' => {
                 self.at += 1;
@@ -188,6 +183,55 @@ impl Walk<'_> {
                 }
                 self.at = end;
                 Some(())
+            }
+        }
+    }
+
+    /// The fields of an object that is called `name`; its numbers are added up in `number`.
+    fn fields(&mut self, name: &[u8], channel: u64, depth: usize, number: &mut u64) -> Option<()> {
+        loop {
+            self.space();
+            match self.line.get(self.at)? {
+                b'}' => {
+                    self.at += 1;
+                    return Some(());
+                }
+                b',' => {
+                    self.at += 1;
+                    continue;
+                }
+                _ => {}
+            }
+            let (start, end) = self.string()?;
+            self.space();
+            if self.line.get(self.at) != Some(&b':') {
+                return None;
+            }
+            self.at += 1;
+            self.space();
+            let line = self.line;
+            let own = &line[start..end];
+            if self.line.get(self.at) == Some(&b'"') {
+                let (from, to) = self.string()?;
+                if ends(own, &line[from..to]) {
+                    self.ends.push(Place::default());
+                }
+                if is_piece(own, name) && from < to {
+                    self.pieces.push(Piece {
+                        start: from,
+                        end: to,
+                        channel: mix(channel, own),
+                        place: Place::default(),
+                    });
+                }
+            } else {
+                let before = self.at;
+                self.value(own, channel, depth + 1)?;
+                if matches!(own, b"index" | b"output_index" | b"content_index") {
+                    // In any order.
+                    let own = mix(mix(0, own), &line[before..self.at]);
+                    *number = number.wrapping_add(own);
+                }
             }
         }
     }

@@ -26,6 +26,8 @@ const MAX_LINE: usize = 64 << 10;
 const CUT_FROM: usize = 48 << 10;
 /// The most bytes of events held back.
 const MAX_HELD: usize = 256 << 10;
+/// The most texts of one answer that are told apart at a time.
+const MAX_CHANNELS: usize = 256;
 /// The longest candidate that holds events back.
 const MAX_CANDIDATE: usize = 16 << 10;
 
@@ -92,6 +94,10 @@ struct HeldPiece {
 /// One text that arrives in pieces.
 #[derive(Debug, Default)]
 struct Channel {
+    /// Which of the answer's texts it is.
+    place: events::Place,
+    /// It is complete, and forgotten once its last piece is out.
+    closed: bool,
     context: detect::Context,
     /// The text from `base` on.
     text: Vec<u8>,
@@ -271,7 +277,8 @@ impl Stream<'_> {
         pieces.clear();
         let ends = match events::payload(line) {
             Some(from) => events::read(line, from, &mut pieces),
-            None => events::is_last(line),
+            None if events::is_last(line) => vec![events::Place::default()],
+            None => Vec::new(),
         };
         if pieces.is_empty() && self.held.is_empty() {
             self.pieces = pieces;
@@ -288,6 +295,8 @@ impl Stream<'_> {
         for &piece in &pieces {
             let raw = &line[piece.start..piece.end];
             let channel = self.channels.entry(piece.channel).or_default();
+            channel.place = piece.place;
+            channel.closed = false;
             let start = channel.base + channel.text.len();
             let places = if memchr::memchr(b'\\', raw).is_some() {
                 let mut places = Vec::new();
@@ -311,7 +320,8 @@ impl Stream<'_> {
             }
         }
         self.pieces = pieces;
-        if self.held.is_empty() && !ends && !self.waits(&held) {
+        let full = self.channels.len() > MAX_CHANNELS;
+        if self.held.is_empty() && ends.is_empty() && !full && !self.waits(&held) {
             self.write_held(&held, out, findings);
             self.waiting = held.pieces;
             return;
@@ -321,11 +331,12 @@ impl Stream<'_> {
             line: Cow::Owned(line.to_vec()),
             ..held
         });
-        if ends || self.held_bytes > MAX_HELD {
-            self.flush(out, findings);
+        if full || self.held_bytes > MAX_HELD {
+            self.close(&[events::Place::default()]);
         } else {
-            self.release(out, findings);
+            self.close(&ends);
         }
+        self.release(out, findings);
     }
 
     /// What is masked in an event's line around its pieces: what their text is masked by, only their channel decides. No
@@ -372,12 +383,17 @@ impl Stream<'_> {
 
     /// Decides everything and lets it out.
     fn flush(&mut self, out: &mut Vec<u8>, findings: &mut Vec<TextFinding>) {
-        for channel in self.channels.values_mut() {
-            channel.advance(self.masking, End::Closed);
-        }
+        self.close(&[events::Place::default()]);
         self.release(out, findings);
-        if self.held.is_empty() {
-            self.channels.clear();
+    }
+
+    /// Decides all of the texts that are complete.
+    fn close(&mut self, complete: &[events::Place]) {
+        for channel in self.channels.values_mut() {
+            if complete.iter().any(|place| place.has(channel.place)) {
+                channel.advance(self.masking, End::Closed);
+                channel.closed = true;
+            }
         }
     }
 
@@ -393,6 +409,7 @@ impl Stream<'_> {
             self.held_bytes -= held.line.len();
             self.write_held(&held, out, findings);
         }
+        self.channels.retain(|_, channel| !channel.closed);
     }
 
     fn write_held(&mut self, held: &Held<'_>, out: &mut Vec<u8>, findings: &mut Vec<TextFinding>) {
