@@ -243,11 +243,32 @@ pub async fn serve(config: &Config) -> Result<Running, StartError> {
     }
     let auth = Authenticator::new(issuers)?;
     let way = Way::of(config)?;
-    let site = match &config.public_url {
-        Some(address) => Site::new(address, &config.scopes)?,
-        None => front.site(&config.scopes)?,
+    let doors = match &config.public_url {
+        Some(address) => {
+            let site = Site::new(address, &config.scopes)?;
+            Doors {
+                address: site.address().to_owned(),
+                site,
+                documents: Vec::new(),
+            }
+        }
+        None => Doors {
+            site: front.site(&config.scopes)?,
+            address: String::new(),
+            documents: Vec::new(),
+        },
     };
-    parts.start(front, auth, Vec::new(), &config.instance, way, site)
+    parts.start(front, auth, &config.instance, way, doors)
+}
+
+/// What is found at the doors besides the pipeline.
+struct Doors {
+    /// For clients of MCP, which have to be told some address.
+    site: Site,
+    /// The gateway's from outside; empty: not known, and whoever calls has found it.
+    address: String,
+    /// Public documents, by path.
+    documents: Vec<(String, serde_json::Value)>,
 }
 
 /// How approvers are told and heard beside the API, and who says that time has passed.
@@ -299,8 +320,12 @@ pub async fn dev(listen: SocketAddr, data: &Path, policy: &Path) -> Result<Runni
         (DISCOVERY_PATH.to_owned(), issuer.discovery()),
         (JWKS_PATH.to_owned(), issuer.jwks()),
     ];
-    let site = front.site(&[])?;
-    parts.start(front, auth, documents, "dev", Way::inside(), site)
+    let doors = Doors {
+        site: front.site(&[])?,
+        address: String::new(),
+        documents,
+    };
+    parts.start(front, auth, "dev", Way::inside(), doors)
 }
 
 /// Asks the servers of the policy at `path` what its read credentials could do beyond reading, and whether they can be
@@ -433,10 +458,9 @@ impl Assembly {
         self,
         front: Front,
         auth: Authenticator,
-        documents: Vec<(String, serde_json::Value)>,
         instance: &str,
         way: Way,
-        site: Site,
+        doors: Doors,
     ) -> Result<Running, StartError> {
         let Self {
             catalog,
@@ -457,6 +481,11 @@ impl Assembly {
             receiver,
             hosted,
         } = way;
+        let Doors {
+            site,
+            address: outside,
+            documents,
+        } = doors;
         let auth = Arc::new(auth);
         let current = Arc::clone(&catalog);
         let gateway = Gateway::new(Parts {
@@ -477,6 +506,7 @@ impl Assembly {
         let api = Arc::new(Api {
             gateway: Arc::clone(&gateway),
             auth: Arc::clone(&auth),
+            address: outside,
             documents,
         });
         let mcp = Mcp {

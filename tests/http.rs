@@ -2,6 +2,7 @@
 
 mod api_clients;
 mod approvals;
+mod azure_cli;
 mod commands;
 mod document;
 pub(crate) mod held_answers;

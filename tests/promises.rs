@@ -436,6 +436,7 @@ fn there_is_one_pipeline() {
         let router = api::router(Arc::new(Api {
             gateway: Arc::clone(&house.gateway),
             auth: authenticator(),
+            address: String::new(),
             documents: Vec::new(),
         }));
         let post = |who: Option<&str>, statement: &str| {

@@ -41,6 +41,8 @@ pub struct Api<P: Ports> {
     pub gateway: Arc<Gateway<P>>,
     /// Who asks.
     pub auth: Arc<Authenticator>,
+    /// The gateway's address from outside, without a slash at its end; empty: paths alone say where things are.
+    pub address: String,
     /// What `dev` adds: its token issuer's public documents, by path.
     pub documents: Vec<(String, Value)>,
 }

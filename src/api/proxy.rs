@@ -57,7 +57,7 @@ pub(super) async fn proxy<P: Ports>(
         Err(Unasked::Bad(bad)) => return speaks.refuse(&GateError::BadOperation(bad).into()),
         Err(Unasked::Problem(problem)) => return problem.into_response(),
     };
-    let path = format!("/v1/connections/{connection}/http");
+    let path = format!("{}/v1/connections/{connection}/http", api.address);
     // Whoever can wait for an outcome gets one, as from every other door.
     if waits(&parts.headers) {
         return match api.gateway.submit(ask).await {
@@ -65,7 +65,8 @@ pub(super) async fn proxy<P: Ports>(
             Err(error) => Problem::from(error).into_response(),
         };
     }
-    let (responder, mut coming) = answer();
+    let api_at = Some(path.clone()).filter(|_| !api.address.is_empty());
+    let (responder, mut coming) = answer(api_at);
     let ask = Ask {
         responder: Some(responder),
         ..ask

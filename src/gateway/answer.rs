@@ -8,6 +8,7 @@ use std::fmt;
 use tokio::sync::mpsc;
 
 use super::{
+    links::Links,
     outcome::{HeaderField, KeptAnswer},
     ports::AnswerHead,
 };
@@ -43,7 +44,10 @@ enum Piece {
 
 /// Where an answer goes.
 #[derive(Debug)]
-pub struct Responder(mpsc::Sender<Piece>);
+pub struct Responder {
+    to: mpsc::Sender<Piece>,
+    api_at: Option<String>,
+}
 
 /// Where an answer arrives.
 #[derive(Debug)]
@@ -53,19 +57,20 @@ pub struct Response(mpsc::Receiver<Piece>);
 #[derive(Debug)]
 pub(super) struct Gone;
 
-/// The two ends of an answer's way.
-pub fn answer() -> (Responder, Response) {
-    let (sender, receiver) = mpsc::channel(WAITING);
-    (Responder(sender), Response(receiver))
+/// The two ends of an answer's way. `api_at`: where its caller reaches the API, without a slash at its end; the answer's links
+/// to the API are told as links to there.
+pub fn answer(api_at: Option<String>) -> (Responder, Response) {
+    let (to, receiver) = mpsc::channel(WAITING);
+    (Responder { to, api_at }, Response(receiver))
 }
 
 impl Responder {
     pub(super) async fn head(&self, head: Head) -> Result<(), Gone> {
-        self.0.send(Piece::Head(head)).await.map_err(|_| Gone)
+        self.to.send(Piece::Head(head)).await.map_err(|_| Gone)
     }
 
     pub(super) async fn bytes(&self, bytes: Masked<Vec<u8>>) -> Result<(), Gone> {
-        self.0.send(Piece::Bytes(bytes)).await.map_err(|_| Gone)
+        self.to.send(Piece::Bytes(bytes)).await.map_err(|_| Gone)
     }
 }
 
@@ -125,8 +130,11 @@ pub(super) struct Coming<'a> {
     status: u16,
     headers: Vec<HeaderField>,
     decoder: Option<Decoder>,
+    /// Those of a JSON body whose caller can follow them.
+    links: Option<Links>,
     passing: Option<MaskedBytes<'a>>,
     decoded: Vec<u8>,
+    linked: Vec<u8>,
     hasher: Hasher,
     bytes: u64,
     /// What is not handed over as it comes.
@@ -149,6 +157,10 @@ impl<'a> Coming<'a> {
             .filter(|(name, _)| !NOT_HANDED_ON.contains(&name.as_str()))
             .map(|(name, value)| (name, masking.text(&value, counts)))
             .collect();
+        let api_at = to.and_then(|to| to.api_at.clone());
+        let is_json = headers.iter().any(|(name, value)| {
+            name == "content-type" && value.as_inner().to_ascii_lowercase().contains("json")
+        });
         let plain = headers.iter();
         let coming = Self {
             status: head.status,
@@ -159,8 +171,12 @@ impl<'a> Coming<'a> {
                 })
                 .collect(),
             decoder: Some(Decoder::of(head.encoding, limit)),
+            links: api_at
+                .filter(|_| is_json)
+                .map(|address| Links::new(head.api, address)),
             passing: Some(masking.passing()),
             decoded: Vec::new(),
+            linked: Vec::new(),
             hasher: Hasher::default(),
             bytes: 0,
             kept: to.is_none().then(Vec::new),
@@ -203,7 +219,15 @@ impl<'a> Coming<'a> {
         };
         self.decoded.clear();
         let decoded = decoder.push(bytes, &mut self.decoded);
-        let masked = passing.push(&self.decoded, counts);
+        let plain = match &mut self.links {
+            Some(links) => {
+                self.linked.clear();
+                links.push(&self.decoded, &mut self.linked);
+                &self.linked
+            }
+            None => &self.decoded,
+        };
+        let masked = passing.push(plain, counts);
         self.hand_over(masked, to).await?;
         decoded.map_err(too_much)
     }
@@ -219,6 +243,12 @@ impl<'a> Coming<'a> {
         };
         self.decoded.clear();
         let decoded = decoder.finish(&mut self.decoded);
+        if let Some(links) = &mut self.links {
+            self.linked.clear();
+            links.push(&self.decoded, &mut self.linked);
+            links.finish(&mut self.linked);
+            std::mem::swap(&mut self.decoded, &mut self.linked);
+        }
         let masked = passing.push(&self.decoded, counts);
         self.hand_over(masked, to).await?;
         self.hand_over(passing.finish(counts), to).await?;

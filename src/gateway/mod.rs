@@ -12,6 +12,7 @@ mod history;
 mod joining;
 mod judge;
 pub mod keyring;
+mod links;
 mod measured;
 mod outcome;
 pub mod ports;

@@ -25,6 +25,8 @@ use crate::domain::{
 
 use super::seal::Proof;
 
+pub use super::links::ApiUrl;
+
 /// Any error from beyond a port.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 
@@ -355,6 +357,8 @@ pub struct AnswerHead {
     pub encoding: Encoding,
     /// Why it is not to be handed on; `None`: it may be.
     pub refused: Option<String>,
+    /// Where its API is.
+    pub api: ApiUrl,
 }
 
 /// Raw: nothing of it is printed.

@@ -68,6 +68,11 @@ impl Site {
         })
     }
 
+    /// Without a slash at its end.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Hosts that a request may name: its own; and this machine, which is what a proxy beside the gateway says, such as the
     /// Functions host.
     pub(super) fn hosts(&self) -> Vec<String> {

@@ -29,7 +29,7 @@ use crate::{
         operation::HttpOperation,
         policy::Upstream,
     },
-    gateway::ports::{AnswerHead, BoxError, Completion, ResultSink, RunError},
+    gateway::ports::{AnswerHead, ApiUrl, BoxError, Completion, ResultSink, RunError},
     identity::Tokens,
 };
 
@@ -223,7 +223,7 @@ impl Http {
                 headers.push((name.to_owned(), value));
                 continue;
             }
-            match self.below(response.url(), &value) {
+            match self.api().below(response.url(), &value) {
                 Some(path) => headers.push((name.to_owned(), path)),
                 None if status.is_redirection() => {
                     refused = Some(
@@ -248,25 +248,12 @@ impl Http {
                 (Ok(_), refused) => refused.map(str::to_owned),
             },
             encoding: encoding.unwrap_or(Encoding::Identity),
+            api: self.api(),
         }
     }
 
-    /// Where an address that the API named is below the connection's url; `None`: elsewhere.
-    fn below(&self, called: &Url, address: &str) -> Option<String> {
-        let target = called.join(address).ok()?;
-        if target.origin() != self.base.origin() || !target.username().is_empty() {
-            return None;
-        }
-        let base = self.base.path().trim_end_matches('/');
-        let path = target.path().strip_prefix(base)?;
-        if !path.starts_with('/') && !path.is_empty() {
-            return None;
-        }
-        let query = target
-            .query()
-            .map_or(String::new(), |query| format!("?{query}"));
-        let slash = if path.is_empty() { "/" } else { "" };
-        Some(format!("{slash}{path}{query}"))
+    fn api(&self) -> ApiUrl {
+        ApiUrl::new(self.base.clone())
     }
 }
 

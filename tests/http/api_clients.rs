@@ -1,5 +1,5 @@
-//! The clients people have, unchanged, through the gateway to stand-ins for their APIs: `kubectl`, `az`, the model providers'
-//! own SDKs, `curl`.
+//! The clients people have, unchanged, through the gateway to stand-ins for their APIs: `kubectl`, the model providers' own
+//! SDKs, `curl`.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::support::{gateway::Said, tls::TlsFront};
 
-fn ran(command: &mut Command) -> Output {
+pub(super) fn ran(command: &mut Command) -> Output {
     command
         .output()
         .unwrap_or_else(|error| panic!("{command:?}: {error}"))
@@ -151,58 +151,6 @@ fn curl_reads_what_the_api_compressed() {
     let mut curl = Command::new("curl");
     curl.args(["--silent", "--compressed", "--header", &bearer, &url]);
     assert!(ran(&mut curl).out().starts_with("my key is "));
-}
-
-#[test]
-fn az_reads_is_told_whose_approval_it_needs_and_deletes_once_it_is_there() {
-    let House { gateway, upstream } = house();
-    let home = tempfile::tempdir().unwrap();
-    let agent = gateway.agent_named("az-bot");
-    let bearer = format!("Authorization=Bearer {}", agent.token);
-    let group = format!(
-        "http://127.0.0.1:{}/v1/connections/arm/http/subscriptions/1/resourceGroups/by-az?api-version=2024-03-01",
-        gateway.port
-    );
-    let az = |method: &str| {
-        let mut command = Command::new(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/az/.venv/bin/python"
-        ));
-        command
-            .args([
-                "-m",
-                "azure.cli",
-                "rest",
-                "--method",
-                method,
-                "--url",
-                &group,
-            ])
-            .args(["--skip-authorization-header", "--headers", &bearer])
-            .env_clear()
-            .env("PATH", std::env::var("PATH").unwrap())
-            .env("AZURE_CONFIG_DIR", home.path())
-            .env("AZURE_CORE_COLLECT_TELEMETRY", "no");
-        ran(&mut command)
-    };
-    let shown = az("get");
-    let shown: Value =
-        serde_json::from_str(&shown.out()).unwrap_or_else(|_| panic!("{}", shown.err()));
-    assert_eq!(shown["method"], "GET", "{shown}");
-    let refused = az("delete");
-    assert_eq!(refused.code(), 1);
-    let said = refused.err();
-    assert!(
-        said.contains("holds this call for approval (rule `removals`)"),
-        "{said}"
-    );
-    approve_only(gateway, "az-bot", &said);
-    let path = "DELETE /subscriptions/1/resourceGroups/by-az";
-    assert!(upstream.calls(path).is_empty());
-    let deleted = az("delete");
-    assert_eq!(deleted.code(), 0, "{}", deleted.err());
-    assert!(az("delete").err().contains("holds this call for approval"));
-    assert_eq!(upstream.calls(path).len(), 1);
 }
 
 /// Dana approves what an agent waits for, which it was told.

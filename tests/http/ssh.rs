@@ -34,7 +34,7 @@ connections:
 rules:
   - { name: reads, when: { effect: read }, then: allow }
   - { name: changes, connections: [host], when: { effect: [write, secret] }, then: { require_approval: dba } }
-  - { name: anything, connections: [free], when: { effect: [write, secret, unknown] }, then: allow }
+  - { name: anything, connections: [free], when: { effect: [write, destructive, secret, unknown] }, then: allow }
 "#;
 
 const COMMON: &str = "kind: command, allow: { groups: [ai-agents] }, budget: { bytes: 64KiB, requests_per_minute: 100000, timeout: 2s }, \

@@ -290,7 +290,7 @@ impl World {
             session: asked.session.clone(),
             idempotency_key: asked.keyed.then(|| format!("key-{}", asked.number)),
             traceparent: None,
-            responder: asked.passing.then(|| answer().0),
+            responder: asked.passing.then(|| answer(None).0),
         };
         let gateway = Arc::clone(&self.gateways[&instance]);
         let hub = Arc::clone(&self.hub);

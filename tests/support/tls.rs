@@ -3,7 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use rustls::{
@@ -29,6 +29,7 @@ subjectAltName = IP:127.0.0.1,DNS:localhost
 /// The front. It ends with the test process.
 pub(crate) struct TlsFront {
     pub(crate) port: u16,
+    behind: Arc<OnceLock<u16>>,
     /// The PEM file of the authority that proves it, for `127.0.0.1` and `localhost`.
     pub(crate) authority: PathBuf,
 }
@@ -36,6 +37,13 @@ pub(crate) struct TlsFront {
 impl TlsFront {
     /// In front of this port; its certificate is kept in `folder`.
     pub(crate) fn of(port: u16, folder: &Path) -> Self {
+        let front = Self::open(folder);
+        front.lead_to(port);
+        front
+    }
+
+    /// In front of a port that is not known yet.
+    pub(crate) fn open(folder: &Path) -> Self {
         let (certificate, key) = (folder.join("tls.crt"), folder.join("tls.key"));
         let config = folder.join("tls.conf");
         std::fs::write(&config, CONFIG).unwrap();
@@ -64,6 +72,8 @@ impl TlsFront {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let own = listener.local_addr().unwrap().port();
+        let behind = Arc::new(OnceLock::new());
+        let leads_to = Arc::clone(&behind);
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -72,9 +82,10 @@ impl TlsFront {
                 let listener = TcpListener::from_std(listener).unwrap();
                 while let Ok((stream, _)) = listener.accept().await {
                     let acceptor = acceptor.clone();
+                    let port = leads_to.get().copied();
                     tokio::spawn(async move {
                         let mut outside = acceptor.accept(stream).await.ok()?;
-                        let mut inside = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
+                        let mut inside = TcpStream::connect(("127.0.0.1", port?)).await.ok()?;
                         tokio::io::copy_bidirectional(&mut outside, &mut inside)
                             .await
                             .ok()
@@ -84,7 +95,13 @@ impl TlsFront {
         });
         Self {
             port: own,
+            behind,
             authority: certificate,
         }
+    }
+
+    /// The port it is in front of, told once.
+    pub(crate) fn lead_to(&self, port: u16) {
+        self.behind.set(port).unwrap();
     }
 }

@@ -14,7 +14,7 @@ const CURL: Takes = Takes(
     "silent,s! show-error,S! fail,f! fail-with-body! location,L! insecure,k! include,i! verbose,v! compressed! progress-bar,#! \
      no-progress-meter! http1.1! http1.0,0! http2! tlsv1.2! tlsv1.3! ipv4,4! ipv6,6! no-buffer,N! globoff,g! max-time,m \
      connect-timeout retry retry-delay retry-max-time retry-all-errors! user-agent,A referer,e range,r write-out,w \
-     request,X head,I! get,G! data,d data-raw data-ascii data-binary data-urlencode json form,F form-string upload-file,T \
+     request,X head,I! get,G! data,d data-raw data-ascii data-binary data-urlencode json form,F form-string upload-file,T cacert http2-prior-knowledge! \
      header,H user,u cookie,b output,o remote-name,O! remote-header-name,J! url oauth2-bearer cookie-jar,c dump-header,D help,h! \
      version,V! max-redirs",
 );
@@ -44,7 +44,8 @@ pub(super) fn judge_curl(words: &[Word]) -> Facts {
                     "curl reads a local file, and sends what is in it",
                 );
             }
-            "data" | "data-raw" | "data-ascii" | "data-binary" | "data-urlencode" | "json" => {
+            "data-urlencode" => request.body.push(encoded(value)),
+            "data" | "data-raw" | "data-ascii" | "data-binary" | "json" => {
                 request.body.push(value.to_owned())
             }
             "form" | "form-string" | "upload-file" => request.also(Effect::Write, "curl uploads"),
@@ -52,7 +53,7 @@ pub(super) fn judge_curl(words: &[Word]) -> Facts {
             "output" | "remote-name" | "remote-header-name" | "cookie-jar" | "dump-header" => {
                 request.also(Effect::Write, "curl writes a local file");
             }
-            "write-out" if value.contains("%output") || value.contains("%header") => {
+            "write-out" if value.contains("%output") => {
                 request.also(Effect::Write, "curl writes a local file");
             }
             "header" => request.header(value),
@@ -84,9 +85,30 @@ pub(super) fn judge_curl(words: &[Word]) -> Facts {
 fn sends_file(option: &str, value: &str) -> bool {
     match option {
         "cookie" => !value.contains('='),
-        "data-urlencode" => value.contains('@'),
+        // `name@file`, where no `=` makes it a text before.
+        "data-urlencode" => value
+            .find(['@', '='])
+            .is_some_and(|at| value[at..].starts_with('@')),
         _ => value.starts_with('@'),
     }
+}
+
+/// `name=text` with the text encoded.
+fn encoded(value: &str) -> String {
+    use std::fmt::Write;
+    let (name, text) = value.split_once('=').unwrap_or(("", value));
+    let mut out = String::from(name);
+    if !name.is_empty() {
+        out.push('=');
+    }
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
 }
 
 pub(super) fn judge_wget(words: &[Word]) -> Facts {

@@ -4,6 +4,7 @@
 use super::{
     Word, by_table,
     options::{self, Arguments, NotUnderstood, Style},
+    paths,
     table::{Command, KUBECTL},
     touching,
 };
@@ -65,6 +66,11 @@ pub(super) fn judge(words: &[Word]) -> Facts {
             raw(&kind, &arguments, method)
         }
         "get" => get(&kind, &arguments),
+        "apply view-last-applied" | "wait"
+            if shows_secret(&arguments, command.name == "apply view-last-applied") =>
+        {
+            by_table(Effect::Secret, &kind)
+        }
         "config view"
             if arguments
                 .options
@@ -139,6 +145,16 @@ fn surroundings(kind: &str, arguments: &Arguments<'_>) -> Facts {
             | "cache-dir" => Facts::unknown(format!(
                 "`kubectl --{name}` changes which server is asked, how it is trusted or what code is loaded to log in"
             )),
+            // `--from-file=key=FILE`; what is in it is printed by a dry run.
+            "from-file" | "from-env-file" | "filename" | "kustomize"
+                if paths::showing(value.rsplit('=').next().unwrap_or_default()) != Effect::Read =>
+            {
+                Facts::of(
+                    Effect::Secret,
+                    kind,
+                    "it takes a file that may hold a credential",
+                )
+            }
             "profile" | "profile-output" => {
                 Facts::of(Effect::Write, kind, "a profile is written to a local file")
             }
@@ -155,13 +171,10 @@ fn surroundings(kind: &str, arguments: &Arguments<'_>) -> Facts {
     facts
 }
 
-/// `kubectl get`: a read, unless secrets are among what it shows.
-fn get(kind: &str, arguments: &Arguments<'_>) -> Facts {
+/// Whether it shows all of objects that may be secrets: those it names, or those of a file. `always`: whatever its output.
+fn shows_secret(arguments: &Arguments<'_>, always: bool) -> bool {
     let output = arguments.last("output").unwrap_or_default();
-    if output.contains("-file") || output == "templatefile" {
-        return Facts::unknown("the template of its output is taken from a local file");
-    }
-    let is_list = matches!(output, "" | "wide" | "name") && !arguments.has("template");
+    let is_list = matches!(output, "" | "wide" | "name") && !arguments.has("template") && !always;
     let names_secret = arguments.operands.iter().any(|operand| {
         operand.text.split(',').any(|item| {
             let kind = item.split(['/', '.']).next().unwrap_or_default();
@@ -171,7 +184,16 @@ fn get(kind: &str, arguments: &Arguments<'_>) -> Facts {
     let hides_kind = arguments.has("filename") || arguments.has("kustomize");
     // Columns can be chosen by label and sorting by field without showing a value; other output shows all of it.
     let shows = !is_list || arguments.has("sort-by");
-    if shows && (names_secret || hides_kind) {
+    shows && (names_secret || hides_kind)
+}
+
+/// `kubectl get`: a read, unless secrets are among what it shows.
+fn get(kind: &str, arguments: &Arguments<'_>) -> Facts {
+    let output = arguments.last("output").unwrap_or_default();
+    if output.contains("-file") || output.starts_with("templatefile") {
+        return Facts::unknown("the template of its output is taken from a local file");
+    }
+    if shows_secret(arguments, false) {
         return Facts::of(
             Effect::Secret,
             kind,
@@ -207,7 +229,9 @@ fn changer(command: Command, kind: &str, arguments: &Arguments<'_>) -> Facts {
         .find(|(name, _)| *name == "dry-run");
     let is_dry = given.is_some_and(|(_, value)| matches!(*value, Some("client" | "server")));
     if is_dry {
-        let of_secret = command.name.starts_with("create secret") || command.name == "create token";
+        let of_secret = command.name.starts_with("create secret")
+            || command.name == "create token"
+            || shows_secret(arguments, false);
         let (effect, why) = if of_secret {
             (
                 Effect::Secret,
@@ -217,6 +241,14 @@ fn changer(command: Command, kind: &str, arguments: &Arguments<'_>) -> Facts {
             (Effect::Read, "a dry run changes nothing")
         };
         return Facts::of(effect, kind, why);
+    }
+    let only_lists = matches!(command.name, "label" | "annotate")
+        && arguments.has("list")
+        && !shows_secret(arguments, false)
+        && !(arguments.operands.iter())
+            .any(|word| word.text.contains('=') || word.text.ends_with('-'));
+    if only_lists {
+        return by_table(Effect::Read, kind);
     }
     let removes = command.name == "apply" && arguments.has("prune")
         || arguments.last("replicas") == Some("0")

@@ -2,17 +2,24 @@
 //! which `data/tools.txt` knows.
 
 use super::{
-    Word, by_table, is_harmless_variable, judge as judge_command, judge_script,
+    Known, Word, by_table, is_harmless_variable, judge as judge_command, judge_script,
     options::{self, Arguments, NotUnderstood, Style, Takes},
     paths, sets_variable, shows_file,
     table::{Command, TOOLS},
 };
-use crate::domain::classify::{Dialect, Effect, Facts, Outputs, sql};
+use crate::domain::classify::{
+    Dialect, Effect, Facts, Outputs,
+    http::{self, Family, HttpCall},
+    sql,
+};
 
 pub(super) fn judge(name: &str, words: &[Word], depth: usize) -> Facts {
     match name {
         "sh" | "bash" | "dash" | "zsh" | "ksh" => shell(words, depth),
         "env" => env(words, depth),
+        "set" if stops_at_errors(words) => {
+            Facts::of(Effect::Read, "set", "it only says when the script ends")
+        }
         "sudo" | "doas" => {
             let inner = words
                 .iter()
@@ -48,7 +55,21 @@ pub(super) fn judge(name: &str, words: &[Word], depth: usize) -> Facts {
         "sed" => sed(words),
         "awk" | "gawk" | "mawk" => awk(words),
         "psql" => psql(words),
+        "mysql" | "mariadb" => mysql(words),
+        "sqlite3" => sqlite(words),
+        "cd" => changes_folder(words),
+        "tar" => tar(words),
+        "service" if tells_of_services(words) => {
+            Facts::of(Effect::Read, "service", "it only tells how services are")
+        }
+        "jq" => tool(name, &without_variables(words)),
         "git" => git(words),
+        "ip" => leading(
+            name,
+            words,
+            &[],
+            &["-4", "-6", "-br", "-brief", "-s", "-d", "-j", "-o"],
+        ),
         "helm" => leading(name, words, &["-n", "--namespace", "--kube-context"], &[]),
         "terraform" => leading(name, words, &[], &["-chdir="]),
         _ => tool(name, words),
@@ -116,6 +137,37 @@ fn shell(words: &[Word], depth: usize) -> Facts {
         }
     }
     Facts::unknown("a shell runs a script that is not in the text")
+}
+
+/// `set -euo pipefail`: what makes a script end early, or print what it runs.
+fn stops_at_errors(words: &[Word]) -> bool {
+    let mut words = words.iter();
+    let mut any = false;
+    while let Some(word) = words.next() {
+        let Some(letters) = word
+            .text
+            .strip_prefix(['-', '+'])
+            .filter(|_| word.is_literal())
+        else {
+            return false;
+        };
+        let is_known =
+            !letters.is_empty() && letters.bytes().all(|letter| b"euxo".contains(&letter));
+        let options = letters.matches('o').count();
+        let values = words.by_ref().take(options);
+        let are_known = values.fold(0, |known, word| {
+            let is_one = matches!(
+                word.text.as_str(),
+                "errexit" | "nounset" | "pipefail" | "xtrace"
+            );
+            known + usize::from(is_one && word.is_literal())
+        });
+        if !is_known || are_known < options {
+            return false;
+        }
+        any = true;
+    }
+    any
 }
 
 fn env(words: &[Word], depth: usize) -> Facts {
@@ -233,8 +285,10 @@ const VALUED_TESTS: &[&str] = &[
 
 /// find: tests only select, actions do.
 fn find(words: &[Word], depth: usize) -> Facts {
-    let listing = Facts::of(Effect::Read, "find", "`find` only lists files");
-    let mut facts = listing;
+    let mut facts = Facts::of(Effect::Read, "find", "`find` only lists files");
+    let mut places = Vec::new();
+    let mut names = Vec::new();
+    let mut commands: Vec<Vec<Word>> = Vec::new();
     let mut words = words.iter();
     while let Some(word) = words.next() {
         if !word.is_literal() {
@@ -255,19 +309,21 @@ fn find(words: &[Word], depth: usize) -> Facts {
                         break;
                     }
                     let mut word = word.clone();
-                    if word.text.contains("{}") {
+                    if word.text.contains("{}") && word.text != "{}" {
                         word.printed();
                     }
                     command.push(word);
                 }
-                facts = facts.and(judge_command(&command, depth + 1));
+                commands.push(command);
             }
-            text if VALUED_TESTS.contains(&text) => {
-                let value = words.next();
-                if value.is_none_or(|value| !value.is_literal()) {
-                    return Facts::unknown("an argument of find is not known until it runs");
+            text if VALUED_TESTS.contains(&text) => match words.next() {
+                Some(value) if value.is_literal() => {
+                    if matches!(text, "-name" | "-iname" | "-path" | "-ipath" | "-wholename") {
+                        names.push(value.text.as_str());
+                    }
                 }
-            }
+                _ => return Facts::unknown("an argument of find is not known until it runs"),
+            },
             "-print" | "-print0" | "-ls" | "-empty" | "-not" | "!" | "-o" | "-or" | "-a"
             | "-and" | "(" | ")" | "-prune" | "-follow" | "-L" | "-H" | "-P" | "-xdev"
             | "-mount" | "-depth" | "-quit" | "-executable" | "-readable" | "-writable"
@@ -275,10 +331,52 @@ fn find(words: &[Word], depth: usize) -> Facts {
             text if text.starts_with('-') => {
                 return Facts::unknown("`find` has an action or test that is not reviewed");
             }
-            _ => {}
+            place => places.push(place),
+        }
+    }
+    let mut found: Vec<Word> = Vec::new();
+    for place in if places.is_empty() {
+        &["."][..]
+    } else {
+        &places
+    } {
+        found.extend(names.iter().map(|name| {
+            let holds_some = paths::showing(place) != Effect::Read;
+            let mut word = match holds_some {
+                true => Word::literal(*place),
+                false => Word::literal(format!("{}/{name}", place.trim_end_matches('/'))),
+            };
+            if !is_kind_of_file(name) {
+                word.printed();
+            }
+            word
+        }));
+        if names.is_empty() {
+            let mut word = Word::literal(*place);
+            if place.trim_matches(['.', '/']).is_empty() {
+                word.printed();
+            }
+            found.push(word);
+        }
+    }
+    // What is found begins with a place it is looked for in, so it is no option.
+    for command in commands {
+        for found in &found {
+            let mut command = command.clone();
+            for word in command.iter_mut().filter(|word| word.text == "{}") {
+                *word = found.clone();
+            }
+            facts = facts.and(judge_command(&command, depth + 1));
         }
     }
     facts
+}
+
+/// Whether a pattern says what the files are that it fits: one file, or all with an extension.
+fn is_kind_of_file(pattern: &str) -> bool {
+    let name = pattern.strip_prefix('*').unwrap_or(pattern);
+    let is_plain = |text: &str| !text.contains(['*', '?', '[', '\\']);
+    is_plain(name) && (name.len() == pattern.len() || name.starts_with('.'))
 }
 
 /// sed with the scripts that are plain to see: lines printed or left out, text replaced.
@@ -306,40 +404,88 @@ fn sed(words: &[Word]) -> Facts {
     files("sed", &arguments)
 }
 
+/// Whether each command of a script prints lines, leaves them out, ends, or replaces text.
 fn is_plain_sed(script: &str) -> bool {
-    let script = script.trim();
-    let command = script
-        .trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, ',' | '$' | '!' | ' '));
-    if matches!(command, "p" | "d" | "q" | "=") {
-        return true;
+    let mut rest = script;
+    loop {
+        rest = rest.trim_start_matches([' ', ';', '\n']);
+        if rest.is_empty() {
+            return true;
+        }
+        match sed_command(rest) {
+            Some(after) if after.is_empty() || after.starts_with([';', '\n']) => rest = after,
+            _ => return false,
+        }
     }
-    if let Some(pattern) = script.strip_prefix('/')
-        && let Some((pattern, command)) = pattern.rsplit_once('/')
-    {
-        return !pattern.contains(['/', '\n', ';', '{'])
-            && matches!(command.trim_start_matches('!'), "p" | "d" | "q");
+}
+
+/// What follows the command that `text` begins with; `None`: it is no plain one.
+fn sed_command(text: &str) -> Option<&str> {
+    let mut rest = sed_address(text)?;
+    if let Some(second) = rest.strip_prefix(',') {
+        rest = sed_address(second)?;
     }
-    let Some(rest) = command.strip_prefix('s') else {
-        return false;
+    rest = rest.trim_start_matches([' ', '!']);
+    let after = if let Some(replacing) = rest.strip_prefix('s') {
+        let separator = replacing.chars().next()?;
+        if !matches!(separator, '/' | '|' | '#' | ',' | ':' | '@' | '%') {
+            return None;
+        }
+        let pattern = sed_part(&replacing[1..], separator)?;
+        let replaced = sed_part(pattern, separator)?;
+        replaced.trim_start_matches(|flag: char| {
+            matches!(flag, 'g' | 'p' | 'i' | 'I') || flag.is_ascii_digit()
+        })
+    } else {
+        rest.strip_prefix(['p', 'd', 'q', '='])?
+            .trim_start_matches(|code: char| code.is_ascii_digit())
     };
-    let Some(separator) = rest
-        .chars()
-        .next()
-        .filter(|c| matches!(c, '/' | '|' | '#' | ',' | ':'))
-    else {
-        return false;
-    };
-    let parts: Vec<&str> = rest.split(separator).collect();
-    let flags = |flags: &str| flags.bytes().all(|flag| b"gpiI0123456789".contains(&flag));
-    !script.contains(['\n', '\\']) && matches!(parts.as_slice(), ["", _, _, last] if flags(last))
+    Some(after.trim_start_matches(' '))
+}
+
+/// A line's number, the last line, or a pattern between slashes; none is all lines.
+fn sed_address(text: &str) -> Option<&str> {
+    let text = text.trim_start_matches(' ');
+    match text.strip_prefix('/') {
+        Some(pattern) => sed_part(pattern, '/').map(|rest| rest.trim_start_matches('I')),
+        None => Some(
+            text.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, '$' | '~' | '+')),
+        ),
+    }
+}
+
+/// What follows the first `separator` that ends a part. Whether one in brackets does, programs see differently.
+fn sed_part(text: &str, separator: char) -> Option<&str> {
+    let mut escaped = false;
+    for (at, c) in text.char_indices() {
+        match c {
+            '\n' => return None,
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            _ if c == separator => {
+                let part = &text[..at];
+                let is_closed = part
+                    .rfind('[')
+                    .is_none_or(|open| part.rfind(']') > Some(open));
+                let whole = is_closed
+                    && part.matches('[').count() <= part.matches(']').count()
+                    && !part.contains("[]")
+                    && !part.contains("[^]");
+                return whole.then(|| &text[at + c.len_utf8()..]);
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 /// awk with programs that only select and print.
 fn awk(words: &[Word]) -> Facts {
-    let arguments = match options::parse(&[Takes("field-separator,F")], Style::Getopt, words) {
-        Ok(arguments) => arguments,
-        Err(NotUnderstood(why)) => return Facts::unknown(format!("awk: {why}")),
-    };
+    let arguments =
+        match options::parse(&[Takes("field-separator,F assign,v")], Style::Getopt, words) {
+            Ok(arguments) => arguments,
+            Err(NotUnderstood(why)) => return Facts::unknown(format!("awk: {why}")),
+        };
     let Some((program, rest)) = arguments.operands.split_first() else {
         return Facts::unknown("awk is given no program");
     };
@@ -378,25 +524,210 @@ fn psql(words: &[Word]) -> Facts {
         return Facts::of(Effect::Read, "psql", "psql only tells its version");
     }
     let judged = arguments.values("command").map(|text| {
-        if text.contains('\\') {
-            Facts::unknown("psql's own commands, with a backslash, can run programs")
+        if describes(text) {
+            Facts::of(Effect::Read, "psql", "it only tells what there is")
         } else {
-            sql::classify(Dialect::Postgres, text)
+            of_client("psql", Dialect::Postgres, text)
         }
     });
     let list = arguments
         .has("list")
         .then(|| Facts::of(Effect::Read, "psql", "it only lists databases"));
-    match judged.chain(list).reduce(Facts::and) {
-        Some(mut facts) => {
-            facts.kinds.insert(0, "psql".to_owned());
-            // What was said of the statement's text does not hold for the command's, nor for what psql prints.
-            facts.given.clear();
-            facts.outputs = Outputs::Unproven;
-            facts
-        }
-        None => Facts::unknown("psql runs statements that are not in its arguments"),
+    judged
+        .chain(list)
+        .reduce(Facts::and)
+        .unwrap_or_else(|| Facts::unknown("psql runs statements that are not in its arguments"))
+}
+
+/// Whether it is one of psql's own commands that show what there is: `\dt public.*`.
+fn describes(text: &str) -> bool {
+    let mut words = text.trim().split(' ').filter(|word| !word.is_empty());
+    let Some(command) = words.next().and_then(|word| word.strip_prefix('\\')) else {
+        return false;
+    };
+    let command = command.trim_end_matches(['+', 'S']);
+    let is_one = matches!(command, "l" | "conninfo" | "encoding" | "z" | "sf" | "sv")
+        || command.starts_with('d') && command.bytes().all(|byte| byte.is_ascii_alphabetic());
+    is_one
+        && words.all(|name| {
+            name.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"._*\"".contains(&byte))
+        })
+}
+
+/// mysql with statements in its arguments. Its own commands are no SQL, or have a backslash.
+fn mysql(words: &[Word]) -> Facts {
+    const TAKES: Takes = Takes(
+        "execute,e host,h port,P user,u password,p? database,D batch,B! skip-column-names,N! table,t! raw,r! silent,s! vertical,E! \
+         html,H! xml,X! force,f! version,V! ssl-mode default-character-set",
+    );
+    let arguments = match options::parse(&[TAKES], Style::Getopt, words) {
+        Ok(arguments) => arguments,
+        Err(NotUnderstood(why)) => return Facts::unknown(format!("mysql: {why}")),
+    };
+    if arguments.has("version") {
+        return Facts::of(Effect::Read, "mysql", "mysql only tells its version");
     }
+    let judged = arguments.values("execute").map(|text| {
+        let text = text.trim_end();
+        of_client(
+            "mysql",
+            Dialect::Mysql,
+            text.strip_suffix("\\G").unwrap_or(text),
+        )
+    });
+    judged
+        .reduce(Facts::and)
+        .unwrap_or_else(|| Facts::unknown("mysql runs statements that are not in its arguments"))
+}
+
+/// A statement as its client sends it.
+fn of_client(name: &'static str, dialect: Dialect, text: &str) -> Facts {
+    if text.contains('\\') {
+        return Facts::unknown("the client's own commands, with a backslash, can run programs");
+    }
+    let mut facts = sql::classify(dialect, text);
+    facts.kinds.insert(0, name.to_owned());
+    // What was said of the statement's text does not hold for the command's, nor for what the client prints.
+    facts.given.clear();
+    facts.outputs = Outputs::Unproven;
+    facts
+}
+
+/// sqlite3 with a statement after its file, or one of its own commands that tell what there is.
+fn sqlite(words: &[Word]) -> Facts {
+    const MODES: &[&str] = &[
+        "-readonly",
+        "-json",
+        "-csv",
+        "-header",
+        "-noheader",
+        "-column",
+        "-line",
+        "-list",
+        "-box",
+        "-table",
+        "-markdown",
+        "-html",
+        "-tabs",
+        "-quote",
+        "-batch",
+    ];
+    let rest = words
+        .iter()
+        .position(|word| !MODES.contains(&word.text.as_str()))
+        .map_or(&[][..], |at| &words[at..]);
+    let [file, statement] = rest else {
+        return Facts::unknown("sqlite3 runs statements that are not in its arguments");
+    };
+    if !file.is_literal() || !statement.is_literal() || file.text.starts_with('-') {
+        return Facts::unknown("an argument of sqlite3 is not known until it runs");
+    }
+    let text = statement.text.trim();
+    if text.starts_with('.') {
+        return match text.split(' ').next().unwrap_or_default() {
+            ".tables" | ".schema" | ".databases" | ".indexes" | ".indices" | ".fullschema"
+            | ".dbinfo"
+                if !text.contains(['|', '\n', '"', '\'']) =>
+            {
+                Facts::of(Effect::Read, "sqlite3", "it only tells what there is")
+            }
+            _ => Facts::unknown("sqlite3's own commands can run programs"),
+        };
+    }
+    // Functions that the program has and the database does not.
+    let own = [
+        "readfile",
+        "writefile",
+        "edit",
+        "fsdir",
+        "lsmode",
+        "load_extension",
+        "zipfile",
+    ];
+    let lower = text.to_ascii_lowercase();
+    if own.iter().any(|function| lower.contains(function)) {
+        return Facts::unknown("functions of sqlite3 itself read and write files");
+    }
+    of_client("sqlite3", Dialect::Sqlite, text)
+}
+
+/// cd only matters to what follows, which is judged by the names it gives: no place from where harmless names lead to
+/// credentials.
+fn changes_folder(words: &[Word]) -> Facts {
+    match words {
+        [] => Facts::of(Effect::Read, "cd", "it only changes the folder"),
+        [folder] if folder.is_literal() && !folder.text.starts_with('-') => {
+            match paths::showing(&folder.text) {
+                Effect::Read
+                    if !folder.text.trim_matches(['.', '/']).is_empty() || folder.text == ".." =>
+                {
+                    Facts::of(Effect::Read, "cd", "it only changes the folder")
+                }
+                _ => Facts::unknown("from this folder, harmless names lead to credentials"),
+            }
+        }
+        _ => Facts::unknown("the folder it changes to is not known until it runs"),
+    }
+}
+
+/// tar, when it lists what is in a local archive.
+fn tar(words: &[Word]) -> Facts {
+    let lists = |flags: &str| {
+        let flags = flags.strip_prefix('-').unwrap_or(flags);
+        flags.contains('t')
+            && flags.ends_with('f')
+            && flags.bytes().all(|flag| b"tvzjJf".contains(&flag))
+    };
+    match words {
+        [flags, archive, members @ ..]
+            if words.iter().all(Word::is_literal)
+                && lists(&flags.text)
+                && !archive.text.contains(':')
+                && !members.iter().any(|word| word.text.starts_with('-')) =>
+        {
+            Facts::of(Effect::Read, "tar", "it only lists an archive")
+        }
+        _ => tool("tar", words),
+    }
+}
+
+/// `service NAME status`, where the name leads to no other folder.
+fn tells_of_services(words: &[Word]) -> bool {
+    let is_name = |word: &Word| {
+        word.is_literal()
+            && word
+                .text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte))
+    };
+    match words {
+        [all] => all.text == "--status-all",
+        [name, status] => is_name(name) && !name.text.starts_with('-') && status.text == "status",
+        _ => false,
+    }
+}
+
+/// Without `--arg NAME VALUE`, which only gives a filter a text.
+fn without_variables(words: &[Word]) -> Vec<Word> {
+    let mut rest = Vec::with_capacity(words.len());
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        if matches!(word.text.as_str(), "--arg" | "--argjson") && word.is_literal() {
+            // As one they are two words, or more.
+            let given = [words.next(), words.next()];
+            rest.extend(
+                given
+                    .into_iter()
+                    .flatten()
+                    .filter(|word| !word.is_literal())
+                    .cloned(),
+            );
+        } else {
+            rest.push(word.clone());
+        }
+    }
+    rest
 }
 
 /// git, with what may stand before its command. `-c` and the places of its files can make any command run a program.
@@ -456,6 +787,15 @@ fn tool(name: &str, words: &[Word]) -> Facts {
             format!("`{name}` only tells about itself"),
         );
     }
+    let asks_help = (words.last())
+        .is_some_and(|word| word.text == "--help" || name == "terraform" && word.text == "-help");
+    if asks_help && length + 1 == all.len() {
+        return Facts::of(
+            Effect::Read,
+            kind,
+            format!("`{name}` only tells about itself"),
+        );
+    }
     if kind == "terraform apply"
         && words
             .iter()
@@ -477,12 +817,51 @@ fn tool(name: &str, words: &[Word]) -> Facts {
             by_table(Effect::Read, kind)
         };
     }
-    let style = if name == "terraform" {
+    match operands {
+        // With `-v` it prints into a variable, `PATH` among them, and evaluates its subscript.
+        "<printf>" => {
+            let is_text = (words.first()).is_none_or(|word| {
+                word.is_literal() && (!word.text.starts_with('-') || word.text == "--")
+            });
+            return if is_text {
+                by_table(Effect::Read, kind)
+            } else {
+                Facts::unknown("`printf` may print into a variable")
+            };
+        }
+        // `-v NAME` and `-R NAME` evaluate a subscript, and what it runs.
+        "<test>" => {
+            let evaluates = |word: &Word| matches!(word.text.as_str(), "-v" | "-R");
+            return if words.iter().any(evaluates) {
+                Facts::unknown("what the name of a variable runs is not judged")
+            } else {
+                by_table(Effect::Read, kind)
+            };
+        }
+        _ => {}
+    }
+    let style = if matches!(name, "terraform" | "openssl") {
         Style::Go
     } else {
         Style::Getopt
     };
+    if matches!(operands, "<files>" | "<names>" | "<git>") {
+        for word in &mut all {
+            let is_filter =
+                word.text.starts_with("--include=") || word.text.starts_with("--exclude");
+            if word.known == Known::AsPattern && (is_filter || paths::is_of_a_kind(&word.text)) {
+                *word = Word::literal(std::mem::take(&mut word.text));
+            }
+        }
+    }
     match options::parse(&[command.takes], style, &all[length..]) {
+        Err(_)
+            if operands == "<or-write>"
+                || operands == "<list-or-write>"
+                || kind == "git config" =>
+        {
+            by_table(Effect::Write, kind)
+        }
         Err(NotUnderstood(why)) => Facts::unknown(format!("`{kind}`: {why}")),
         Ok(arguments) => match operands {
             "<files>" => {
@@ -495,7 +874,39 @@ fn tool(name: &str, words: &[Word]) -> Facts {
                 };
                 files(kind, &rest)
             }
-            "<git>" => files(kind, &arguments),
+            "<git>" => {
+                let skip = usize::from(kind == "git grep" && !arguments.has("e"));
+                let rest = Arguments {
+                    operands: arguments.operands.into_iter().skip(skip).collect(),
+                    options: arguments.options,
+                };
+                files(kind, &rest)
+            }
+            "<copy>" if arguments.operands.len() < 2 => files(kind, &arguments),
+            "<one>" if arguments.operands.len() < 2 => by_table(Effect::Read, kind),
+            "<in>" if arguments.operands.is_empty() => by_table(Effect::Read, kind),
+            "<pager>"
+                if !arguments
+                    .operands
+                    .iter()
+                    .any(|word| word.text.starts_with('+')) =>
+            {
+                files(kind, &arguments)
+            }
+            "<no-assignment>" => {
+                let assigns = (arguments.operands.iter()).any(|word| word.text.contains('='));
+                let effect = if assigns { Effect::Write } else { Effect::Read };
+                by_table(effect, kind)
+            }
+            "<remote>" if arguments.operands.iter().all(|word| is_remote(&word.text)) => {
+                by_table(Effect::Read, kind)
+            }
+            "<setting>" => setting(kind, &arguments),
+            "<path>" => called_path(kind, &arguments),
+            "<list-or-write>" if arguments.has("list") => by_table(Effect::Read, kind),
+            "<or-write>" | "<list-or-write>" if !arguments.operands.is_empty() => {
+                by_table(Effect::Write, kind)
+            }
             "<names>" => by_table(Effect::Read, kind),
             "<jq>" => jq(&arguments),
             "<ps>"
@@ -542,16 +953,95 @@ fn files(kind: &str, arguments: &Arguments<'_>) -> Facts {
     shown.fold(by_table(Effect::Read, kind), Facts::and)
 }
 
+/// A place of a repository: the name of one, a folder, or a URL. `ext::sh -c …` is a program.
+fn is_remote(place: &str) -> bool {
+    place
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-._/@:+~%".contains(&byte))
+        && !place.contains("::")
+}
+
+/// git's own settings: one is asked for by its name alone, and changed by a value after it.
+fn setting(kind: &str, arguments: &Arguments<'_>) -> Facts {
+    const SECRET: &[&str] = &[
+        "extraheader",
+        "credential",
+        "pass",
+        "token",
+        "secret",
+        "cookie",
+        "proxy",
+        "apikey",
+    ];
+    let [name] = arguments.operands.as_slice() else {
+        return by_table(Effect::Write, kind);
+    };
+    if !name.text.contains('.') {
+        return Facts::unknown("it is no name of a setting");
+    }
+    let lower = name.text.to_ascii_lowercase();
+    if SECRET.iter().any(|word| lower.contains(word)) {
+        return by_table(Effect::Secret, kind);
+    }
+    by_table(Effect::Read, kind)
+}
+
+/// `gh api PATH`: a GET, with a token, at the host that the token is for.
+fn called_path(kind: &str, arguments: &Arguments<'_>) -> Facts {
+    let [path] = arguments.operands.as_slice() else {
+        return Facts::unknown(format!("`{kind}` is given more than a path"));
+    };
+    if path.text.contains("://") {
+        return Facts::unknown(format!("`{kind}` is given another host"));
+    }
+    let url = format!(
+        "https://api.github.com/{}",
+        path.text.trim_start_matches('/')
+    );
+    let call = HttpCall {
+        method: "GET",
+        url: &url,
+        headers: &[],
+        body: None,
+    };
+    let mut facts = http::classify_as(Family::Generic, &call);
+    facts.kinds.insert(0, kind.to_owned());
+    facts
+}
+
+/// Whether a filter calls the function or reads the variable of this name; fields may be called so.
+fn calls(filter: &str, name: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    filter.match_indices(name).any(|(at, _)| {
+        let before = filter[..at].chars().next_back();
+        let after = filter[at + name.len()..].chars().next();
+        let is_text = before == Some('"') && after == Some('"');
+        !is_text && !before.is_some_and(|c| is_part(c) || c == '.') && !after.is_some_and(is_part)
+    })
+}
+
 fn jq(arguments: &Arguments<'_>) -> Facts {
     let Some((filter, rest)) = arguments.operands.split_first() else {
         return by_table(Effect::Read, "jq");
     };
-    if filter.text.contains("env") || filter.text.contains("ENV") {
+    if ["env", "$ENV", "ENV", "strenv", "envsubst"]
+        .iter()
+        .any(|name| calls(&filter.text, name))
+    {
         return Facts::of(Effect::Secret, "jq", "it shows the environment");
     }
-    if ["import", "include", "input_", "get_search_list", "$__prog"]
-        .iter()
-        .any(|word| filter.text.contains(word))
+    if [
+        "import",
+        "include",
+        "input_",
+        "get_search_list",
+        "$__prog",
+        "load",
+        "eval",
+    ]
+    .iter()
+    .any(|word| filter.text.contains(word))
+        || calls(&filter.text, "system")
     {
         return Facts::unknown("the filter loads code from a file");
     }

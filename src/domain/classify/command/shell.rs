@@ -1,7 +1,8 @@
 //! A shell string, cut into every command it would run, in whatever order and under whatever condition.
 //!
-//! This is the part of the POSIX shell's grammar whose meaning the text alone gives. Variables, arithmetic, loops over
-//! names, functions and the like make commands that are not in the text; a script that has any is refused as a whole.
+//! This is the part of the POSIX shell's grammar whose meaning the text alone gives. Variables, arithmetic, functions and the
+//! like make commands that are not in the text; a script that has any is refused as a whole. A loop over words is read once
+//! for each, and of variables those are known that every shell has and no script may change.
 
 use super::Word;
 
@@ -33,6 +34,8 @@ pub(super) struct NotJudged(pub(super) &'static str);
 const DEEPEST: usize = 40;
 /// The most commands of one script.
 const MOST: usize = 1000;
+/// The most bytes that are read again because loops repeat them.
+const MOST_AGAIN: usize = 64 << 10;
 
 /// Every command of `script`, those inside substitutions before those they are part of.
 pub(super) fn commands(script: &str) -> Result<Vec<Simple>, NotJudged> {
@@ -42,6 +45,8 @@ pub(super) fn commands(script: &str) -> Result<Vec<Simple>, NotJudged> {
         depth: 0,
         documents: Vec::new(),
         found: Vec::new(),
+        again: 0,
+        loops: Vec::new(),
     };
     parser.list(Until::End)?;
     Ok(parser.found)
@@ -51,6 +56,15 @@ pub(super) fn commands(script: &str) -> Result<Vec<Simple>, NotJudged> {
 enum Until {
     End,
     Parenthesis,
+    /// The `done` of a loop over words.
+    Done,
+}
+
+/// Where the reading of a command ended.
+enum Ended {
+    Command,
+    /// At this word of the grammar, of those that open or close a loop.
+    Word(&'static str),
 }
 
 /// A here-document whose text follows the line.
@@ -66,6 +80,10 @@ struct Parser<'a> {
     depth: usize,
     documents: Vec<Document>,
     found: Vec<Simple>,
+    /// How many bytes were read again, for further rounds of loops.
+    again: usize,
+    /// The variables of the loops it is in, each with its value in the round that is read.
+    loops: Vec<(String, Option<String>)>,
 }
 
 impl<'a> Parser<'a> {
@@ -101,11 +119,12 @@ impl<'a> Parser<'a> {
         if !self.documents.is_empty() {
             return Err(together);
         }
+        let mut inner_loops = 0_usize;
         loop {
             self.blanks();
             match self.peek() {
                 None if until == Until::End => break,
-                None => return Err(NotJudged("a parenthesis is never closed")),
+                None => return Err(NotJudged("a parenthesis or a loop is never closed")),
                 Some('\n') => {
                     self.take();
                     self.documents()?;
@@ -136,7 +155,12 @@ impl<'a> Parser<'a> {
                 Some(')') => {
                     return Err(NotJudged("a parenthesis is closed that was never opened"));
                 }
-                Some(_) => self.simple()?,
+                Some(_) => match self.simple()? {
+                    Ended::Word("do") => inner_loops += 1,
+                    Ended::Word(_) if until == Until::Done && inner_loops == 0 => break,
+                    Ended::Word(_) => inner_loops = inner_loops.saturating_sub(1),
+                    Ended::Command => {}
+                },
             }
         }
         self.depth -= 1;
@@ -160,7 +184,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn simple(&mut self) -> Result<(), NotJudged> {
+    fn simple(&mut self) -> Result<Ended, NotJudged> {
         let mut command = Simple::default();
         loop {
             self.blanks();
@@ -199,12 +223,17 @@ impl<'a> Parser<'a> {
                 // After an assignment or a redirection they are no words of the grammar.
                 if plain && command.assigned.is_empty() && command.redirections.is_empty() {
                     match word.text.as_str() {
-                        "if" | "then" | "elif" | "else" | "fi" | "while" | "until" | "do"
-                        | "done" | "{" | "}" | "!" | "time" => return Ok(()),
-                        "for" | "case" | "select" | "function" | "[[" | "coproc" | "in"
-                        | "esac" => {
+                        "do" => return Ok(Ended::Word("do")),
+                        "done" => return Ok(Ended::Word("done")),
+                        "if" | "then" | "elif" | "else" | "fi" | "while" | "until" | "{" | "}"
+                        | "!" | "time" => return Ok(Ended::Command),
+                        "for" => {
+                            self.over_words()?;
+                            return Ok(Ended::Command);
+                        }
+                        "case" | "select" | "function" | "[[" | "coproc" | "in" | "esac" => {
                             return Err(NotJudged(
-                                "it loops over names, chooses between cases or defines a function",
+                                "it loops over choices, chooses between cases or defines a function",
                             ));
                         }
                         _ => {}
@@ -217,6 +246,73 @@ impl<'a> Parser<'a> {
         if self.found.len() > MOST {
             return Err(NotJudged("it has more than 1,000 commands"));
         }
+        Ok(Ended::Command)
+    }
+
+    /// `for NAME in WORDS; do …; done`: what is done is read once for each word.
+    fn over_words(&mut self) -> Result<(), NotJudged> {
+        let unusual = NotJudged("it loops over something else than words");
+        self.blanks();
+        let name = self.word()?;
+        let is_taken = |(taken, _): &(String, _)| *taken == name.word.text;
+        if !name.plain
+            || !is_name(&name.word.text)
+            || name.word.text.ends_with('+')
+            || says(&name.word.text).is_some()
+            || self.loops.iter().any(is_taken)
+        {
+            return Err(unusual);
+        }
+        self.blanks();
+        let word = self.word()?;
+        if !(word.plain && word.word.text == "in") {
+            return Err(unusual);
+        }
+        let mut values = Vec::new();
+        loop {
+            self.blanks();
+            match self.peek() {
+                Some(';' | '\n') => break,
+                Some('|' | '&' | '<' | '>' | '(' | ')') | None => return Err(unusual),
+                Some(_) => {
+                    let word = self.word()?.word;
+                    let is_one = word.is_literal()
+                        && word
+                            .text
+                            .starts_with(|c: char| c.is_ascii_alphanumeric() || c == '/')
+                        && (word.text.bytes()).all(|byte| {
+                            byte.is_ascii_alphanumeric() || b"._/@:+,-".contains(&byte)
+                        });
+                    values.push(is_one.then_some(word.text));
+                }
+            }
+        }
+        self.at += 1;
+        loop {
+            self.blanks();
+            if self.peek() != Some('\n') {
+                break;
+            }
+            self.at += 1;
+        }
+        let word = self.word()?;
+        if !(word.plain && word.word.text == "do" && self.documents.is_empty()) {
+            return Err(unusual);
+        }
+        if values.is_empty() {
+            values.push(None);
+        }
+        let body = self.at;
+        for value in values {
+            self.at = body;
+            self.loops.push((name.word.text.clone(), value));
+            self.list(Until::Done)?;
+            self.loops.pop();
+            self.again += self.at - body;
+            if self.again > MOST_AGAIN {
+                return Err(NotJudged("its loops are too long"));
+            }
+        }
         Ok(())
     }
 
@@ -227,7 +323,13 @@ impl<'a> Parser<'a> {
             .find(|operator| self.eat(operator))
             .ok_or(NotJudged("a redirection is not understood"))?;
         self.blanks();
+        let start = self.at;
         let Piece { word, plain, .. } = self.word()?;
+        if matches!(operator, "<<" | "<<-") && self.text[start..self.at].contains(['$', '(']) {
+            return Err(NotJudged(
+                "a here-document ends in a word that is not plain",
+            ));
+        }
         if word.text.is_empty() && plain {
             return Err(NotJudged("a redirection leads nowhere"));
         }
@@ -284,7 +386,9 @@ impl<'a> Parser<'a> {
                 '<' if self.rest().starts_with("<(") => {
                     self.at += 2;
                     self.list(Until::Parenthesis)?;
-                    piece.word.printed();
+                    // A file to read from, with what the commands print in it.
+                    piece.word.text.push_str("/dev/stdin");
+                    piece.plain = false;
                 }
                 ' ' | '\t' | '\n' | '|' | '&' | ';' | '<' | '>' | '(' | ')' => break,
                 '\\' => {
@@ -311,7 +415,10 @@ impl<'a> Parser<'a> {
                     self.quoted(&mut piece.word)?;
                     piece.plain = false;
                 }
-                '$' => self.dollar(&mut piece.word)?,
+                '$' => {
+                    self.dollar(&mut piece.word)?;
+                    piece.plain = false;
+                }
                 '`' => return Err(NotJudged("it uses backquotes: write $( ) instead")),
                 '*' | '?' => {
                     self.take();
@@ -390,10 +497,35 @@ impl<'a> Parser<'a> {
                 self.list(Until::Parenthesis)?;
                 word.printed();
             }
-            Some('{' | '[' | '\'' | '"') => {
+            // The exit code, and numbers of processes.
+            Some('?' | '$' | '!') => {
+                self.take();
+                word.text.push('0');
+            }
+            Some('[' | '\'' | '"') => {
                 return Err(NotJudged("a word is put together when it runs"));
             }
-            Some(next) if next.is_ascii_alphanumeric() || "_@*#?-$!".contains(next) => {
+            Some(next) if next == '{' || next.is_ascii_alphabetic() || next == '_' => {
+                let braces = self.eat("{");
+                let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+                let rest = self.rest();
+                let name = &rest[..rest.find(|c| !is_part(c)).unwrap_or(rest.len())];
+                self.at += name.len();
+                if braces && !self.eat("}") {
+                    return Err(NotJudged("a word is put together when it runs"));
+                }
+                let bound = self.loops.iter().find(|(bound, _)| bound == name);
+                match (bound, says(name)) {
+                    (Some((_, Some(value))), _) => word.text.push_str(value),
+                    (Some((_, None)), _) => word.printed(),
+                    (None, Some(Says::Folder(folder))) => word.text.push_str(folder),
+                    (None, Some(Says::Something)) => word.printed(),
+                    (None, None) => {
+                        return Err(NotJudged("a variable's value is not known until it runs"));
+                    }
+                }
+            }
+            Some(next) if next.is_ascii_digit() || "@*#-".contains(next) => {
                 return Err(NotJudged("a variable's value is not known until it runs"));
             }
             _ => word.text.push('$'),
@@ -434,6 +566,24 @@ impl Ahead {
             comma: last(word.rfind(',').max(word.rfind(".."))),
             quote: last(word.rfind(['"', '\'', '\\', '$'])),
         };
+    }
+}
+
+/// What a variable that every shell has says; that a script gives none of them another value is judged apart.
+enum Says {
+    /// A folder, by another name of it.
+    Folder(&'static str),
+    /// Something that is no credential.
+    Something,
+}
+
+fn says(name: &str) -> Option<Says> {
+    match name {
+        "HOME" => Some(Says::Folder("~")),
+        "PWD" => Some(Says::Folder(".")),
+        "USER" | "LOGNAME" | "HOSTNAME" | "SHELL" | "PATH" | "LANG" | "TERM" | "RANDOM"
+        | "SECONDS" | "UID" | "EUID" | "PPID" | "OLDPWD" => Some(Says::Something),
+        _ => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Azure Resource Manager: GET reads, PUT and PATCH change, DELETE removes, and a POST is an action, whose name is the
 //! last segment of its path. What an action does is a list; one that is not on it is unknown, whatever it is called.
 
-use super::{Effect, Facts, Family, Found, Request, facts, inner, json::Json};
+use super::{Effect, Facts, Family, Found, Inner, Request, facts, inner, json::Json};
 
 pub(super) fn judge(request: &Request<'_>, depth: usize) -> Facts {
     let is_batch = request.is("POST")
@@ -16,28 +16,12 @@ pub(super) fn judge(request: &Request<'_>, depth: usize) -> Facts {
 }
 
 /// The calls of a batch; `None` if any cannot be read.
-fn batch(request: &Request<'_>) -> Option<Vec<(String, String, Option<String>)>> {
+fn batch(request: &Request<'_>) -> Option<Vec<Inner>> {
     let body = Json::read(request.body_text()?)?;
     body.get("requests")?
         .list()?
         .iter()
-        .map(|call| {
-            let method = call
-                .get("httpMethod")
-                .or_else(|| call.get("method"))?
-                .text()?
-                .to_owned();
-            let url = call
-                .get("url")
-                .or_else(|| call.get("relativeUrl"))?
-                .text()?
-                .to_owned();
-            let content = call
-                .get("content")
-                .or_else(|| call.get("body"))
-                .map(Json::to_string);
-            Some((method, url, content.filter(|content| content != "null")))
-        })
+        .map(|call| Inner::read(call, str::to_owned))
         .collect()
 }
 
@@ -78,6 +62,8 @@ fn looked_at(path: &[&str]) -> Found {
         || leads_over("expressroutecircuits", "authorizations")
         || leads_over("expressrouteports", "authorizations")
         || leads_over("microsoft.devtestlab", "secrets")
+        || leads_over("microsoft.hdinsight", "configurations")
+        || is_list_of_settings(path)
         || path
             .last()
             .is_some_and(|last| shows_credential(last) && path.contains(&"providers"));
@@ -137,7 +123,7 @@ fn action(path: &[&str]) -> Found {
 }
 
 /// `listKeys` and its kin.
-fn shows_credential(action: &str) -> bool {
+pub(super) fn shows_credential(action: &str) -> bool {
     let what = action
         .strip_prefix("list")
         .or_else(|| action.strip_prefix("get"));

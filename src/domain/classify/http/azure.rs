@@ -1,6 +1,6 @@
 //! Azure's data planes, Microsoft Graph, and the model providers.
 
-use super::{Effect, Facts, Family, Found, Request, facts, generic, inner, json::Json};
+use super::{Effect, Facts, Family, Found, Inner, Request, arm, facts, generic, inner, json::Json};
 
 const LOOKS: &str = "it only looks";
 
@@ -150,6 +150,9 @@ pub(super) fn cosmos(request: &Request<'_>) -> Found {
                         .starts_with("application/query+json")
                 }) =>
         {
+            if path.contains(&"permissions") {
+                return Found(Effect::Secret, "a permission holds a token");
+            }
             Found(Effect::Read, "it is a query")
         }
         "POST" if yes("x-ms-documentdb-isquery") => Found(
@@ -225,11 +228,7 @@ pub(super) fn microsoft_graph(request: &Request<'_>, depth: usize) -> Facts {
         "addpassword" | "addkey" if request.is("POST") => {
             Found(Effect::Write, "it makes and shows a credential")
         }
-        _ if request.looks()
-            && SHOWS_SECRET
-                .iter()
-                .any(|part| lower(request).iter().any(|segment| segment == part)) =>
-        {
+        _ if request.looks() && lower(request).iter().any(|segment| shows_secret(segment)) => {
             Found(Effect::Secret, "it shows a credential")
         }
         _ => generic::by_method(&request.method),
@@ -247,7 +246,13 @@ const SHOWS_SECRET: &[&str] = &[
     "secrets",
 ];
 
-fn graph_batch(request: &Request<'_>) -> Option<Vec<(String, String, Option<String>)>> {
+/// Whether a part of a path is a resource, or a function with its arguments, that shows a credential.
+fn shows_secret(segment: &str) -> bool {
+    let name = segment.split('(').next().unwrap_or_default();
+    SHOWS_SECRET.contains(&name) || arm::shows_credential(name) || name.ends_with("plaintextvalue")
+}
+
+fn graph_batch(request: &Request<'_>) -> Option<Vec<Inner>> {
     // The calls' addresses begin below the version.
     let version = request.target.path.first()?;
     let body = Json::read(request.body_text()?)?;
@@ -255,12 +260,9 @@ fn graph_batch(request: &Request<'_>) -> Option<Vec<(String, String, Option<Stri
         .list()?
         .iter()
         .map(|call| {
-            let method = call.get("method")?.text()?.to_owned();
-            let url = format!(
-                "/{version}/{}",
-                call.get("url")?.text()?.trim_start_matches('/')
-            );
-            Some((method, url, call.get("body").map(Json::to_string)))
+            Inner::read(call, |url| {
+                format!("/{version}/{}", url.trim_start_matches('/'))
+            })
         })
         .collect()
 }

@@ -56,6 +56,7 @@ const ACTIONS: &[&str] = &[
     "execute",
     "invoke",
     "trigger",
+    "build",
     "send",
     "approve",
     "reject",

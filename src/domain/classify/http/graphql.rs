@@ -37,6 +37,19 @@ pub(super) fn judge(request: &Request<'_>) -> Found {
             "it has a document in its URL and one in its body",
         );
     }
+    let names_stored = |name: &str| {
+        STORED
+            .iter()
+            .any(|stored| name.eq_ignore_ascii_case(stored))
+    };
+    if request
+        .target
+        .query
+        .iter()
+        .any(|(name, _)| names_stored(name))
+    {
+        return BESIDE;
+    }
     if let Some(document) = document {
         return operations(document);
     }
@@ -63,6 +76,7 @@ pub(super) fn judge(request: &Request<'_>) -> Found {
     let judged = bodies
         .iter()
         .map(|body| match body.get("query").and_then(Json::text) {
+            Some(_) if names_stored_too(body) => BESIDE,
             Some(document) => operations(document),
             None => Found(
                 Effect::Unknown,
@@ -134,6 +148,33 @@ fn operations(document: &str) -> Found {
     worst.unwrap_or_else(broken)
 }
 
+/// What names a document that the server has.
+const STORED: &[&str] = &[
+    "id",
+    "doc_id",
+    "docid",
+    "documentid",
+    "queryid",
+    "hash",
+    "extensions",
+];
+
+/// Whether a body names a stored document beside the one it has. Extensions are harmless but for one.
+fn names_stored_too(body: &Json) -> bool {
+    STORED
+        .iter()
+        .filter_map(|name| Some((name, body.get(name)?)))
+        .any(|(name, value)| {
+            !(*name == "extensions"
+                && matches!(value, Json::Object(_))
+                && value.get("persistedQuery").is_none())
+        })
+}
+
+const BESIDE: Found = Found(
+    Effect::Unknown,
+    "it may name a document that the server has, which could do anything",
+);
 const QUERY: &str = "a GraphQL query only reads";
 
 trait Worst {

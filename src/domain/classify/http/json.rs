@@ -34,6 +34,14 @@ impl Json {
         }
     }
 
+    /// The member that goes by one of these names, if there is one; `None`: there are several, and which counts is the
+    /// server's affair.
+    pub(super) fn one_of(&self, names: &[&str]) -> Option<Option<&Self>> {
+        let mut found = names.iter().filter_map(|name| self.get(name));
+        let first = found.next();
+        found.next().is_none().then_some(first)
+    }
+
     pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),

@@ -42,6 +42,7 @@ fn is_core(kind: &str) -> bool {
             | "limitranges"
             | "podtemplates"
             | "componentstatuses"
+            | "proxy"
             | "bindings"
     )
 }

@@ -11,7 +11,10 @@ mod json;
 mod kubernetes;
 mod target;
 
-use self::target::{NotCanonical, Target};
+use self::{
+    json::Json,
+    target::{NotCanonical, Target},
+};
 use super::{Effect, Facts, Object, ObjectAccess};
 
 use schemars::JsonSchema;
@@ -403,27 +406,57 @@ fn facts(request: &Request<'_>, Found(effect, why): Found) -> Facts {
     facts
 }
 
+/// A call of a batch.
+struct Inner {
+    method: String,
+    url: String,
+    headers: Vec<(String, String)>,
+    body: Option<String>,
+}
+
+impl Inner {
+    /// Reads one, whatever case its names are in; `at` tells its address from what it says. `None`: servers could read it in
+    /// two ways.
+    fn read(call: &Json, at: impl Fn(&str) -> String) -> Option<Self> {
+        let text = |names: &[&str]| call.one_of(names)??.text().map(str::to_owned);
+        let headers = match call.get("headers") {
+            None => Vec::new(),
+            Some(Json::Object(fields)) => fields
+                .iter()
+                .map(|(name, value)| Some((name.clone(), value.text()?.to_owned())))
+                .collect::<Option<_>>()?,
+            Some(_) => return None,
+        };
+        let body = call.one_of(&["content", "body"])?.map(Json::to_string);
+        Some(Self {
+            method: text(&["httpMethod", "method"])?,
+            url: at(&text(&["url", "relativeUrl"])?),
+            headers,
+            body: body.filter(|body| body != "null"),
+        })
+    }
+}
+
 /// The calls of a batch, each a call of its own to the same host.
-fn inner(
-    request: &Request<'_>,
-    family: Family,
-    calls: &[(String, String, Option<String>)],
-) -> Facts {
-    let judged = calls.iter().map(|(method, url, body)| {
-        let url = if url.starts_with("https://") {
-            url.clone()
+fn inner(request: &Request<'_>, family: Family, calls: &[Inner]) -> Facts {
+    let judged = calls.iter().map(|call| {
+        let url = if call.url.starts_with("https://") {
+            call.url.clone()
         } else {
             format!(
                 "https://{}/{}",
                 request.target.authority,
-                url.trim_start_matches('/')
+                call.url.trim_start_matches('/')
             )
         };
+        let headers: Vec<(&str, &str)> = (call.headers.iter())
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
         let call = HttpCall {
-            method,
+            method: &call.method,
             url: &url,
-            headers: &[],
-            body: body.as_deref().map(str::as_bytes),
+            headers: &headers,
+            body: call.body.as_deref().map(str::as_bytes),
         };
         match self::request(&call) {
             Ok(inner) if inner.target.host == request.target.host => judge(&inner, family, 1),

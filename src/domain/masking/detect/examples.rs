@@ -52,6 +52,7 @@ const EXAMPLES: &[Example] = &[
             "token_type: Bearer",
             "secretName: mango-tls",
             "next_token={32}",
+            "https://management.azure.com/subscriptions?%24skiptoken={43}",
             "sort_key: {32}",
         ],
     ),

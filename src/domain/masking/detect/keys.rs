@@ -658,6 +658,8 @@ fn in_english(name: &Name) -> Option<Promise> {
                     b"page",
                     b"continuation",
                     b"pagination",
+                    b"skip",
+                    b"delta",
                     b"cancellation",
                     b"sync",
                     b"max",
