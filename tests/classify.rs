@@ -537,7 +537,13 @@ proptest! {
             .filter(|(_, statement)| !statement.contains("never closed"))
             .map(|(_, statement)| statement)
             .collect();
-        let (first, second) = (first.get(&own), second.get(&own));
+        // So would a string whose end is one only where a backslash stands for itself, or only where it does not.
+        let closed: Vec<&str> = own
+            .iter()
+            .copied()
+            .filter(|statement| !statement.contains('\\'))
+            .collect();
+        let (first, second) = (first.get(&closed), second.get(&own));
         let worst = classify(dialect, first).class.max(classify(dialect, second).class);
         // In T-SQL everything up to the end of its batch belongs to a procedure's definition.
         let separator = if dialect == Dialect::Mssql { "GO" } else { ";" };
