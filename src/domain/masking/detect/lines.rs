@@ -353,29 +353,32 @@ impl Context {
         if let Some(block) = pass.block {
             keyed::block(block, &text[start..end], start, sink);
         }
-        let of_vpn = text[start..end].starts_with(b"-----BEGIN OpenVPN");
+        let line = &text[start..end];
+        let of_vpn = line.first() == Some(&b'-') && line.starts_with(b"-----BEGIN OpenVPN");
         if pass.armour || self.armour.is_some() || of_vpn {
             self.private_key(text, start, end, sink);
         }
         if pass.seen.aws > start || self.aws > 0 {
             self.aws_secret(&text[..end], start, sink);
         }
-        // A line of `.pgpass` for any host.
-        if text[start..end].starts_with(b"*:") {
-            keyed::after_colon(&text[..end], start, start + 1, sink);
-        }
-        let line = &text[start..end];
         if pass.start == pass.tag && memchr::memmem::find(line, b"<<").is_some() {
-            personal::machine_readable(&text[start..end], start, sink);
+            personal::machine_readable(line, start, sink);
         }
-        if text[start..end].starts_with(PATIENT) {
-            personal::patient(&text[start..end], start, sink);
-        }
-        if text[start..end].starts_with(INTERCHANGE) || text[start..end].starts_with(b"COM+") {
-            personal::interchange(&text[start..end], start, sink);
-        }
-        if let Some((from, to, kind)) = told::account(&text[..end], start) {
-            sink.push(from, to, kind);
+        match line.first() {
+            // A line of `.pgpass` for any host.
+            Some(b'*') if line.starts_with(b"*:") => {
+                keyed::after_colon(&text[..end], start, start + 1, sink);
+            }
+            Some(b'P') if line.starts_with(PATIENT) => personal::patient(line, start, sink),
+            Some(b'U' | b'C') if line.starts_with(INTERCHANGE) || line.starts_with(b"COM+") => {
+                personal::interchange(line, start, sink);
+            }
+            Some(b'"') => {
+                if let Some((from, to, kind)) = told::account(&text[..end], start) {
+                    sink.push(from, to, kind);
+                }
+            }
+            _ => {}
         }
         if open {
             tokens::line_end(text, start, end, sink);
@@ -403,7 +406,7 @@ impl Context {
             .columns
             .or_else(|| arrays::described(text, (start, end), described?));
         self.arrays.line(text, (start, end), columns, sink);
-        self.pair.end_line(&text[start..end], pass.named);
+        self.pair.end_line(line, pass.named);
     }
 
     fn aws_secret(&mut self, line: &[u8], start: usize, sink: &mut Sink<'_>) {
@@ -520,7 +523,13 @@ fn names_of([_, block, after]: &[Bits; 3], text: &[u8], at: usize) -> u64 {
     match window {
         Some(window) => {
             while let Some(place) = next_place(&mut ends) {
-                let four = [0, 1, 2, 3].map(|index| window[(place & (BLOCK - 1)) + index]);
+                let from = place & (BLOCK - 1);
+                let four = [
+                    window[from],
+                    window[from + 1],
+                    window[from + 2],
+                    window[from + 3],
+                ];
                 names |= u64::from(keys::may_end_name(four)) << place;
             }
         }

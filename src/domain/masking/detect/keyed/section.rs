@@ -78,16 +78,19 @@ impl Pair {
     /// Ends a line. A block may declare a name: `variable "db_password" {`. `named`: it has a word that ends as a promising
     /// name does, and no value right after it.
     pub(in crate::domain::masking::detect) fn end_line(&mut self, line: &[u8], named: bool) {
-        if let Some(rest) = line.strip_prefix(b"variable \"")
+        let first = line.first();
+        if first == Some(&b'v')
+            && let Some(rest) = line.strip_prefix(b"variable \"")
             && let Some(end) = memchr::memchr(b'"', rest)
         {
             self.set(keys::promise(&rest[..end]));
         }
         // The value of a form's field is the line after an empty one.
-        if line.trim_ascii_end().is_empty() && std::mem::take(&mut self.form) {
+        if self.form && line.trim_ascii_end().is_empty() {
+            self.form = false;
             let form = Form::Plain;
             self.block = self.promise.take().map(|promise| Block { promise, form });
-        } else if line.starts_with(b"Content-Disposition: form-data;") {
+        } else if first == Some(&b'C') && line.starts_with(b"Content-Disposition: form-data;") {
             self.form = true;
         }
         if self.block.is_none() {
@@ -100,7 +103,7 @@ impl Pair {
             let (promise, form) = (Promise::Password, Form::Plain);
             self.block = Some(Block { promise, form });
         }
-        self.login = line.starts_with(LOGIN);
+        self.login = first == Some(&b'<') && line.starts_with(LOGIN);
         self.asked = match asked(line).or_else(|| shows(line)) {
             Some(promise) => Some((promise, ANSWER_LINES)),
             None => self
