@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use bytes::{Bytes, BytesMut};
+use futures_util::FutureExt as _;
 use reqwest::{
     Client, Method, Request, Response, Url,
     dns::{Addrs, Name, Resolve, Resolving},
@@ -35,6 +37,10 @@ use crate::{
 
 /// How long it may take to reach the API.
 const CONNECT: Duration = Duration::from_secs(10);
+/// The least part of an answer that is taken together with what comes besides it.
+const LARGE: usize = 4 << 10;
+/// The most of one that is taken together.
+const TOGETHER: usize = 32 << 10;
 /// What an answer may be compressed with: what can be read here.
 const READABLE: &str = "gzip, deflate";
 
@@ -136,17 +142,23 @@ impl Http {
         };
         let mut response = sent?;
         let mut wanted = sink.head(self.head(&response)).await.is_continue();
+        let mut ahead = None;
         loop {
             // A change runs to its end, whether or not anyone sees more of what is said about it.
             if !wanted && access == Access::Read {
                 return Ok(Completion::default());
             }
-            let next = tokio::select! {
-                () = cancel.cancelled() => return Err(stopped(access, Stop::Left)),
-                next = timeout_at(time_up, response.chunk()) => next,
+            let next = match ahead.take() {
+                Some(next) => Ok(next),
+                None => tokio::select! {
+                    () = cancel.cancelled() => return Err(stopped(access, Stop::Left)),
+                    next = timeout_at(time_up, response.chunk()) => next,
+                },
             };
             let cut = match next {
-                Ok(Ok(Some(bytes))) if wanted => {
+                Ok(Ok(Some(first))) if wanted => {
+                    let bytes;
+                    (bytes, ahead) = together(first, &mut response).await;
                     match timeout_at(time_up, sink.body(&bytes)).await {
                         Ok(flow) => {
                             wanted = matches!(flow, ControlFlow::Continue(()));
@@ -255,6 +267,28 @@ impl Http {
     fn api(&self) -> ApiUrl {
         ApiUrl::new(self.base.clone())
     }
+}
+
+/// What comes next of a body; `None`: nothing, it is whole.
+type Next = reqwest::Result<Option<Bytes>>;
+
+/// A large part of a body with what came besides it, and what comes then if that is known already. An API that sends faster
+/// than its answer can be masked sends it in many parts, and each part that passes alone wakes everyone on its way. What
+/// comes in small parts passes as it comes.
+async fn together(first: Bytes, response: &mut Response) -> (Bytes, Option<Next>) {
+    if first.len() < LARGE {
+        return (first, None);
+    }
+    let mut all = BytesMut::from(first);
+    while all.len() < TOGETHER {
+        // Whoever reads the connection has its turn.
+        tokio::task::yield_now().await;
+        match response.chunk().now_or_never() {
+            Some(Ok(Some(more))) => all.extend_from_slice(&more),
+            after => return (all.freeze(), after),
+        }
+    }
+    (all.freeze(), None)
 }
 
 /// Why a call is no longer waited for.
