@@ -276,10 +276,13 @@ type Next = reqwest::Result<Option<Bytes>>;
 /// than its answer can be masked sends it in many parts, and each part that passes alone wakes everyone on its way. What
 /// comes in small parts passes as it comes.
 async fn together(first: Bytes, response: &mut Response) -> (Bytes, Option<Next>) {
-    if first.len() < LARGE {
+    if !(LARGE..TOGETHER).contains(&first.len()) {
         return (first, None);
     }
-    let mut all = BytesMut::from(first);
+    // A copy: a part keeps all of what was read with it, and a slow caller would keep the part.
+    let mut all = BytesMut::with_capacity(TOGETHER);
+    all.extend_from_slice(&first);
+    drop(first);
     while all.len() < TOGETHER {
         // Whoever reads the connection has its turn.
         tokio::task::yield_now().await;
