@@ -108,6 +108,21 @@ impl Walk<'_> {
         }
     }
 
+    /// Whether something comes before `close`, which is passed.
+    fn more(&mut self, close: u8) -> Option<bool> {
+        loop {
+            self.space();
+            match *self.line.get(self.at)? {
+                b',' => self.at += 1,
+                byte if byte == close => {
+                    self.at += 1;
+                    return Some(false);
+                }
+                _ => return Some(true),
+            }
+        }
+    }
+
     /// The raw string at the cursor.
     fn string(&mut self) -> Option<(usize, usize)> {
         if self.line.get(self.at) != Some(&b'"') {
@@ -152,23 +167,13 @@ impl Walk<'_> {
             }
             b'[' => {
                 self.at += 1;
-                loop {
-                    self.space();
+                while self.more(b']')? {
                     match self.line.get(self.at)? {
-                        b']' => {
-                            self.at += 1;
-                            return Some(());
-                        }
-                        b',' => {
-                            self.at += 1;
-                            continue;
-                        }
-                        b'"' => {
-                            self.string()?;
-                        }
+                        b'"' => self.string().map(|_| ())?,
                         _ => self.value(name, channel, depth + 1)?,
                     }
                 }
+                Some(())
             }
             b'"' => self.string().map(|_| ()),
             _ => {
@@ -189,19 +194,7 @@ impl Walk<'_> {
 
     /// The fields of an object that is called `name`; its numbers are added up in `number`.
     fn fields(&mut self, name: &[u8], channel: u64, depth: usize, number: &mut u64) -> Option<()> {
-        loop {
-            self.space();
-            match self.line.get(self.at)? {
-                b'}' => {
-                    self.at += 1;
-                    return Some(());
-                }
-                b',' => {
-                    self.at += 1;
-                    continue;
-                }
-                _ => {}
-            }
+        while self.more(b'}')? {
             let (start, end) = self.string()?;
             self.space();
             if self.line.get(self.at) != Some(&b':') {
@@ -234,6 +227,7 @@ impl Walk<'_> {
                 }
             }
         }
+        Some(())
     }
 }
 
