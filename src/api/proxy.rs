@@ -7,7 +7,7 @@
 use std::pin::Pin;
 
 use axum::{
-    body::{self as bodies, Body as HttpBody, Bytes},
+    body::{self as bodies, Body as HttpBody},
     extract::{Request, State},
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, request::Parts},
     response::{IntoResponse, Response},
@@ -256,7 +256,7 @@ fn streamed(head: Head, path: &str, coming: Coming, work: Work) -> Response {
     let pieces = stream::unfold((coming, Some(work)), |(mut coming, work)| async move {
         let work = work?;
         if let Some(bytes) = coming.bytes().await {
-            return Some((Ok(Bytes::from(bytes)), (coming, Some(work))));
+            return Some((Ok(bytes), (coming, Some(work))));
         }
         match work.await {
             Ok(outcome) if is_whole(&outcome) => None,

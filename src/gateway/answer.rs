@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::{
@@ -19,8 +20,10 @@ use crate::domain::{
     session::AnswerRecord,
 };
 
-/// How many pieces wait for a slow caller.
-const WAITING: usize = 4;
+/// How many pieces wait for a slow caller, beside the one that is masked.
+const WAITING: usize = 1;
+/// The most of a piece that is written at once: whoever writes to a slow caller counts what it keeps in these.
+const WRITTEN: usize = 4 << 10;
 /// The most of an answer that is masked and handed over at once: an API that sends faster than its caller reads comes in far
 /// larger parts.
 const PIECE: usize = 32 << 10;
@@ -51,7 +54,11 @@ pub struct Responder {
 
 /// Where an answer arrives.
 #[derive(Debug)]
-pub struct Response(mpsc::Receiver<Piece>);
+pub struct Response {
+    pieces: mpsc::Receiver<Piece>,
+    /// What of the last piece is not taken yet.
+    rest: Bytes,
+}
 
 /// The caller is gone.
 #[derive(Debug)]
@@ -60,8 +67,9 @@ pub(super) struct Gone;
 /// The two ends of an answer's way. `api_at`: where its caller reaches the API, without a slash at its end; the answer's links
 /// to the API are told as links to there.
 pub fn answer(api_at: Option<String>) -> (Responder, Response) {
-    let (to, receiver) = mpsc::channel(WAITING);
-    (Responder { to, api_at }, Response(receiver))
+    let (to, pieces) = mpsc::channel(WAITING);
+    let rest = Bytes::new();
+    (Responder { to, api_at }, Response { pieces, rest })
 }
 
 impl Responder {
@@ -77,18 +85,21 @@ impl Responder {
 impl Response {
     /// What comes before the body; `None`: nothing came, and what became of the request says why.
     pub async fn head(&mut self) -> Option<Head> {
-        match self.0.recv().await {
+        match self.pieces.recv().await {
             Some(Piece::Head(head)) => Some(head),
             Some(Piece::Bytes(_)) | None => None,
         }
     }
 
     /// The next piece of the body; `None`: no more come, and what became of the request says whether that was all.
-    pub async fn bytes(&mut self) -> Option<Vec<u8>> {
-        match self.0.recv().await {
-            Some(Piece::Bytes(bytes)) => Some(bytes.into_inner()),
-            Some(Piece::Head(_)) | None => None,
+    pub async fn bytes(&mut self) -> Option<Bytes> {
+        if self.rest.is_empty() {
+            match self.pieces.recv().await {
+                Some(Piece::Bytes(bytes)) => self.rest = bytes.into_inner().into(),
+                Some(Piece::Head(_)) | None => return None,
+            }
         }
+        Some(self.rest.split_to(self.rest.len().min(WRITTEN)))
     }
 }
 
