@@ -8,15 +8,15 @@
 //!
 //! ```text
 //! MB/s                                   dense    sparse     table     prose    corpus, dense    corpus, sparse
-//! memchr of an absent byte               28947     28277     28355     28363            28402            28184
-//! memcpy                                 14009     13676     13676     13674            14067            14238
-//! secrets                                  140       599       280       854              151              209
-//! personal                                 127       506       191       839              133              191
-//! every detector                           117       506       191       807              130              195
-//! every detector, pieces of 64 bytes        98       271       150       403              102              134
-//! memcpy, times as fast                    119        26        71        16              108               73
+//! memchr of an absent byte               28857     28864     28858     28778            28786            29026
+//! memcpy                                 14009     14180     14193     14263            14331            14410
+//! secrets                                  150       466       323       726              148              199
+//! personal                                 145       420       252       726              125              179
+//! every detector                           131       420       254       755              125              179
+//! every detector, pieces of 64 bytes       108       233       185       375               96              116
+//! memcpy, times as fast                    110        37        56        19              114               83
 //!
-//! ten rows of eight columns, 1441 bytes: 7.8 µs
+//! ten rows of eight columns, 1441 bytes: 6.7 µs
 //! ```
 
 use std::{

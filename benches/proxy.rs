@@ -5,12 +5,12 @@
 //!
 //! ```text
 //!                                                  through      direct
-//! a model's events, MB per second of processor time         120        2600
-//! lines of JSON, MB per second of processor time         182        2646
-//! prose, MB per second of processor time               223        5878
-//! the most memory so far, MiB                           35
-//! first byte of the body after the call, ms           1.19        0.03
-//! memory with 200 slow streams at once, MiB            196    before 36, at most 196
+//! a model's events, MB per second of processor time         120        2318
+//! lines of JSON, MB per second of processor time         201        2401
+//! prose, MB per second of processor time               261        5308
+//! the most memory so far, MiB                           34
+//! first byte of the body after the call, ms           1.12        0.03
+//! memory with 200 slow streams at once, MiB            191    before 35, at most 191
 //! ```
 #![allow(
     clippy::expect_used,

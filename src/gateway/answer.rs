@@ -26,7 +26,7 @@ const WAITING: usize = 1;
 const WRITTEN: usize = 4 << 10;
 /// The most of an answer that is masked and handed over at once: an API that sends faster than its caller reads comes in far
 /// larger parts.
-const PIECE: usize = 32 << 10;
+const PIECE: usize = 16 << 10;
 
 /// What an API answers before its body, as it may be seen.
 #[derive(Debug)]

@@ -40,7 +40,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// The least part of an answer that is taken together with what comes besides it.
 const LARGE: usize = 4 << 10;
 /// The most of one that is taken together.
-const TOGETHER: usize = 32 << 10;
+const TOGETHER: usize = 16 << 10;
 /// What an answer may be compressed with: what can be read here.
 const READABLE: &str = "gzip, deflate";
 
