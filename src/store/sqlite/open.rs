@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 
 use super::{Trouble, Why};
 
@@ -163,6 +163,7 @@ pub(super) fn writer(path: &Path) -> Result<Connection, OpenError> {
 
 fn settle(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(PATIENCE)?;
+    compile_once(connection)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
@@ -176,6 +177,14 @@ fn settle(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(())
+}
+
+/// Statements are planned without regard to the values bound to them. SQLite would look whether one is 0 or 1, and compile a
+/// statement that is kept again each time it runs: what was bound to it is cleared when it is put back.
+fn compile_once(connection: &Connection) -> rusqlite::Result<()> {
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)
+        .map(drop)
 }
 
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
@@ -218,9 +227,38 @@ pub(super) fn reader(path: &Path) -> Result<Connection, OpenError> {
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?;
         connection.busy_timeout(PATIENCE)?;
+        compile_once(&connection)?;
         connection.pragma_update(None, "query_only", true)?;
         connection.set_prepared_statement_cache_capacity(64);
         Ok(connection)
     };
     open().map_err(|error| OpenError::Sqlite(Trouble::new(path, error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+
+    #[test]
+    fn a_statement_that_is_kept_is_compiled_once_whatever_is_bound_to_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("record.db");
+        for connection in [writer(&path).unwrap(), reader(&path).unwrap()] {
+            for by in ["session", "request"] {
+                let sql = format!("SELECT body FROM events WHERE {by} = ?1 ORDER BY id");
+                for id in ["one", "two", "three"] {
+                    let mut statement = connection.prepare_cached(&sql).unwrap();
+                    assert!(!statement.exists([id]).unwrap());
+                    assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "{sql}");
+                }
+                let plan = format!("EXPLAIN QUERY PLAN {sql}");
+                let plan: String = connection
+                    .query_row(&plan, ["one"], |row| row.get("detail"))
+                    .unwrap();
+                assert!(plan.contains("USING INDEX events_by_"), "{plan}");
+            }
+        }
+    }
 }
