@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use futures_util::future;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -269,7 +270,7 @@ impl<P: Ports> Gateway<P> {
                 Placed::OnRecord(_) => self.outcome_now(&events, None),
                 Placed::Repeated => self.repeated_surely(place, digest).await,
             },
-            // INVARIANT: nothing is disclosed before its record is durable: `ran` is withheld until the append.
+            // INVARIANT: nothing is disclosed before its record is durable: what `ran` becomes is withheld until the append.
             Next::Read(mut events, permit) => {
                 let ran = self
                     .execute(permit, assessed, policy, &place.key, caller)
@@ -277,15 +278,20 @@ impl<P: Ports> Gateway<P> {
                 events.push(ran.event.clone());
                 let asked = ran.question(decided, policy, self.parts.clock.now());
                 events.extend(asked.map(|asked| EventBody::ApprovalRequested(Box::new(asked))));
-                match self.record_new(place, events.clone()).await? {
-                    Placed::OnRecord(_) if ran.is_held() => {
+                let is_held = ran.is_held();
+                // What would be disclosed is made while the disk is at work.
+                let recorded = self.record_new(place, events.clone());
+                let disclosed = async { self.disclose(decided, &events, ran) };
+                let (recorded, disclosed) = future::join(recorded, disclosed).await;
+                match recorded? {
+                    Placed::OnRecord(_) if is_held => {
                         let request = &decided.request_id;
                         if let Err(error) = self.settle(request).await {
                             tracing::warn!(%request, %error, "approvers not told yet");
                         }
                         self.outcome_on_record(request, None).await
                     }
-                    Placed::OnRecord(_) => self.disclose(decided, &events, ran),
+                    Placed::OnRecord(_) => disclosed,
                     Placed::Repeated => self.repeated_surely(place, digest).await,
                 }
             }
