@@ -148,7 +148,16 @@ fn judge_simple(command: &Simple, depth: usize) -> Facts {
     }
     for redirection in &command.redirections {
         parts.extend(match redirection {
-            Redirection::To(word) => redirected_to(word),
+            Redirection::Over(word) if prints_nothing(&command.words) => {
+                redirected_to(word).map(|facts| {
+                    facts.and(Facts::of(
+                        Effect::Destructive,
+                        "redirection",
+                        "it empties a file",
+                    ))
+                })
+            }
+            Redirection::To(word) | Redirection::Over(word) => redirected_to(word),
             Redirection::From(word) => Some(shows_file(word)),
         });
     }
@@ -159,6 +168,19 @@ fn judge_simple(command: &Simple, depth: usize) -> Facts {
             "it only gives a variable a value",
         )
     })
+}
+
+/// Whether a command is there for its redirections alone.
+fn prints_nothing(words: &[Word]) -> bool {
+    let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
+    matches!(
+        texts.as_slice(),
+        [] | [":" | "true" | "false", ..]
+            | ["cat", "/dev/null"]
+            | ["echo", "-n"]
+            | ["echo", "-n", ""]
+            | ["printf", ""]
+    )
 }
 
 /// Variables that change how a program prints, and nothing else.
