@@ -251,20 +251,23 @@ pub(super) fn is_harmless_kind(name: &str) -> bool {
         && (MANIFESTS.contains(&name) || ends(SOURCES) || ends(TEXTS))
 }
 
-/// Whether a pattern of the shell fits nothing but files of a kind that holds no credentials, in one folder: `src/*.rs`. It
-/// begins with a name, so that what it fits is no option.
+/// Whether a pattern of the shell fits nothing but files of a kind that holds no credentials, in one folder: `src/*.rs`.
 pub(super) fn is_of_a_kind(pattern: &str) -> bool {
     let (folder, name) = pattern.rsplit_once('/').unwrap_or(("", pattern));
     let is_plain = |text: &str| !text.contains(['*', '?', '[', ']', '{', '}', '\\']);
-    let begins = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '/' | '~' | '_');
     let Some((before, ending)) = name.split_once('*') else {
         return false;
     };
-    pattern.starts_with(begins)
-        && is_plain(folder)
+    is_plain(folder)
         && is_plain(before)
         && is_plain(ending)
         && (SOURCES.contains(&ending) || TEXTS.contains(&ending))
+}
+
+/// Whether what a pattern fits begins with a name, so that it is no option.
+pub(super) fn begins_with_name(pattern: &str) -> bool {
+    let begins = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '/' | '~' | '_');
+    pattern.starts_with(begins)
 }
 
 /// `/proc/self/status` and its like.

@@ -871,7 +871,23 @@ fn tool(name: &str, words: &[Word]) -> Facts {
         for word in &mut all {
             let is_filter =
                 word.text.starts_with("--include=") || word.text.starts_with("--exclude");
-            if word.known == Known::AsPattern && (is_filter || paths::is_of_a_kind(&word.text)) {
+            // A file may be called like an option; of these programs none writes or runs anything.
+            let is_harmless = matches!(
+                kind,
+                "cat"
+                    | "head"
+                    | "tail"
+                    | "grep"
+                    | "egrep"
+                    | "fgrep"
+                    | "nl"
+                    | "tac"
+                    | "md5sum"
+                    | "sha256sum"
+            );
+            let is_kind = paths::is_of_a_kind(&word.text)
+                && (is_harmless || paths::begins_with_name(&word.text));
+            if word.known == Known::AsPattern && (is_filter || is_kind) {
                 *word = Word::literal(std::mem::take(&mut word.text));
             }
         }
