@@ -173,7 +173,8 @@ fn settle(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "secure_delete", true)?;
     // Random ids scatter over the file: writing pages back less often writes each of them fewer times.
     connection.pragma_update(None, "wal_autocheckpoint", 8192)?;
-    connection.pragma_update(None, "cache_size", -16 * 1024)?;
+    // Room for all that the most appends of one transaction change. Not more: most commits look through every page kept.
+    connection.pragma_update(None, "cache_size", -8 * 1024)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(())
