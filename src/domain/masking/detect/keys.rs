@@ -92,52 +92,281 @@ impl Name {
 }
 
 /// What names end in whose value stands after a separator, or in a column of their own: four bytes each, in which `?` is any
-/// letter and `-` whatever joins words.
-const PAIRED: &[&[u8; 4]] = &[
-    b"okie", b"kies", b"rets", b"uths", // Promises of secrets.
+/// letter and `-` whatever joins words; six or eight where four would be of many words that name nothing.
+const PAIRED: &[&[u8]] = &[
+    b"okie",
+    b"kies",
+    b"rets",
+    b"uths", // Promises of secrets.
     // Promises of personal data.
-    b"card", b"?pan", b"?ccn", b"iban", b"?dni", b"?sin", b"?tfn", b"?tin", b"ppsn", b"ahvn",
-    b"?cpn", b"hetu", b"?nif", b"?nie", b"?cpf", b"?nir", b"?ahv", b"?cpr", b"nino", b"cale",
-    b"umer", b"dula", b"alid", b"axid", b"enid", b"atid", b"erid", b"arid", b"hday", b"bday",
-    b"date", b"hone", b"bile", b"?tel", b"cell", b"mail", b"ress", b"dres", b"?num", b"n-id",
-    b"l-id", b"x-id", b"t-id", b"r-id", b"rdno", b"neno", b"leno", b"elno", b"llno", b"rdnr",
-    b"nenr", b"lenr", b"elnr", b"llnr", b"snnr", b"sonr", b"alno", b"alnr", b"arno", b"arnr",
-    b"axno", b"axnr", b"ccno", b"ccnr", b"ceno", b"cenr", b"hvno", b"hvnr", b"idno", b"idnr",
-    b"ieno", b"ienr", b"ifno", b"ifnr", b"irno", b"irnr", b"lsnr", b"mmer", b"ninr", b"pfno",
-    b"pfnr", b"prno", b"prnr", b"tyno", b"tynr", b"h-dt", b"ssnr", b"ntno",
+    b"card",
+    b"?pan",
+    b"?ccn",
+    b"iban",
+    b"?dni",
+    b"?sin",
+    b"?tfn",
+    b"?tin",
+    b"ppsn",
+    b"ahvn",
+    b"?cpn",
+    b"hetu",
+    b"?nif",
+    b"?nie",
+    b"?cpf",
+    b"?nir",
+    b"?ahv",
+    b"?cpr",
+    b"nino",
+    b"cale",
+    b"umer",
+    b"dula",
+    b"onalid",
+    b"axid",
+    b"enid",
+    b"atid",
+    b"erid",
+    b"arid",
+    b"hday",
+    b"bday",
+    b"date",
+    b"hone",
+    b"bile",
+    b"?tel",
+    b"cell",
+    b"mail",
+    b"ress",
+    b"dres",
+    b"?num",
+    b"zen-id",
+    b"ssion-id",
+    b"l-id",
+    b"x-id",
+    b"vat-id",
+    b"uer-id",
+    b"aar-id",
+    b"rdno",
+    b"neno",
+    b"leno",
+    b"elno",
+    b"llno",
+    b"rdnr",
+    b"nenr",
+    b"lenr",
+    b"elnr",
+    b"llnr",
+    b"snnr",
+    b"sonr",
+    b"alno",
+    b"alnr",
+    b"arno",
+    b"arnr",
+    b"axno",
+    b"axnr",
+    b"ccno",
+    b"ccnr",
+    b"ceno",
+    b"cenr",
+    b"hvno",
+    b"hvnr",
+    b"idno",
+    b"idnr",
+    b"ieno",
+    b"ienr",
+    b"ifno",
+    b"ifnr",
+    b"irno",
+    b"irnr",
+    b"lsnr",
+    b"nummer",
+    b"ninr",
+    b"pfno",
+    b"pfnr",
+    b"prno",
+    b"prnr",
+    b"tyno",
+    b"tynr",
+    b"h-dt",
+    b"ssnr",
+    b"ntno",
     b"ntnr", // The same in other languages.
-    b"atum", b"ance", b"ento", b"cita", b"enia", b"dato", b"thdt", b"efon", b"fono", b"foon",
-    b"fone", b"obil", b"andy", b"?gsm", b"biel", b"ular", b"lare", b"mvil", b"mvel", b"?-tl",
-    b"ilnr", b"ilno", b"dynr", b"dyno", b"ctnr", b"ctno", b"rihi", b"aika",
+    b"atum",
+    b"ssance",
+    b"ento",
+    b"cita",
+    b"enia",
+    b"dato",
+    b"thdt",
+    b"efon",
+    b"fono",
+    b"foon",
+    b"fone",
+    b"obil",
+    b"andy",
+    b"?gsm",
+    b"biel",
+    b"ular",
+    b"lare",
+    b"mvil",
+    b"mvel",
+    b"?-tl",
+    b"ilnr",
+    b"ilno",
+    b"dynr",
+    b"dyno",
+    b"ctnr",
+    b"ctno",
+    b"rihi",
+    b"aika",
     b"kowy", // Names and values in pairs, and what they are in.
-    b"name", b"alue", b"ault", b"ecom", // Those of whoever may log in, or ask a device.
-    b"reds", b"gins", b"nity", // Lists of columns.
-    b"umns", b"cols", b"elds", b"meta", b"ders", b"ames",
+    b"name",
+    b"alue",
+    b"efault",
+    b"ecom", // Those of whoever may log in, or ask a device.
+    b"reds",
+    b"gins",
+    b"nity", // Lists of columns.
+    b"umns",
+    b"cols",
+    b"elds",
+    b"meta",
+    b"eaders",
+    b"ames",
 ];
 
 /// What names end in whose value may also follow without a separator.
-const TOLD: &[&[u8; 4]] = &[
-    b"word", b"sswd", b"pswd", b"?pwd", b"wort", b"cret", b"?pat", b"pass", b"asse", b"rase",
-    b"code", b"base", b"oken", b"?key", b"keys", b"?sas", b"ture", b"?sig", b"?psk", b"auth",
-    b"tial", b"ials", b"?sid", b"onid", b"?cvv", b"?cvc", b"?cvn", b"?pin", b"?ssn", b"?bsn",
-    b"esel", b"port", b"mber", b"?-no", b"?-nr", b"rtno", b"rtnr", b"rity", b"ring", b"d by",
-    b"?-pw", b"ndpw", b"otpw", b"salt", b"ogin", b"ords", b"kens", b"enha", b"lain",
+const TOLD: &[&[u8]] = &[
+    b"word",
+    b"sswd",
+    b"pswd",
+    b"?pwd",
+    b"wort",
+    b"cret",
+    b"?pat",
+    b"pass",
+    b"asse",
+    b"rase",
+    b"code",
+    b"eybase",
+    b"y-base",
+    b"oken",
+    b"?key",
+    b"keys",
+    b"?sas",
+    b"ture",
+    b"?sig",
+    b"?psk",
+    b"auth",
+    b"edential",
+    b"ials",
+    b"?sid",
+    b"sionid",
+    b"?cvv",
+    b"?cvc",
+    b"?cvn",
+    b"?pin",
+    b"?ssn",
+    b"?bsn",
+    b"esel",
+    b"ssport",
+    b"seport",
+    b"szport",
+    b"number",
+    b"?-no",
+    b"?-nr",
+    b"rtno",
+    b"rtnr",
+    b"curity",
+    b"string",
+    b"d by",
+    b"?-pw",
+    b"ndpw",
+    b"otpw",
+    b"salt",
+    b"ogin",
+    b"ords",
+    b"kens",
+    b"enha",
+    b"lain",
     // Passwords and passports in other languages.
-    b"sena", b"oord", b"nord", b"aslo", b"eslo", b"rola", b"orte", b"orto", b"oort", b"ortu",
-    b"lave", b"asea", b"haso", b"sord", b"kode", b"sana", b"ifre",
+    b"sena",
+    b"oord",
+    b"nord",
+    b"aslo",
+    b"eslo",
+    b"rola",
+    b"orte",
+    b"orto",
+    b"oort",
+    b"ortu",
+    b"lave",
+    b"asea",
+    b"haso",
+    b"sord",
+    b"kode",
+    b"sana",
+    b"ifre",
 ];
 
 /// What words end in whose values have a form of their own.
-const OWN_FORM: &[&[u8; 4]] = &[
-    b"arer", b"asic", b"@tcp", b" /rp", b" use", b"user", b"sswd", b"thin", b"plus", b"g_sz",
-    b"born", b"irth", b"?dob", b"nect", b"auth", b"tion", b"sqli", b"?pdo", b"ials", b"tial",
-    b"ogin", b"tdin", b"oren", b"cido", b"cida", b"nata", b"nato", b".o.b", b"?dmg", b"reds",
-    b"gins", b"nity", b"xpdp", b"mpdp", b"rget", b"alog", b"conn", b"qlcl", b"?imp", b"?exp",
-    b"sion", b"raps", b" aes", b" des", b"?geb", b"sink", b"2sec", b" eap", b"ntlm", b"/o/b",
+const OWN_FORM: &[&[u8]] = &[
+    b"arer",
+    b"asic",
+    b"@tcp",
+    b" /rp",
+    b" use",
+    b"user",
+    b"sswd",
+    b"thin",
+    b"plus",
+    b"g_sz",
+    b"born",
+    b"irth",
+    b"?dob",
+    b"nect",
+    b"auth",
+    b"tication",
+    b"rization",
+    b"nnection",
+    b"sqli",
+    b"?pdo",
+    b"ials",
+    b"edential",
+    b"ogin",
+    b"tdin",
+    b"oren",
+    b"cido",
+    b"cida",
+    b"nata",
+    b"nato",
+    b".o.b",
+    b"?dmg",
+    b"reds",
+    b"gins",
+    b"nity",
+    b"xpdp",
+    b"mpdp",
+    b"rget",
+    b"alog",
+    b"conn",
+    b"qlcl",
+    b"?imp",
+    b"?exp",
+    b"ession",
+    b"ersion",
+    b"raps",
+    b" aes",
+    b" des",
+    b"?geb",
+    b"sink",
+    b"2sec",
+    b" eap",
+    b"ntlm",
+    b"/o/b",
 ];
 
 /// What words of both kinds end in that have letters which are not of ASCII.
-const ACCENTED: &[&[u8; 4]] = &[
+const ACCENTED: &[&[u8]] = &[
     b"e\xc3\xb1a",
     b"s\xc5\x82o",
     b"n\xc3\xa9e",
@@ -155,23 +384,31 @@ const JOINS: &[u8; 8] = b"_-. \n\"'$";
 /// What the hashes multiply by.
 const HASHES: [u32; 2] = [0x9e37_79b1, 0x85eb_ca6b];
 
+const ALL: &[&[&[u8]]] = &[PAIRED, TOLD, OWN_FORM, ACCENTED];
+
 /// Small enough to stay near the processor, large enough that few words are there by chance.
-static ANY: Endings<512> = Endings::of(&[PAIRED, TOLD, OWN_FORM, ACCENTED]);
-static FOLLOWED: Endings<128> = Endings::of(&[TOLD, OWN_FORM, ACCENTED]);
-static FORMED: Endings<32> = Endings::of(&[OWN_FORM, ACCENTED]);
+static ANY: Endings<512> = Endings::of(ALL, usize::MAX);
+static SHORT: Endings<512> = Endings::of(ALL, FOUR);
+static FOLLOWED: Endings<128> = Endings::of(&[TOLD, OWN_FORM, ACCENTED], usize::MAX);
+static FORMED: Endings<32> = Endings::of(&[OWN_FORM, ACCENTED], usize::MAX);
+static LONG: Longer = Longer::of(ALL);
+
+const FOUR: usize = 4;
 
 impl<const WORDS: usize> Endings<WORDS> {
-    const fn of(lists: &[&[&[u8; 4]]]) -> Self {
+    /// Of the last four bytes of those that have at most `longest`.
+    const fn of(lists: &[&[&[u8]]], longest: usize) -> Self {
         let mut tables = [[0; WORDS]; HASHES.len()];
         let mut list = 0;
         while list < lists.len() {
             let mut index = 0;
             while index < lists[list].len() {
-                let ending = lists[list][index];
+                let (_, ending) = lists[list][index].split_last_chunk::<FOUR>().unwrap();
                 let joined = ending[1] == b'-';
                 // The first byte, or the first and the second, where they are not fixed.
                 let mut any = 0;
                 let ways = match (joined, ending[0] == b'?') {
+                    _ if lists[list][index].len() > longest => 0,
                     (true, _) => 32 * JOINS.len(),
                     (false, true) => 32,
                     (false, false) => 1,
@@ -217,10 +454,64 @@ impl<const WORDS: usize> Endings<WORDS> {
     }
 }
 
+/// The endings of six and eight bytes.
+struct Longer([u64; 64]);
+
+impl Longer {
+    const fn of(lists: &[&[&[u8]]]) -> Self {
+        let mut table = [0; 64];
+        let mut list = 0;
+        while list < lists.len() {
+            let mut index = 0;
+            while index < lists[list].len() {
+                let ending = lists[list][index];
+                let mut join = 0;
+                while join < JOINS.len() && ending.len() > FOUR {
+                    let mut bytes = [0; 8];
+                    let mut at = 0;
+                    while at < ending.len() {
+                        let byte = ending[at];
+                        let byte = if byte == b'-' { JOINS[join] } else { byte };
+                        bytes[bytes.len() - ending.len() + at] = byte;
+                        at += 1;
+                    }
+                    let hash = Self::hash(u64::from_le_bytes(bytes));
+                    table[hash >> 6] |= 1 << (hash & 63);
+                    join += 1;
+                }
+                index += 1;
+            }
+            list += 1;
+        }
+        Self(table)
+    }
+
+    #[inline]
+    const fn hash(eight: u64) -> usize {
+        const LOWEST: u64 = u64::from_le_bytes([0x1f; 8]);
+        ((eight & LOWEST).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - 12)) as usize
+    }
+
+    #[inline]
+    fn has(&self, eight: u64) -> bool {
+        let hash = Self::hash(eight);
+        self.0[hash >> 6] >> (hash & 63) & 1 == 1
+    }
+}
+
 /// Whether a word that ends in these four bytes may be one that names a value, or that a value follows.
 #[inline]
 pub(super) fn may_end_name(four: [u8; 4]) -> bool {
     ANY.has(four)
+}
+
+/// The same by what is before them, too, of one that may. `before` ends with the word.
+#[inline]
+pub(super) fn ends_name(before: &[u8]) -> bool {
+    let eight: [u8; 8] = last(before);
+    let [.., a, b, c, d] = eight;
+    let eight = u64::from_le_bytes(eight);
+    SHORT.has([a, b, c, d]) || LONG.has(eight >> 16 << 16) || LONG.has(eight)
 }
 
 /// Whether a value may follow such a word without a separator.
@@ -248,21 +539,22 @@ pub(super) fn may_be_short(before: &[u8]) -> bool {
     before.ends_with(b".O.B") || before.ends_with(b"geb") || before.ends_with(b"T\xc3\xa9l")
 }
 
-/// The last four bytes of a text, with spaces before them where there are fewer.
-pub(super) fn last_four(text: &[u8]) -> [u8; 4] {
-    if let Some(four) = text.last_chunk() {
-        return *four;
+/// The last bytes of a text, with spaces before them where there are fewer.
+#[inline]
+pub(super) fn last<const COUNT: usize>(text: &[u8]) -> [u8; COUNT] {
+    if let Some(bytes) = text.last_chunk() {
+        return *bytes;
     }
-    let mut four = [b' '; 4];
-    four[4 - text.len()..].copy_from_slice(text);
-    four
+    let mut bytes = [b' '; COUNT];
+    bytes[COUNT - text.len()..].copy_from_slice(text);
+    bytes
 }
 
 /// The same of a whole name. A number at its end says which, not what.
 fn may_promise(name: &[u8]) -> bool {
     name.iter()
         .rposition(u8::is_ascii_alphabetic)
-        .is_some_and(|last| may_end_name(last_four(&name[..=last])))
+        .is_some_and(|last| ends_name(&name[..=last]))
 }
 
 /// Names seen lately and what they promise: a document's keys are few, and come again in every row. A copy remembers

@@ -122,12 +122,12 @@ impl Tables {
     }
 
     /// Looks at one line; masks what its columns promise. `named`: it has a word that ends as a promising name does,
-    /// without which it is no header.
+    /// without which it is no header. `tagged`: it has a `<`.
     pub(super) fn line(
         &mut self,
         text: &[u8],
         (start, end): (usize, usize),
-        named: bool,
+        (named, tagged): (bool, bool),
         sink: &mut Sink<'_>,
     ) {
         let line = &text[start..end];
@@ -140,11 +140,8 @@ impl Tables {
             self.tuples = 0;
             return;
         };
-        let tags = || {
-            let tag = memchr::memchr(b'<', line);
-            tag.is_some_and(|tag| memchr::memmem::find(&line[tag..], b"<th").is_some())
-        };
-        if first == b'<' || self.marked_up.open.is_some() || named && tags() {
+        let headers = || memchr::memmem::find(line, b"<th").is_some();
+        if first == b'<' || self.marked_up.open.is_some() || named && tagged && headers() {
             self.marked_up.line(&text[start..end], start, sink);
         }
         let sql = self.creating || begins_sql(first);

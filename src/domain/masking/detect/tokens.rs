@@ -290,7 +290,7 @@ impl Seen {
     }
 }
 
-/// Looks for a mark at the start of a word.
+/// Looks for a mark at the start of a word where one may start.
 #[inline]
 pub(super) fn word(text: &[u8], at: usize, seen: &mut Seen, sink: &mut Sink<'_>) {
     marks_at(text, at, &mut |start, end, mark| {
@@ -355,7 +355,7 @@ pub(super) fn signed(
 fn marks(text: &[u8], from: usize, mut found: impl FnMut(usize, usize, Mark)) {
     let mut before = 0;
     // The letter of an escape is not of the word after it.
-    if from > 0 && text[from - 1] == b'\\' {
+    if from > 0 && text[from - 1] == b'\\' && may_start(text, from + 1) {
         marks_at(text, from + 1, &mut found);
     }
     for (index, &byte) in text[from..].iter().enumerate() {
@@ -363,8 +363,9 @@ fn marks(text: &[u8], from: usize, mut found: impl FnMut(usize, usize, Mark)) {
         if class == 0 {
             break;
         }
-        if before & ALNUM == 0 && class & (UPPER | LOWER) != 0 {
-            marks_at(text, from + index, &mut found);
+        let at = from + index;
+        if before & ALNUM == 0 && class & (UPPER | LOWER) != 0 && may_start(text, at) {
+            marks_at(text, at, &mut found);
         }
         before = class;
     }
@@ -373,13 +374,11 @@ fn marks(text: &[u8], from: usize, mut found: impl FnMut(usize, usize, Mark)) {
 /// Calls `found` with every mark at one place.
 #[inline]
 fn marks_at(text: &[u8], at: usize, found: &mut impl FnMut(usize, usize, Mark)) {
-    if !may_start(text, at) {
-        return;
-    }
     let (heads, next) = &CHAINS;
     let mut index = usize::from(heads[usize::from(text[at] & 127)]);
     while let Some((mark, how)) = MARKS.get(index) {
-        if text[at..].starts_with(mark.as_bytes()) {
+        // Most differ in the third byte already.
+        if text[at..].get(2) == mark.as_bytes().get(2) && text[at..].starts_with(mark.as_bytes()) {
             found(at, at + mark.len(), *how);
         }
         index = usize::from(next[index]);

@@ -33,7 +33,7 @@ pub(super) fn after_word(
     let before = &line[..end];
     let ends = |word: &[u8]| before.ends_with(word);
     let next = line.get(end).copied().unwrap_or(b'\n');
-    let four = keys::last_four(before);
+    let four = keys::last(before);
     if !keys::may_be_followed(four) {
         return None;
     }
@@ -132,7 +132,7 @@ fn own_form(line: &[u8], end: usize) -> Option<Option<(usize, usize, Kind)>> {
     let ends = |word: &[u8]| before.ends_with(word);
     let next = line.get(end).copied().unwrap_or(b'\n');
     Some(
-        match &keys::last_four(before).map(|byte| byte.to_ascii_lowercase()) {
+        match &keys::last(before).map(|byte| byte.to_ascii_lowercase()) {
             b"arer" if ends(b"earer") && next == b' ' => tokens::scheme(line, end - 5, end + 1),
             b"asic" if ends(b"asic") && next == b' ' => tokens::scheme(line, end - 4, end + 1),
             b"@tcp" if ends(b"@tcp") && next == b'(' => mysql(line, end - 4),
@@ -336,6 +336,19 @@ fn line_start(text: &[u8], at: usize) -> usize {
     memchr::memrchr(b'\n', &text[near..at]).map_or(near, |found| near + found + 1)
 }
 
+/// No word is longer that stands between a name and its value.
+const LONGEST_LINK: usize = 16;
+
+/// A word in lower case; nothing of one that is longer.
+fn in_lower_case<'r>(word: &[u8], room: &'r mut [u8; LONGEST_LINK]) -> &'r [u8] {
+    let Some(own) = room.get_mut(..word.len()) else {
+        return &[];
+    };
+    own.copy_from_slice(word);
+    own.make_ascii_lowercase();
+    own
+}
+
 /// The value a sentence names: "the password is …", "password for app: …", `password …`.
 fn sentence(
     line: &[u8],
@@ -400,9 +413,10 @@ fn sentence(
         if linked && token.len() > 2 && is(token[0], UPPER | LOWER) && token[1] == b'\'' {
             return None;
         }
-        let lower = token.to_ascii_lowercase();
+        let mut room = [0; LONGEST_LINK];
+        let lower = in_lower_case(token, &mut room);
         let link = matches!(
-            &*lower,
+            lower,
             b"is"
                 | b"are"
                 | b"was"
@@ -431,7 +445,7 @@ fn sentence(
                 | b"\xc3\xa9"
         ) || token.len() > 2 && token.iter().all(|byte| *byte == b'.');
         let filler = matches!(
-            &*lower,
+            lower,
             b"for"
                 | b"of"
                 | b"the"
@@ -502,7 +516,7 @@ fn sentence(
         }
         if filler {
             if matches!(
-                &*lower,
+                lower,
                 b"for"
                     | b"of"
                     | b"user"
@@ -586,7 +600,7 @@ fn sentence(
                 token,
                 b"ENC" | b"ascii" | b"ascii-text" | b"local" | b"remote"
             );
-        let flag = line[word_end] == b'\t' && matches!(&*lower, b"false" | b"true");
+        let flag = line[word_end] == b'\t' && matches!(lower, b"false" | b"true");
         if direct && (hidden || flag) {
             linked |= token == b"ENC";
             (word_end, at) = (to, to);

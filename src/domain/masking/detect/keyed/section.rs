@@ -104,7 +104,7 @@ impl Pair {
             self.block = Some(Block { promise, form });
         }
         self.login = first == Some(&b'<') && line.starts_with(LOGIN);
-        self.asked = match asked(line).or_else(|| shows(line)) {
+        self.asked = match asks(line) {
             Some(promise) => Some((promise, ANSWER_LINES)),
             None => self
                 .asked
@@ -215,6 +215,15 @@ impl Pair {
     }
 }
 
+/// What a line promises of an answer to it: a question, or a command.
+fn asks(line: &[u8]) -> Option<Promise> {
+    match (line.first(), line.trim_ascii_end().split_last()) {
+        (_, Some((b'?', question))) => asked(question).or_else(|| shows(line)),
+        (Some(b'$'), _) => shows(line),
+        _ => None,
+    }
+}
+
 /// What a command prints: `$ gcloud secrets versions access latest --secret=db-password`.
 fn shows(line: &[u8]) -> Option<Promise> {
     const COMMANDS: [&[u8]; 8] = [
@@ -243,9 +252,8 @@ const ASKING: [&[u8]; 17] = [
     b"tell", b"remind", b"know", b"have", b"need", b"post", b"enter",
 ];
 
-/// What a line asks somebody for: `What's the password for the VPN?`
-fn asked(line: &[u8]) -> Option<Promise> {
-    let question = line.trim_ascii_end().strip_suffix(b"?")?;
+/// What a question asks somebody for: `What's the password for the VPN`
+fn asked(question: &[u8]) -> Option<Promise> {
     let question = &question[question.len().saturating_sub(MAX_QUESTION)..];
     let mut asks = false;
     let mut found = None;
