@@ -375,30 +375,31 @@ const ACCENTED: &[&[u8]] = &[
     b"T\xc3\xa9l",
 ];
 
-/// Which of these endings a word has. Of each hash a bit for each ending: a word has both by chance once in hundreds.
-struct Endings<const WORDS: usize>([[u64; WORDS]; HASHES.len()]);
+/// Which of these endings a word may have: of each of some hashes a bit for each ending.
+struct Endings<const HASHES: usize, const WORDS: usize>([[u64; WORDS]; HASHES]);
 
 /// What joins words, and what stands before one that stands alone.
 const JOINS: &[u8; 8] = b"_-. \n\"'$";
 
 /// What the hashes multiply by.
-const HASHES: [u32; 2] = [0x9e37_79b1, 0x85eb_ca6b];
+const MULTIPLIERS: [u32; 2] = [0x9e37_79b1, 0x85eb_ca6b];
 
 const ALL: &[&[&[u8]]] = &[PAIRED, TOLD, OWN_FORM, ACCENTED];
 
-/// Small enough to stay near the processor, large enough that few words are there by chance.
-static ANY: Endings<512> = Endings::of(ALL, usize::MAX);
-static SHORT: Endings<512> = Endings::of(ALL, FOUR);
-static FOLLOWED: Endings<128> = Endings::of(&[TOLD, OWN_FORM, ACCENTED], usize::MAX);
-static FORMED: Endings<32> = Endings::of(&[OWN_FORM, ACCENTED], usize::MAX);
+/// Small enough to stay near the processor, large enough that few words are there by chance. Every word is asked for: of one
+/// hash, and those that are there for two.
+static ANY: Endings<1, 1024> = Endings::of(ALL, usize::MAX);
+static SHORT: Endings<2, 512> = Endings::of(ALL, FOUR);
+static FOLLOWED: Endings<2, 128> = Endings::of(&[TOLD, OWN_FORM, ACCENTED], usize::MAX);
+static FORMED: Endings<2, 32> = Endings::of(&[OWN_FORM, ACCENTED], usize::MAX);
 static LONG: Longer = Longer::of(ALL);
 
 const FOUR: usize = 4;
 
-impl<const WORDS: usize> Endings<WORDS> {
+impl<const HASHES: usize, const WORDS: usize> Endings<HASHES, WORDS> {
     /// Of the last four bytes of those that have at most `longest`.
     const fn of(lists: &[&[&[u8]]], longest: usize) -> Self {
-        let mut tables = [[0; WORDS]; HASHES.len()];
+        let mut tables = [[0; WORDS]; HASHES];
         let mut list = 0;
         while list < lists.len() {
             let mut index = 0;
@@ -422,8 +423,8 @@ impl<const WORDS: usize> Endings<WORDS> {
                         bytes[1] = JOINS[any / 32];
                     }
                     let mut table = 0;
-                    while table < HASHES.len() {
-                        let hash = Self::hash(u32::from_le_bytes(bytes), HASHES[table]);
+                    while table < HASHES {
+                        let hash = Self::hash(u32::from_le_bytes(bytes), MULTIPLIERS[table]);
                         tables[table][hash >> 6] |= 1 << (hash & 63);
                         table += 1;
                     }
@@ -445,12 +446,13 @@ impl<const WORDS: usize> Endings<WORDS> {
     #[inline]
     fn has(&self, four: [u8; 4]) -> bool {
         let four = u32::from_le_bytes(four);
-        let [first, second] = [0, 1].map(|table| {
-            let hash = Self::hash(four, HASHES[table]);
-            self.0[table][hash >> 6] >> (hash & 63) & 1
+        // All are asked in any case: no branch is cheaper than one that nobody can predict.
+        let tables = self.0.iter().zip(MULTIPLIERS);
+        let bits = tables.map(|(table, multiplier)| {
+            let hash = Self::hash(four, multiplier);
+            table[hash >> 6] >> (hash & 63)
         });
-        // Both are asked in any case: no branch is cheaper than one that nobody can predict.
-        first & second == 1
+        bits.fold(1, |all, bit| all & bit) == 1
     }
 }
 

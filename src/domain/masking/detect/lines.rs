@@ -616,7 +616,6 @@ fn tokens_of(
     let solid = joined(block.solid, after.solid);
     // From where on there are as many of them as a token has at least.
     let long = at_least(solid, tokens::SHORTEST);
-    let longer = at_least(solid & long, tokens::SHORTEST_SIGNED - tokens::SHORTEST + 1);
     let long = long as u64;
     // Everywhere in them.
     let mut inside = joined(long_before, long);
@@ -646,10 +645,13 @@ fn tokens_of(
     while let Some(place) = next_place(&mut marks) {
         tokens::word(pass.text, at + place, &mut pass.seen, sink);
     }
-    let mut rest = starts & longer as u64;
+    let mut rest = starts;
     while let Some(place) = next_place(&mut rest) {
         let from = at + place;
         let length = (solid >> place).trailing_ones() as usize;
+        if length < tokens::SHORTEST_SIGNED {
+            continue;
+        }
         let (to, upper) = if place + length < 2 * BLOCK {
             let run = (u128::MAX >> (2 * BLOCK - length)) << place;
             (from + length, joined(block.upper, after.upper) & run != 0)

@@ -217,11 +217,11 @@ impl Pair {
 
 /// What a line promises of an answer to it: a question, or a command.
 fn asks(line: &[u8]) -> Option<Promise> {
-    match (line.first(), line.trim_ascii_end().split_last()) {
-        (_, Some((b'?', question))) => asked(question).or_else(|| shows(line)),
-        (Some(b'$'), _) => shows(line),
-        _ => None,
-    }
+    let ends = line
+        .last()
+        .is_some_and(|last| *last == b'?' || last.is_ascii_whitespace());
+    let question = ends.then(|| line.trim_ascii_end().strip_suffix(b"?"));
+    question.flatten().and_then(asked).or_else(|| shows(line))
 }
 
 /// What a command prints: `$ gcloud secrets versions access latest --secret=db-password`.
