@@ -611,7 +611,7 @@ impl Names {
     }
 }
 
-/// All bytes of a name of 4 to 24 bytes, some of them twice.
+/// All bytes of a name of up to 24 bytes, some of them twice.
 fn words_of(name: &[u8]) -> Option<[u64; 3]> {
     let eight = |from: usize| {
         let eight = name.get(from..)?.first_chunk()?;
@@ -622,6 +622,7 @@ fn words_of(name: &[u8]) -> Option<[u64; 3]> {
         Some(u64::from(u32::from_le_bytes(*four)))
     };
     match name.len() {
+        length @ 1..4 => Some([0, length / 2, length - 1].map(|at| u64::from(name[at]))),
         4..8 => Some([four(0)?, four(name.len() - 4)?, 0]),
         8..16 => Some([eight(0)?, eight(name.len() - 8)?, 0]),
         16..=24 => Some([eight(0)?, eight(8)?, eight(name.len() - 8)?]),

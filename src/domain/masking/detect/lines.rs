@@ -52,8 +52,8 @@ struct Pass<'a> {
     start: usize,
     /// Where it ends, once that was asked.
     end: Option<usize>,
-    /// The block at hand and where lines end in it.
-    newlines: (usize, u64),
+    /// The block at hand, and where lines end in it and in the next.
+    newlines: (usize, [u64; 2]),
     /// It has a word that ends as a promising name does.
     named: bool,
     /// It has the mark of a private key.
@@ -111,8 +111,8 @@ impl<'a> Pass<'a> {
     fn line(&mut self, at: usize) -> &'a [u8] {
         let text = self.text;
         let end = *self.end.get_or_insert_with(|| {
-            let (from, newlines) = self.newlines;
-            let near = newlines.checked_shr((at - from) as u32).unwrap_or(0);
+            let (from, [block, after]) = self.newlines;
+            let near = from_place(block, after, (at - from) & (BLOCK - 1));
             if near != 0 {
                 return at + near.trailing_zeros() as usize;
             }
@@ -186,7 +186,7 @@ impl Context {
             text,
             start: 0,
             end: None,
-            newlines: (0, 0),
+            newlines: (0, [0; 2]),
             named: false,
             armour: false,
             encoded: false,
@@ -253,7 +253,7 @@ impl Context {
         sink: &mut Sink<'_>,
     ) {
         let text = pass.text;
-        pass.newlines = (at, block.newlines);
+        pass.newlines = (at, [block.newlines, after.newlines]);
         let colons = self::colons(block, after);
         // A dash, or a slash, before a letter and after what is of no token.
         let dashes = block.solid
@@ -652,15 +652,16 @@ fn tokens_of(
         if length < tokens::SHORTEST_SIGNED {
             continue;
         }
-        let (to, upper) = if place + length < 2 * BLOCK {
+        let (to, upper, marked) = if place + length < 2 * BLOCK {
             let run = (u128::MAX >> (2 * BLOCK - length)) << place;
-            (from + length, joined(block.upper, after.upper) & run != 0)
+            let has = |bits: u64, after: u64| joined(bits, after) & run != 0;
+            let upper = has(block.upper, after.upper);
+            (from + length, upper, has(block.marks, after.marks))
         } else {
-            let to = run(pass.text, from, ANY);
-            (to, true)
+            (run(pass.text, from, ANY), true, true)
         };
         if upper {
-            tokens::signed(pass.text, (from, to), &mut pass.seen, sink);
+            tokens::signed(pass.text, (from, to), marked, &mut pass.seen, sink);
         }
     }
     // What could be an encoding has none of these marks.

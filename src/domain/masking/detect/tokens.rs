@@ -320,10 +320,11 @@ pub(super) fn line_end(text: &[u8], start: usize, end: usize, sink: &mut Sink<'_
     }
 }
 
-/// Looks inside a whole run of token characters for signatures in the middle of tokens.
+/// Looks inside a whole run of token characters for signatures in the middle of tokens. `marked`: it may have `=` or `~`.
 pub(super) fn signed(
     text: &[u8],
     (from, to): (usize, usize),
+    marked: bool,
     seen: &mut Seen,
     sink: &mut Sink<'_>,
 ) {
@@ -339,6 +340,9 @@ pub(super) fn signed(
                 seen.check(text, start, start + signature.len(), *mark, sink);
             });
         }),
+    }
+    if !marked {
+        return;
     }
     for tilde in memchr::memchr_iter(b'~', run) {
         if tilde > 0 && run[tilde - 1] == b'Q' {

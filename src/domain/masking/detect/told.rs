@@ -547,6 +547,32 @@ fn sentence(
             let (from, to, kind) = judge(promise, &line[at..close], Place::Enclosed)?;
             return Some((at + from, at + to, kind));
         }
+        let mut value_end = to;
+        // The end of a line in a string.
+        if line[at..to].ends_with(b"\\n") && line.get(to) == Some(&b'"') {
+            value_end -= 2;
+        }
+        while value_end > at
+            && matches!(
+                line[value_end - 1],
+                b'.' | b',' | b';' | b':' | b')' | b'\'' | b'*' | b'?'
+            )
+        {
+            // A password may end in a sign; a sentence does.
+            value_end -= 1;
+        }
+        let value = &line[at..value_end];
+        // How it is hidden: `enable secret 5 …`, `set password ENC …`; or whether a slot keeps it, in a table without names.
+        let hidden = token.len() == 1 && is(token[0], DIGIT)
+            || matches!(
+                token,
+                b"ENC" | b"ascii" | b"ascii-text" | b"local" | b"remote"
+            );
+        let flag = line[word_end] == b'\t' && matches!(lower, b"false" | b"true");
+        // Most are the sentence's next word, and no word is a value.
+        if !hidden && !flag && is_word(value) {
+            return None;
+        }
         // machine HOST login USER password VALUE
         let netrc = line[line_start(line, word_start)..word_start].trim_ascii_start();
         let heads = netrc.is_empty()
@@ -594,13 +620,6 @@ fn sentence(
             && line[word_end..at]
                 .iter()
                 .all(|byte| matches!(byte, b' ' | b'\t') || bold && *byte == b'*');
-        // How it is hidden: `enable secret 5 …`, `set password ENC …`; or whether a slot keeps it, in a table without names.
-        let hidden = token.len() == 1 && is(token[0], DIGIT)
-            || matches!(
-                token,
-                b"ENC" | b"ascii" | b"ascii-text" | b"local" | b"remote"
-            );
-        let flag = line[word_end] == b'\t' && matches!(lower, b"false" | b"true");
         if direct && (hidden || flag) {
             linked |= token == b"ENC";
             (word_end, at) = (to, to);
@@ -612,21 +631,6 @@ fn sentence(
             || before.ends_with(b" -AsPlainText")
             || before.ends_with(b" -Force");
         let quoted = securestring || at > 0 && matches!(line[at - 1], b'"' | b'\'' | b'`');
-        let mut value_end = to;
-        // The end of a line in a string.
-        if line[at..to].ends_with(b"\\n") && line.get(to) == Some(&b'"') {
-            value_end -= 2;
-        }
-        while value_end > at
-            && matches!(
-                line[value_end - 1],
-                b'.' | b',' | b';' | b':' | b')' | b'\'' | b'*' | b'?'
-            )
-        {
-            // A password may end in a sign; a sentence does.
-            value_end -= 1;
-        }
-        let value = &line[at..value_end];
         // NAME=value is found by its own name.
         if run(value, 0, ALNUM | JOIN) > 1
             && value.get(run(value, 0, ALNUM | JOIN)) == Some(&b'=')
@@ -682,7 +686,10 @@ fn of_device(line: &[u8], word_start: usize, word_end: usize) -> Option<(usize, 
     ]
     .iter()
     .any(|of| command.starts_with(of));
-    let mut words = arguments(line, word_end).filter(|_| asks).peekable();
+    if !asks {
+        return None;
+    }
+    let mut words = arguments(line, word_end).peekable();
     words.next_if(|(from, to)| to - from == 1 && is(line[*from], DIGIT));
     positional(line, words.next()?)
 }
@@ -765,9 +772,20 @@ fn said(promise: Promise, value: &[u8], linked: bool, direct: bool) -> Option<Ki
     }
 }
 
+/// Whether there are letters alone, too few to be scrambled.
+fn is_word(value: &[u8]) -> bool {
+    (1..SHORTEST_SCRAMBLED).contains(&value.len()) && run(value, 0, UPPER | LOWER) == value.len()
+}
+
+/// Fewer letters may be a word however they are written.
+const SHORTEST_SCRAMBLED: usize = 10;
+
 /// Whether letters alone are no word.
 fn is_scrambled(value: &[u8], mix: &Mix) -> bool {
-    value.len() >= 10 && mix.upper > 2 && mix.lower > 2 && mix.turns * 6 >= value.len()
+    value.len() >= SHORTEST_SCRAMBLED
+        && mix.upper > 2
+        && mix.lower > 2
+        && mix.turns * 6 >= value.len()
 }
 
 /// Flags of one letter that take a password, and the commands whose they are.
