@@ -658,7 +658,7 @@ fn tokens_of(
             let upper = has(block.upper, after.upper);
             (from + length, upper, has(block.marks, after.marks))
         } else {
-            (run(pass.text, from, ANY), true, true)
+            (run(pass.text, from + length, ANY), true, true)
         };
         if upper {
             tokens::signed(pass.text, (from, to), marked, &mut pass.seen, sink);

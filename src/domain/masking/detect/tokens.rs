@@ -229,7 +229,7 @@ const fn start_hash(four: [u8; 4]) -> usize {
 /// Whether a mark may start here.
 #[inline]
 pub(super) fn may_start(text: &[u8], at: usize) -> bool {
-    text.get(at..)
+    text.get(at..at + 4)
         .and_then(<[u8]>::first_chunk)
         .is_some_and(|four| {
             let hash = start_hash(*four);
@@ -802,23 +802,34 @@ fn three([a, b, c, d]: [u8; 4]) -> u32 {
     a << 18 | b << 12 | c << 6 | d | none << 24
 }
 
-/// Whether the six bytes that eight characters of base64 stand for could begin a text. All of it is asked in any case: nobody
-/// could predict the branches.
+/// Whether the six bytes that eight characters of base64 stand for could begin a text.
 #[inline]
 pub(super) fn may_decode_to_text(base64: [u8; 8]) -> bool {
-    const EACH: u64 = 0x0101_0101_0101;
-    const HIGHEST: u64 = EACH << 7;
     let [a, b, c, d, e, f, g, h] = base64;
-    let (first, second) = (three([a, b, c, d]), three([e, f, g, h]));
+    let first = three([a, b, c, d]);
+    // Most begin with something else already.
+    if !may_be_text::<3>(u64::from(first & 0xff_ffff)) {
+        return false;
+    }
+    let second = three([e, f, g, h]);
     let bytes = u64::from(first) << 24 | u64::from(second & 0xff_ffff);
+    may_be_text::<6>(bytes) && (first | second) >> 31 == 0
+}
+
+/// Whether so many bytes could begin a text. All of it is asked in any case: nobody could predict the branches.
+#[inline]
+fn may_be_text<const COUNT: u32>(bytes: u64) -> bool {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    const { assert!(COUNT < u64::BITS / 8) };
+    let highest = (EACH << 7) & ((1 << (8 * COUNT)) - 1);
     // Less than a space, but for the eight codes among which are tab, line feed and carriage return.
     let white = bytes << 4 & !(bytes << 3);
-    let control = !(((bytes & !HIGHEST) + EACH * 0x60) | bytes) & !white;
+    let control = !(((bytes & !highest) + EACH * 0x60) | bytes) & !white;
     // What goes on in another character than it began in, and what begins without going on.
     let (high, leads) = (bytes, bytes & bytes << 1);
     let goes_on = high & !(bytes << 1);
     let broken = goes_on & !(high >> 8) | leads >> 8 & !goes_on;
-    (control | broken) & HIGHEST == 0 && (first | second) >> 31 == 0
+    (control | broken) & highest == 0
 }
 
 /// Whether base64 begins like that of text: what is no text is hardly ever so for more than a few bytes.
