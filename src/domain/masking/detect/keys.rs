@@ -92,277 +92,90 @@ impl Name {
 }
 
 /// What names end in whose value stands after a separator, or in a column of their own: four bytes each, in which `?` is any
-/// letter and `-` whatever joins words; six or eight where four would be of many words that name nothing.
+/// letter and `-` whatever joins words.
 const PAIRED: &[&[u8]] = &[
-    b"okie",
-    b"kies",
-    b"rets",
-    b"uths", // Promises of secrets.
+    b"okie", b"kies", b"uths", // Promises of secrets.
     // Promises of personal data.
-    b"card",
-    b"?pan",
-    b"?ccn",
-    b"iban",
-    b"?dni",
-    b"?sin",
-    b"?tfn",
-    b"?tin",
-    b"ppsn",
-    b"ahvn",
-    b"?cpn",
-    b"hetu",
-    b"?nif",
-    b"?nie",
-    b"?cpf",
-    b"?nir",
-    b"?ahv",
-    b"?cpr",
-    b"nino",
-    b"cale",
-    b"umer",
-    b"dula",
+    b"card", b"?pan", b"?ccn", b"iban", b"?dni", b"?sin", b"?tfn", b"?tin", b"ppsn", b"ahvn",
+    b"?cpn", b"hetu", b"?nif", b"?nie", b"?cpf", b"?nir", b"?ahv", b"?cpr", b"nino", b"cale",
+    b"umer", b"dula", b"axid", b"enid", b"atid", b"erid", b"arid", b"hday", b"bday", b"date",
+    b"hone", b"bile", b"?tel", b"cell", b"mail", b"ress", b"dres", b"?num", b"l-id", b"x-id",
+    b"rdno", b"neno", b"leno", b"elno", b"llno", b"rdnr", b"nenr", b"lenr", b"elnr", b"llnr",
+    b"snnr", b"sonr", b"alno", b"alnr", b"arno", b"arnr", b"axno", b"axnr", b"ccno", b"ccnr",
+    b"ceno", b"cenr", b"hvno", b"hvnr", b"idno", b"idnr", b"ieno", b"ienr", b"ifno", b"ifnr",
+    b"irno", b"irnr", b"lsnr", b"ninr", b"pfno", b"pfnr", b"prno", b"prnr", b"tyno", b"tynr",
+    b"h-dt", b"ssnr", b"ntno", b"ntnr", // The same in other languages.
+    b"atum", b"ento", b"cita", b"enia", b"dato", b"thdt", b"efon", b"fono", b"foon", b"fone",
+    b"obil", b"andy", b"?gsm", b"biel", b"ular", b"lare", b"mvil", b"mvel", b"?-tl", b"ilnr",
+    b"ilno", b"dynr", b"dyno", b"ctnr", b"ctno", b"rihi", b"aika",
+    b"kowy", // Names and values in pairs, and what they are in.
+    b"name", b"alue", b"ecom", // Those of whoever may log in, or ask a device.
+    b"reds", b"gins", b"nity", // Lists of columns.
+    b"umns", b"cols", b"elds", b"meta", b"ames",
+];
+
+/// The same with six or eight bytes, where the last four are of many words that name nothing.
+const PAIRED_LONGER: &[&[u8]] = &[
+    b"/secrets",
     b"onalid",
-    b"axid",
-    b"enid",
-    b"atid",
-    b"erid",
-    b"arid",
-    b"hday",
-    b"bday",
-    b"date",
-    b"hone",
-    b"bile",
-    b"?tel",
-    b"cell",
-    b"mail",
-    b"ress",
-    b"dres",
-    b"?num",
     b"zen-id",
     b"ssion-id",
-    b"l-id",
-    b"x-id",
     b"vat-id",
     b"uer-id",
     b"aar-id",
-    b"rdno",
-    b"neno",
-    b"leno",
-    b"elno",
-    b"llno",
-    b"rdnr",
-    b"nenr",
-    b"lenr",
-    b"elnr",
-    b"llnr",
-    b"snnr",
-    b"sonr",
-    b"alno",
-    b"alnr",
-    b"arno",
-    b"arnr",
-    b"axno",
-    b"axnr",
-    b"ccno",
-    b"ccnr",
-    b"ceno",
-    b"cenr",
-    b"hvno",
-    b"hvnr",
-    b"idno",
-    b"idnr",
-    b"ieno",
-    b"ienr",
-    b"ifno",
-    b"ifnr",
-    b"irno",
-    b"irnr",
-    b"lsnr",
     b"nummer",
-    b"ninr",
-    b"pfno",
-    b"pfnr",
-    b"prno",
-    b"prnr",
-    b"tyno",
-    b"tynr",
-    b"h-dt",
-    b"ssnr",
-    b"ntno",
-    b"ntnr", // The same in other languages.
-    b"atum",
     b"ssance",
-    b"ento",
-    b"cita",
-    b"enia",
-    b"dato",
-    b"thdt",
-    b"efon",
-    b"fono",
-    b"foon",
-    b"fone",
-    b"obil",
-    b"andy",
-    b"?gsm",
-    b"biel",
-    b"ular",
-    b"lare",
-    b"mvil",
-    b"mvel",
-    b"?-tl",
-    b"ilnr",
-    b"ilno",
-    b"dynr",
-    b"dyno",
-    b"ctnr",
-    b"ctno",
-    b"rihi",
-    b"aika",
-    b"kowy", // Names and values in pairs, and what they are in.
-    b"name",
-    b"alue",
     b"efault",
-    b"ecom", // Those of whoever may log in, or ask a device.
-    b"reds",
-    b"gins",
-    b"nity", // Lists of columns.
-    b"umns",
-    b"cols",
-    b"elds",
-    b"meta",
     b"eaders",
-    b"ames",
 ];
 
 /// What names end in whose value may also follow without a separator.
 const TOLD: &[&[u8]] = &[
-    b"word",
-    b"sswd",
-    b"pswd",
-    b"?pwd",
-    b"wort",
-    b"cret",
-    b"?pat",
-    b"pass",
-    b"asse",
-    b"rase",
-    b"code",
+    b"word", b"sswd", b"pswd", b"?pwd", b"wort", b"cret", b"?pat", b"pass", b"asse", b"rase",
+    b"code", b"oken", b"?key", b"keys", b"?sas", b"ture", b"?sig", b"?psk", b"auth", b"ials",
+    b"?sid", b"?cvv", b"?cvc", b"?cvn", b"?pin", b"?ssn", b"?bsn", b"esel", b"?-no", b"?-nr",
+    b"rtno", b"rtnr", b"d by", b"?-pw", b"ndpw", b"otpw", b"salt", b"ogin", b"ords", b"enha",
+    b"lain", // Passwords and passports in other languages.
+    b"sena", b"oord", b"nord", b"aslo", b"eslo", b"rola", b"orte", b"orto", b"oort", b"ortu",
+    b"lave", b"asea", b"haso", b"sord", b"kode", b"sana", b"ifre",
+];
+
+const TOLD_LONGER: &[&[u8]] = &[
     b"eybase",
     b"y-base",
-    b"oken",
-    b"?key",
-    b"keys",
-    b"?sas",
-    b"ture",
-    b"?sig",
-    b"?psk",
-    b"auth",
     b"edential",
-    b"ials",
-    b"?sid",
     b"sionid",
-    b"?cvv",
-    b"?cvc",
-    b"?cvn",
-    b"?pin",
-    b"?ssn",
-    b"?bsn",
-    b"esel",
     b"ssport",
+    b"ass-port",
     b"seport",
     b"szport",
     b"number",
-    b"?-no",
-    b"?-nr",
-    b"rtno",
-    b"rtnr",
     b"curity",
     b"string",
-    b"d by",
-    b"?-pw",
-    b"ndpw",
-    b"otpw",
-    b"salt",
-    b"ogin",
-    b"ords",
-    b"kens",
-    b"enha",
-    b"lain",
-    // Passwords and passports in other languages.
-    b"sena",
-    b"oord",
-    b"nord",
-    b"aslo",
-    b"eslo",
-    b"rola",
-    b"orte",
-    b"orto",
-    b"oort",
-    b"ortu",
-    b"lave",
-    b"asea",
-    b"haso",
-    b"sord",
-    b"kode",
-    b"sana",
-    b"ifre",
+    b"pitokens",
+    b"sstokens",
+    b"thtokens",
+    b"i-tokens",
+    b"s-tokens",
+    b"h-tokens",
 ];
 
 /// What words end in whose values have a form of their own.
 const OWN_FORM: &[&[u8]] = &[
-    b"arer",
-    b"asic",
-    b"@tcp",
-    b" /rp",
-    b" use",
-    b"user",
-    b"sswd",
-    b"thin",
-    b"plus",
-    b"g_sz",
-    b"born",
-    b"irth",
-    b"?dob",
-    b"nect",
-    b"auth",
+    b"arer", b"asic", b"@tcp", b" /rp", b" use", b"user", b"sswd", b"thin", b"plus", b"g_sz",
+    b"born", b"irth", b"?dob", b"nect", b"auth", b"sqli", b"?pdo", b"ials", b"ogin", b"tdin",
+    b"oren", b"cido", b"cida", b"nata", b"nato", b".o.b", b"?dmg", b"reds", b"gins", b"nity",
+    b"xpdp", b"mpdp", b"rget", b"alog", b"conn", b"qlcl", b"?imp", b"?exp", b"raps", b" aes",
+    b" des", b"?geb", b"sink", b"2sec", b" eap", b"ntlm", b"/o/b",
+];
+
+const OWN_FORM_LONGER: &[&[u8]] = &[
     b"tication",
     b"rization",
     b"nnection",
-    b"sqli",
-    b"?pdo",
-    b"ials",
     b"edential",
-    b"ogin",
-    b"tdin",
-    b"oren",
-    b"cido",
-    b"cida",
-    b"nata",
-    b"nato",
-    b".o.b",
-    b"?dmg",
-    b"reds",
-    b"gins",
-    b"nity",
-    b"xpdp",
-    b"mpdp",
-    b"rget",
-    b"alog",
-    b"conn",
-    b"qlcl",
-    b"?imp",
-    b"?exp",
     b"ession",
-    b"ersion",
-    b"raps",
-    b" aes",
-    b" des",
-    b"?geb",
-    b"sink",
-    b"2sec",
-    b" eap",
-    b"ntlm",
-    b"/o/b",
+    b" version",
 ];
 
 /// What words of both kinds end in that have letters which are not of ASCII.
@@ -384,38 +197,55 @@ const JOINS: &[u8; 8] = b"_-. \n\"'$";
 /// What the hashes multiply by.
 const MULTIPLIERS: [u32; 2] = [0x9e37_79b1, 0x85eb_ca6b];
 
-const ALL: &[&[&[u8]]] = &[PAIRED, TOLD, OWN_FORM, ACCENTED];
+/// Endings of the last three kinds; then all.
+const FOLLOWING: &[&[&[u8]]] = &[TOLD, TOLD_LONGER, OWN_FORM, OWN_FORM_LONGER, ACCENTED];
+const ALL: &[&[&[u8]]] = &[
+    PAIRED,
+    PAIRED_LONGER,
+    TOLD,
+    TOLD_LONGER,
+    OWN_FORM,
+    OWN_FORM_LONGER,
+    ACCENTED,
+];
 
 /// Small enough to stay near the processor, large enough that few words are there by chance. Every word is asked for: of one
 /// hash, and those that are there for two.
 static ANY: Endings<1, 1024> = Endings::of(ALL, usize::MAX);
 static SHORT: Endings<2, 512> = Endings::of(ALL, FOUR);
-static FOLLOWED: Endings<2, 128> = Endings::of(&[TOLD, OWN_FORM, ACCENTED], usize::MAX);
-static FORMED: Endings<2, 32> = Endings::of(&[OWN_FORM, ACCENTED], usize::MAX);
+static FOLLOWED: Endings<2, 128> = Endings::of(FOLLOWING, usize::MAX);
+static FORMED: Endings<2, 32> = Endings::of(&[OWN_FORM, OWN_FORM_LONGER, ACCENTED], usize::MAX);
 static LONG: Longer = Longer::of(ALL);
 
+/// How long an ending is that is not longer.
 const FOUR: usize = 4;
 
 impl<const HASHES: usize, const WORDS: usize> Endings<HASHES, WORDS> {
-    /// Of the last four bytes of those that have at most `longest`.
+    /// Of the last four bytes of those that have `longest` at most.
     const fn of(lists: &[&[&[u8]]], longest: usize) -> Self {
         let mut tables = [[0; WORDS]; HASHES];
         let mut list = 0;
         while list < lists.len() {
             let mut index = 0;
             while index < lists[list].len() {
-                let (_, ending) = lists[list][index].split_last_chunk::<FOUR>().unwrap();
+                let whole = lists[list][index];
+                let mut ending = [0; FOUR];
+                let mut byte = 0;
+                while byte < FOUR {
+                    ending[byte] = whole[whole.len() - FOUR + byte];
+                    byte += 1;
+                }
                 let joined = ending[1] == b'-';
                 // The first byte, or the first and the second, where they are not fixed.
                 let mut any = 0;
                 let ways = match (joined, ending[0] == b'?') {
-                    _ if lists[list][index].len() > longest => 0,
+                    _ if whole.len() > longest => 0,
                     (true, _) => 32 * JOINS.len(),
                     (false, true) => 32,
                     (false, false) => 1,
                 };
                 while any < ways {
-                    let mut bytes = *ending;
+                    let mut bytes = ending;
                     if ending[0] == b'?' {
                         bytes[0] = (any % 32) as u8;
                     }
@@ -501,13 +331,15 @@ impl Longer {
     }
 }
 
-/// Whether a word that ends in these four bytes may be one that names a value, or that a value follows.
+/// Whether a word that ends in these four bytes may be one that names a value, or that a value follows. Of one that may,
+/// [`ends_name`] knows more.
 #[inline]
 pub(super) fn may_end_name(four: [u8; 4]) -> bool {
     ANY.has(four)
 }
 
-/// The same by what is before them, too, of one that may. `before` ends with the word.
+/// Whether a word may be one that names a value, or that a value follows, by as much of its end as tells. `before` ends with
+/// it.
 #[inline]
 pub(super) fn ends_name(before: &[u8]) -> bool {
     let eight: [u8; 8] = last(before);
