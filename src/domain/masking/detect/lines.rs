@@ -652,17 +652,19 @@ fn tokens_of(
         if length < tokens::SHORTEST_SIGNED {
             continue;
         }
-        let (to, upper, marked) = if place + length < 2 * BLOCK {
+        let (to, upper, marks) = if place + length < 2 * BLOCK {
             let run = (u128::MAX >> (2 * BLOCK - length)) << place;
-            let has = |bits: u64, after: u64| joined(bits, after) & run != 0;
-            let upper = has(block.upper, after.upper);
-            (from + length, upper, has(block.marks, after.marks))
+            let upper = joined(block.upper, after.upper) & run;
+            (from + length, upper, joined(block.marks, after.marks) & run)
         } else {
-            (run(pass.text, from + length, ANY), true, true)
+            let to = run(pass.text, from + length, ANY);
+            (to, u128::MAX, u128::MAX)
         };
-        if upper {
-            tokens::signed(pass.text, (from, to), marked, &mut pass.seen, sink);
-        }
+        let within = tokens::Within {
+            signature: upper & (upper >> 1 | upper >> 2) != 0,
+            mark: upper != 0 && marks != 0,
+        };
+        tokens::inside_run(pass.text, (from, to), within, &mut pass.seen, sink);
     }
     // What could be an encoding has none of these marks.
     let body = |bits: &Bits| bits.solid & !bits.marks;

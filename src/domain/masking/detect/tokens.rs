@@ -320,14 +320,32 @@ pub(super) fn line_end(text: &[u8], start: usize, end: usize, sink: &mut Sink<'_
     }
 }
 
-/// Looks inside a whole run of token characters for signatures in the middle of tokens. `marked`: it may have `=` or `~`.
-pub(super) fn signed(
+/// What a run of token characters may have in it.
+pub(super) struct Within {
+    /// A signature: a capital A, and another capital next to it or with one letter between.
+    pub(super) signature: bool,
+    /// `=` or `~`, and a capital.
+    pub(super) mark: bool,
+}
+
+/// Looks inside a whole run of token characters for what tokens have in their middle.
+pub(super) fn inside_run(
     text: &[u8],
     (from, to): (usize, usize),
-    marked: bool,
+    within: Within,
     seen: &mut Seen,
     sink: &mut Sink<'_>,
 ) {
+    if within.signature {
+        signatures(text, (from, to), seen, sink);
+    }
+    if within.mark {
+        marked(text, (from, to), seen, sink);
+    }
+}
+
+/// Looks for signatures.
+fn signatures(text: &[u8], (from, to): (usize, usize), seen: &mut Seen, sink: &mut Sink<'_>) {
     let run = &text[from..to];
     match &*SIGNATURE_SEARCHER {
         Some(searcher) => searcher.find_iter(run).for_each(|hit| {
@@ -341,9 +359,11 @@ pub(super) fn signed(
             });
         }),
     }
-    if !marked {
-        return;
-    }
+}
+
+/// Looks for what `=` and `~` mark.
+fn marked(text: &[u8], (from, to): (usize, usize), seen: &mut Seen, sink: &mut Sink<'_>) {
+    let run = &text[from..to];
     for tilde in memchr::memchr_iter(b'~', run) {
         if tilde > 0 && run[tilde - 1] == b'Q' {
             seen.check(text, from + tilde - 1, from + tilde + 1, Mark::Entra, sink);
