@@ -317,7 +317,9 @@ impl Context {
                         || matches!((next, second), (b'.', b':') | (b')', b'='))
                         || next == b';' && is(second, UPPER | LOWER)
                         || next == b'.' && keys::may_be_short(&text[..end]);
-                    if !follows {
+                    // A name that goes on is another's part; what has a form of its own may be.
+                    let part = goes_on && matches!(next, b'_' | b'-');
+                    if !follows || part && !keys::may_have_own_form(keys::last(&text[..end])) {
                         continue;
                     }
                     let line = pass.line(place_in_text);
@@ -660,11 +662,13 @@ fn tokens_of(
             let to = run(pass.text, from + length, ANY);
             (to, u128::MAX, u128::MAX)
         };
-        let within = tokens::Within {
-            signature: upper & (upper >> 1 | upper >> 2) != 0,
-            mark: upper != 0 && marks != 0,
-        };
-        tokens::inside_run(pass.text, (from, to), within, &mut pass.seen, sink);
+        if upper != 0 {
+            let within = tokens::Within {
+                signature: upper & (upper >> 1 | upper >> 2) != 0,
+                mark: marks != 0,
+            };
+            tokens::inside_run(pass.text, (from, to), within, &mut pass.seen, sink);
+        }
     }
     // What could be an encoding has none of these marks.
     let body = |bits: &Bits| bits.solid & !bits.marks;

@@ -320,11 +320,11 @@ pub(super) fn line_end(text: &[u8], start: usize, end: usize, sink: &mut Sink<'_
     }
 }
 
-/// What a run of token characters may have in it.
+/// What a run of token characters that has capitals may have in it.
 pub(super) struct Within {
     /// A signature: a capital A, and another capital next to it or with one letter between.
     pub(super) signature: bool,
-    /// `=` or `~`, and a capital.
+    /// `=` or `~`.
     pub(super) mark: bool,
 }
 
