@@ -447,7 +447,9 @@ impl Context {
         let columns = pass
             .columns
             .or_else(|| arrays::described(text, (start, end), described?));
-        self.arrays.line(text, (start, end), columns, sink);
+        if columns.is_some() || self.arrays.follows() || line.last() == Some(&b'[') {
+            self.arrays.line(text, (start, end), columns, sink);
+        }
         self.pair.end_line(line, pass.named);
     }
 

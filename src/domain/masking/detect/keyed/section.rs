@@ -75,9 +75,20 @@ pub(super) struct Section {
 const SECTION_LINES: u8 = 100;
 
 impl Pair {
-    /// Ends a line. A block may declare a name: `variable "db_password" {`. `named`: it has a word that ends as a promising
-    /// name does, and no value right after it.
+    /// Ends a line. `named`: it has a word that ends as a promising name does, and no value right after it.
+    #[inline]
     pub(in crate::domain::masking::detect) fn end_line(&mut self, line: &[u8], named: bool) {
+        // What neither begins nor ends as these do says nothing of the next.
+        let begins = matches!(line.first(), Some(b'v' | b'C' | b'<' | b'$'));
+        let ends = matches!(line.last(), Some(b'?' | b' ' | b'\t' | b'\r' | 0x0c));
+        if named | begins | ends | self.form | self.waits() {
+            self.end_marked_line(line, named);
+        }
+    }
+
+    /// The same. A block may declare a name: `variable "db_password" {`.
+    #[inline(never)]
+    fn end_marked_line(&mut self, line: &[u8], named: bool) {
         let first = line.first();
         if first == Some(&b'v')
             && let Some(rest) = line.strip_prefix(b"variable \"")
@@ -217,11 +228,8 @@ impl Pair {
 
 /// What a line promises of an answer to it: a question, or a command.
 fn asks(line: &[u8]) -> Option<Promise> {
-    let ends = line
-        .last()
-        .is_some_and(|last| *last == b'?' || last.is_ascii_whitespace());
-    let question = ends.then(|| line.trim_ascii_end().strip_suffix(b"?"));
-    question.flatten().and_then(asked).or_else(|| shows(line))
+    let question = line.trim_ascii_end().strip_suffix(b"?");
+    question.and_then(asked).or_else(|| shows(line))
 }
 
 /// What a command prints: `$ gcloud secrets versions access latest --secret=db-password`.
