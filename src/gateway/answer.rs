@@ -24,10 +24,6 @@ use crate::domain::{
 const WAITING: usize = 1;
 /// The most of a piece that is written at once: whoever writes to a slow caller counts what it keeps in these.
 const WRITTEN: usize = 4 << 10;
-/// The most of an answer that is masked and handed over at once: an API that sends faster than its caller reads comes in far
-/// larger parts.
-const PIECE: usize = 16 << 10;
-
 /// What an API answers before its body, as it may be seen.
 #[derive(Debug)]
 pub struct Head {
@@ -208,18 +204,6 @@ impl<'a> Coming<'a> {
 
     /// Takes the next bytes as they came.
     pub(super) async fn take(
-        &mut self,
-        bytes: &[u8],
-        to: Option<&Responder>,
-        counts: &mut MaskedCounts,
-    ) -> Result<(), Stop> {
-        for piece in bytes.chunks(PIECE) {
-            self.take_piece(piece, to, counts).await?;
-        }
-        Ok(())
-    }
-
-    async fn take_piece(
         &mut self,
         bytes: &[u8],
         to: Option<&Responder>,

@@ -7,7 +7,7 @@
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     ops::ControlFlow,
-    sync::Arc,
+    sync::{Arc, LazyLock},
     time::Duration,
 };
 
@@ -20,7 +20,10 @@ use reqwest::{
     redirect, retry,
 };
 use rustls::version::{TLS12, TLS13};
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::trust;
@@ -39,8 +42,14 @@ use crate::{
 const CONNECT: Duration = Duration::from_secs(10);
 /// The least part of an answer that is taken together with what comes besides it.
 const LARGE: usize = 4 << 10;
-/// The most of one that is taken together.
+/// The most of one that is taken together and handed over at once; and where few others are.
 const TOGETHER: usize = 16 << 10;
+const TOGETHER_OF_FEW: usize = 64 << 10;
+/// How many answers may take more at a time: more than these are not masked at once anyway. Whoever waits for a slow caller
+/// keeps its place, so however many do, memory does not grow.
+static FEW: LazyLock<Semaphore> = LazyLock::new(|| {
+    Semaphore::new(2 * std::thread::available_parallelism().map_or(1, usize::from))
+});
 /// What an answer may be compressed with: what can be read here.
 const READABLE: &str = "gzip, deflate";
 
@@ -157,11 +166,13 @@ impl Http {
             };
             let cut = match next {
                 Ok(Ok(Some(first))) if wanted => {
+                    let one_of_few = FEW.try_acquire();
+                    let most = one_of_few.as_ref().map_or(TOGETHER, |_| TOGETHER_OF_FEW);
                     let bytes;
-                    (bytes, ahead) = together(first, &mut response).await;
-                    match timeout_at(time_up, sink.body(&bytes)).await {
+                    (bytes, ahead) = together(first, most, &mut response).await;
+                    match timeout_at(time_up, handed_over(&bytes, most, sink)).await {
                         Ok(flow) => {
-                            wanted = matches!(flow, ControlFlow::Continue(()));
+                            wanted = flow.is_continue();
                             continue;
                         }
                         Err(_elapsed) => "the time is up".into(),
@@ -275,15 +286,15 @@ type Next = reqwest::Result<Option<Bytes>>;
 /// A large part of a body with what came besides it, and what comes then if that is known already. An API that sends faster
 /// than its answer can be masked sends it in many parts, and each part that passes alone wakes everyone on its way. What
 /// comes in small parts passes as it comes.
-async fn together(first: Bytes, response: &mut Response) -> (Bytes, Option<Next>) {
-    if !(LARGE..TOGETHER).contains(&first.len()) {
+async fn together(first: Bytes, most: usize, response: &mut Response) -> (Bytes, Option<Next>) {
+    if !(LARGE..most).contains(&first.len()) {
         return (first, None);
     }
     // A copy: a part keeps all of what was read with it, and a slow caller would keep the part.
-    let mut all = BytesMut::with_capacity(TOGETHER);
+    let mut all = BytesMut::with_capacity(most);
     all.extend_from_slice(&first);
     drop(first);
-    while all.len() < TOGETHER {
+    while all.len() < most {
         // Whoever reads the connection has its turn.
         tokio::task::yield_now().await;
         match response.chunk().now_or_never() {
@@ -292,6 +303,14 @@ async fn together(first: Bytes, response: &mut Response) -> (Bytes, Option<Next>
         }
     }
     (all.freeze(), None)
+}
+
+/// Hands a part over, no more than `most` at a time.
+async fn handed_over(part: &[u8], most: usize, sink: &mut dyn ResultSink) -> ControlFlow<()> {
+    for piece in part.chunks(most) {
+        sink.body(piece).await?;
+    }
+    ControlFlow::Continue(())
 }
 
 /// Why a call is no longer waited for.

@@ -110,10 +110,21 @@ impl Sshd {
     /// Ends every connection at once, as a host does that loses its power.
     pub(crate) fn cut(&self) {
         let listener = children(self.keeper).pop().unwrap();
-        for connection in children(listener) {
-            let connection = connection.to_string();
-            let killed = Command::new("kill").args(["-KILL", &connection]).status();
-            assert!(killed.unwrap().success());
+        let connections = children(listener);
+        assert!(!connections.is_empty(), "nobody is connected");
+        for connection in &connections {
+            // One that was about to end may be gone by now.
+            let mut kill = Command::new("kill");
+            kill.args(["-KILL", &connection.to_string()]);
+            kill.stderr(Stdio::null()).status().unwrap();
+        }
+        let began = Instant::now();
+        while children(listener)
+            .iter()
+            .any(|child| connections.contains(child))
+        {
+            assert!(began.elapsed() < Duration::from_secs(20));
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 }

@@ -64,12 +64,18 @@ impl Word {
         }
     }
 
-    /// A URL whose `?` was left unquoted, as what it is: no file is called so.
-    fn url_as_written(&self) -> Self {
-        let is_url = self.known == Known::AsPattern
-            && (self.text.starts_with("https://") || self.text.starts_with("/subscriptions"))
+    /// A pattern that stands for itself whatever files there are: a URL whose `?` was left unquoted, as no file is called so,
+    /// and a format of kubectl's, as what fits begins like one.
+    fn as_written(&self) -> Self {
+        const FORMATS: &[&str] = &["jsonpath=", "custom-columns=", "go-template="];
+        let is_url = (self.text.starts_with("https://") || self.text.starts_with("/subscriptions"))
             && !self.text.contains(['*', '[', '{']);
-        if is_url {
+        let given = ["--output=", "-o=", "-o", "--template="]
+            .iter()
+            .find_map(|option| self.text.strip_prefix(option))
+            .unwrap_or(&self.text);
+        let is_format = FORMATS.iter().any(|format| given.starts_with(format));
+        if self.known == Known::AsPattern && (is_url || is_format) {
             Self::literal(self.text.clone())
         } else {
             self.clone()
@@ -148,7 +154,16 @@ fn judge_simple(command: &Simple, depth: usize) -> Facts {
     }
     for redirection in &command.redirections {
         parts.extend(match redirection {
-            Redirection::To(word) => redirected_to(word),
+            Redirection::Over(word) if prints_nothing(&command.words) => {
+                redirected_to(word).map(|facts| {
+                    facts.and(Facts::of(
+                        Effect::Destructive,
+                        "redirection",
+                        "it empties a file",
+                    ))
+                })
+            }
+            Redirection::To(word) | Redirection::Over(word) => redirected_to(word),
             Redirection::From(word) => Some(shows_file(word)),
         });
     }
@@ -159,6 +174,19 @@ fn judge_simple(command: &Simple, depth: usize) -> Facts {
             "it only gives a variable a value",
         )
     })
+}
+
+/// Whether a command is there for its redirections alone.
+fn prints_nothing(words: &[Word]) -> bool {
+    let texts: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
+    matches!(
+        texts.as_slice(),
+        [] | [":" | "true" | "false", ..]
+            | ["cat", "/dev/null"]
+            | ["echo", "-n"]
+            | ["echo", "-n", ""]
+            | ["printf", ""]
+    )
 }
 
 /// Variables that change how a program prints, and nothing else.
@@ -216,10 +244,10 @@ fn judge(words: &[Word], depth: usize) -> Facts {
         return Facts::unknown("it runs a program that is not one of the system's");
     };
     let mut facts = match name {
-        "az" => az::judge(&urls_as_written(arguments)),
-        "kubectl" => kubectl::judge(arguments),
-        "curl" => curl::judge_curl(&urls_as_written(arguments)),
-        "wget" => curl::judge_wget(&urls_as_written(arguments)),
+        "az" => az::judge(&as_written(arguments)),
+        "kubectl" => kubectl::judge(&as_written(arguments)),
+        "curl" => curl::judge_curl(&as_written(arguments)),
+        "wget" => curl::judge_wget(&as_written(arguments)),
         _ => programs::judge(name, arguments, depth),
     };
     if facts.kinds.is_empty() {
@@ -246,8 +274,8 @@ fn as_called(name: &str, arguments: &[Word]) -> String {
         .join(" ")
 }
 
-fn urls_as_written(words: &[Word]) -> Vec<Word> {
-    words.iter().map(Word::url_as_written).collect()
+fn as_written(words: &[Word]) -> Vec<Word> {
+    words.iter().map(Word::as_written).collect()
 }
 
 /// The program's own name, if it is found where the system keeps its programs.

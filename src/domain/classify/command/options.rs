@@ -4,7 +4,8 @@
 use super::Word;
 
 /// What a program takes: names without dashes, aliases joined by commas, separated by blanks. A name of one letter is a
-/// short option. Words in angle brackets are no options. `!` after those that take no value, `?` after those whose value may only follow an equals sign.
+/// short option. Words in angle brackets are no options. `!` after those that take no value, `?` after those whose value
+/// may only follow an equals sign, `@` after those whose value names files that are shown.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Takes(pub(super) &'static str);
 
@@ -24,6 +25,8 @@ pub(super) enum Style {
 pub(super) struct Arguments<'a> {
     /// Each option by its longest name, in order, with its value. Of several, what counts is the program's affair.
     pub(super) options: Vec<(&'static str, Option<&'a str>)>,
+    /// Of their values, those that name files whose content is shown, or patterns of such names.
+    pub(super) shown: Vec<&'a str>,
     /// What is no option and no option's value.
     pub(super) operands: Vec<&'a Word>,
 }
@@ -32,7 +35,14 @@ pub(super) struct Arguments<'a> {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct NotUnderstood(pub(super) &'static str);
 
-impl Arguments<'_> {
+impl<'a> Arguments<'a> {
+    fn push(&mut self, option: Option_, value: Option<&'a str>) {
+        self.options.push((option.name, value));
+        if option.kind == Kind::ShownFile {
+            self.shown.extend(value);
+        }
+    }
+
     /// Whether the option is there.
     pub(super) fn has(&self, name: &str) -> bool {
         self.options.iter().any(|(option, _)| *option == name)
@@ -62,6 +72,13 @@ enum Kind {
     Flag,
     Value,
     GluedValue,
+    ShownFile,
+}
+
+impl Kind {
+    fn takes_next(self) -> bool {
+        matches!(self, Self::Value | Self::ShownFile)
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -121,12 +138,12 @@ pub(super) fn parse<'a>(
                 }
                 (_, Some(value)) => Some(value),
                 (Kind::Flag | Kind::GluedValue, None) => None,
-                (Kind::Value, None) => Some(next_value(style, &mut rest)?),
+                (Kind::Value | Kind::ShownFile, None) => Some(next_value(style, &mut rest)?),
             };
-            if option.kind == Kind::Value && style == Style::Argparse && glued.is_none() {
+            if option.kind.takes_next() && style == Style::Argparse && glued.is_none() {
                 open = Some(option.name);
             }
-            found.options.push((option.name, value));
+            found.push(option, value);
             continue;
         }
         for (at, short) in text[1..].char_indices() {
@@ -138,16 +155,16 @@ pub(super) fn parse<'a>(
             }
             let value = if after.is_empty() {
                 match option.kind {
-                    Kind::Value => Some(next_value(style, &mut rest)?),
+                    Kind::Value | Kind::ShownFile => Some(next_value(style, &mut rest)?),
                     Kind::Flag | Kind::GluedValue => None,
                 }
             } else {
                 Some(after.strip_prefix('=').unwrap_or(after))
             };
-            if option.kind == Kind::Value && style == Style::Argparse && after.is_empty() {
+            if option.kind.takes_next() && style == Style::Argparse && after.is_empty() {
                 open = Some(option.name);
             }
-            found.options.push((option.name, value));
+            found.push(option, value);
             break;
         }
     }
@@ -178,6 +195,7 @@ fn each(tables: &[Takes]) -> impl Iterator<Item = (Option_, &'static str)> + '_ 
             let (names, kind) = match entry.as_bytes().last() {
                 Some(b'!') => (&entry[..entry.len() - 1], Kind::Flag),
                 Some(b'?') => (&entry[..entry.len() - 1], Kind::GluedValue),
+                Some(b'@') => (&entry[..entry.len() - 1], Kind::ShownFile),
                 _ => (entry, Kind::Value),
             };
             let name = names

@@ -210,10 +210,11 @@ fn env(words: &[Word], depth: usize) -> Facts {
 /// xargs adds arguments that are not in the text.
 fn xargs(words: &[Word], depth: usize) -> Facts {
     const TAKES: Takes = Takes(
-        "null,0! no-run-if-empty,r! max-args,n max-procs,P max-lines,L delimiter,d replace,I arg-file,a verbose,t! exit,x! max-chars,s",
+        "null,0! no-run-if-empty,r! max-args,n max-procs,P max-lines,L delimiter,d replace,I arg-file,a@ verbose,t! exit,x! max-chars,s",
     );
     let mut at = 0;
     let mut placeholder = None;
+    let mut facts = None;
     while words
         .get(at)
         .is_some_and(|word| word.is_literal() && word.text.starts_with('-'))
@@ -230,6 +231,11 @@ fn xargs(words: &[Word], depth: usize) -> Facts {
             },
         };
         placeholder = parsed.last("replace").map(str::to_owned).or(placeholder);
+        facts = parsed
+            .shown
+            .first()
+            .map(|file| shows_file(&Word::literal(*file)))
+            .or(facts);
         at += length;
     }
     let mut command = words[at..].to_vec();
@@ -251,7 +257,11 @@ fn xargs(words: &[Word], depth: usize) -> Facts {
             command.push(more);
         }
     }
-    judge_command(&command, depth + 1)
+    let inner = judge_command(&command, depth + 1);
+    match facts {
+        Some(facts) => facts.and(inner),
+        None => inner,
+    }
 }
 
 /// Tests of find that take a value.
@@ -288,13 +298,18 @@ fn find(words: &[Word], depth: usize) -> Facts {
     let mut facts = Facts::of(Effect::Read, "find", "`find` only lists files");
     let mut places = Vec::new();
     let mut names = Vec::new();
-    let mut commands: Vec<Vec<Word>> = Vec::new();
+    // Each with how many of the names are asked for before it runs.
+    let mut commands: Vec<(Vec<Word>, usize)> = Vec::new();
+    let mut has_tests = false;
+    let mut has_alternatives = false;
     let mut words = words.iter();
     while let Some(word) = words.next() {
         if !word.is_literal() {
             return Facts::unknown("an argument of find is not known until it runs");
         }
-        match word.text.as_str() {
+        let text = word.text.as_str();
+        match text {
+            "-L" | "-H" | "-P" => {}
             "-delete" => {
                 facts = facts.and(Facts::of(
                     Effect::Destructive,
@@ -303,20 +318,12 @@ fn find(words: &[Word], depth: usize) -> Facts {
                 ))
             }
             "-exec" | "-execdir" => {
-                let mut command: Vec<Word> = Vec::new();
-                for word in words.by_ref() {
-                    if matches!(word.text.as_str(), ";" | "+") {
-                        break;
-                    }
-                    let mut word = word.clone();
-                    if word.text.contains("{}") && word.text != "{}" {
-                        word.printed();
-                    }
-                    command.push(word);
-                }
-                commands.push(command);
+                let command = words
+                    .by_ref()
+                    .take_while(|word| !matches!(word.text.as_str(), ";" | "+"));
+                commands.push((command.cloned().collect(), names.len()));
             }
-            text if VALUED_TESTS.contains(&text) => match words.next() {
+            _ if VALUED_TESTS.contains(&text) => match words.next() {
                 Some(value) if value.is_literal() => {
                     if matches!(text, "-name" | "-iname" | "-path" | "-ipath" | "-wholename") {
                         names.push(value.text.as_str());
@@ -324,47 +331,35 @@ fn find(words: &[Word], depth: usize) -> Facts {
                 }
                 _ => return Facts::unknown("an argument of find is not known until it runs"),
             },
-            "-print" | "-print0" | "-ls" | "-empty" | "-not" | "!" | "-o" | "-or" | "-a"
-            | "-and" | "(" | ")" | "-prune" | "-follow" | "-L" | "-H" | "-P" | "-xdev"
-            | "-mount" | "-depth" | "-quit" | "-executable" | "-readable" | "-writable"
-            | "-true" | "-false" => {}
-            text if text.starts_with('-') => {
+            "-not" | "!" | "-o" | "-or" | "(" | ")" => has_alternatives = true,
+            "-print" | "-print0" | "-ls" | "-empty" | "-a" | "-and" | "-prune" | "-follow"
+            | "-xdev" | "-mount" | "-depth" | "-quit" | "-executable" | "-readable"
+            | "-writable" | "-true" | "-false" => {}
+            _ if text.starts_with('-') || has_tests => {
                 return Facts::unknown("`find` has an action or test that is not reviewed");
             }
             place => places.push(place),
         }
+        has_tests |= text.starts_with(['-', '(', '!']) && !matches!(text, "-L" | "-H" | "-P");
     }
-    let mut found: Vec<Word> = Vec::new();
-    for place in if places.is_empty() {
-        &["."][..]
-    } else {
-        &places
-    } {
-        found.extend(names.iter().map(|name| {
-            let holds_some = paths::showing(place) != Effect::Read;
-            let mut word = match holds_some {
-                true => Word::literal(*place),
-                false => Word::literal(format!("{}/{name}", place.trim_end_matches('/'))),
-            };
-            if !is_kind_of_file(name) {
-                word.printed();
-            }
-            word
-        }));
-        if names.is_empty() {
-            let mut word = Word::literal(*place);
-            if place.trim_matches(['.', '/']).is_empty() {
-                word.printed();
-            }
-            found.push(word);
-        }
+    if places.is_empty() {
+        places.push(".");
     }
-    // What is found begins with a place it is looked for in, so it is no option.
-    for command in commands {
-        for found in &found {
+    for (command, asked) in &commands {
+        // Of alternatives, and of what is denied, a name does not say what is found.
+        let names = if has_alternatives {
+            &[][..]
+        } else {
+            &names[..*asked]
+        };
+        for found in places.iter().flat_map(|place| found_in(place, names)) {
             let mut command = command.clone();
-            for word in command.iter_mut().filter(|word| word.text == "{}") {
-                *word = found.clone();
+            for word in &mut command {
+                if word.text == "{}" {
+                    *word = found.clone();
+                } else if word.text.contains("{}") {
+                    word.printed();
+                }
             }
             facts = facts.and(judge_command(&command, depth + 1));
         }
@@ -372,11 +367,28 @@ fn find(words: &[Word], depth: usize) -> Facts {
     facts
 }
 
-/// Whether a pattern says what the files are that it fits: one file, or all with an extension.
-fn is_kind_of_file(pattern: &str) -> bool {
-    let name = pattern.strip_prefix('*').unwrap_or(pattern);
-    let is_plain = |text: &str| !text.contains(['*', '?', '[', '\\']);
-    is_plain(name) && (name.len() == pattern.len() || name.starts_with('.'))
+/// The files that find gives a command, as far as where it looks and the names it asks for tell. They begin with the place,
+/// so they are no options.
+fn found_in(place: &str, names: &[&str]) -> Vec<Word> {
+    let whole = Word::literal(place);
+    if paths::showing(place) != Effect::Read {
+        return vec![whole];
+    }
+    if names.is_empty() {
+        let mut any = whole;
+        if paths::is_here_or_above(place) {
+            any.printed();
+        }
+        return vec![any];
+    }
+    let files = names.iter().map(|name| {
+        let mut file = Word::literal(format!("{}/{name}", place.trim_end_matches('/')));
+        if paths::showing(name) == Effect::Read && !paths::is_harmless_kind(name) {
+            file.printed();
+        }
+        file
+    });
+    files.collect()
 }
 
 /// sed with the scripts that are plain to see: lines printed or left out, text replaced.
@@ -401,7 +413,7 @@ fn sed(words: &[Word]) -> Facts {
     if in_place {
         return Facts::of(Effect::Write, "sed", "`sed -i` changes files");
     }
-    files("sed", &arguments)
+    files("sed", &arguments.operands)
 }
 
 /// Whether each command of a script prints lines, leaves them out, ends, or replaces text.
@@ -492,6 +504,7 @@ fn awk(words: &[Word]) -> Facts {
     let text = program.text.as_str();
     let reaches_out = [
         "system", "getline", "|", "@", "close", "fflush", "printf >", "print >", "load", "include",
+        "SYMTAB", "FUNCTAB",
     ]
     .iter()
     .any(|word| text.contains(word))
@@ -503,11 +516,7 @@ fn awk(words: &[Word]) -> Facts {
     if reaches_out || text.contains("ARG") || rest.iter().any(|word| word.text.contains('=')) {
         return Facts::unknown("an awk program can write files and run commands, and this one may");
     }
-    let rest = Arguments {
-        options: Vec::new(),
-        operands: rest.to_vec(),
-    };
-    files("awk", &rest)
+    files("awk", rest)
 }
 
 /// psql with statements in its arguments: they are judged as PostgreSQL's.
@@ -548,7 +557,9 @@ fn describes(text: &str) -> bool {
     let command = command.trim_end_matches(['+', 'S']);
     let is_one = matches!(command, "l" | "conninfo" | "encoding" | "z" | "sf" | "sv")
         || command.starts_with('d') && command.bytes().all(|byte| byte.is_ascii_alphabetic());
+    // User mappings hold passwords.
     is_one
+        && command != "deu"
         && words.all(|name| {
             name.bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"._*\"".contains(&byte))
@@ -624,8 +635,9 @@ fn sqlite(words: &[Word]) -> Facts {
         return Facts::unknown("an argument of sqlite3 is not known until it runs");
     }
     let text = statement.text.trim();
+    let shown = shows_file(file);
     if text.starts_with('.') {
-        return match text.split(' ').next().unwrap_or_default() {
+        let facts = match text.split(' ').next().unwrap_or_default() {
             ".tables" | ".schema" | ".databases" | ".indexes" | ".indices" | ".fullschema"
             | ".dbinfo"
                 if !text.contains(['|', '\n', '"', '\'']) =>
@@ -634,6 +646,7 @@ fn sqlite(words: &[Word]) -> Facts {
             }
             _ => Facts::unknown("sqlite3's own commands can run programs"),
         };
+        return shown.and(facts);
     }
     // Functions that the program has and the database does not.
     let own = [
@@ -649,7 +662,7 @@ fn sqlite(words: &[Word]) -> Facts {
     if own.iter().any(|function| lower.contains(function)) {
         return Facts::unknown("functions of sqlite3 itself read and write files");
     }
-    of_client("sqlite3", Dialect::Sqlite, text)
+    of_client("sqlite3", Dialect::Sqlite, text).and(shown)
 }
 
 /// cd only matters to what follows, which is judged by the names it gives: no place from where harmless names lead to
@@ -803,6 +816,14 @@ fn tool(name: &str, words: &[Word]) -> Facts {
     {
         return by_table(Effect::Destructive, "terraform destroy");
     }
+    // As JSON it has the values that it else calls sensitive.
+    if kind == "terraform show"
+        && words
+            .iter()
+            .any(|word| word.text.trim_start_matches('-').starts_with("json"))
+    {
+        return by_table(Effect::Secret, kind);
+    }
     if command.effect != Effect::Read {
         return by_table(command.effect, kind);
     }
@@ -829,9 +850,10 @@ fn tool(name: &str, words: &[Word]) -> Facts {
                 Facts::unknown("`printf` may print into a variable")
             };
         }
-        // `-v NAME` and `-R NAME` evaluate a subscript, and what it runs.
+        // `-v NAME` and `-R NAME` evaluate a subscript, and what it runs; some shells do in any number.
         "<test>" => {
-            let evaluates = |word: &Word| matches!(word.text.as_str(), "-v" | "-R");
+            let evaluates =
+                |word: &Word| matches!(word.text.as_str(), "-v" | "-R") || word.text.contains('[');
             return if words.iter().any(evaluates) {
                 Facts::unknown("what the name of a variable runs is not judged")
             } else {
@@ -849,7 +871,23 @@ fn tool(name: &str, words: &[Word]) -> Facts {
         for word in &mut all {
             let is_filter =
                 word.text.starts_with("--include=") || word.text.starts_with("--exclude");
-            if word.known == Known::AsPattern && (is_filter || paths::is_of_a_kind(&word.text)) {
+            // A file may be called like an option; of these programs none writes or runs anything.
+            let is_harmless = matches!(
+                kind,
+                "cat"
+                    | "head"
+                    | "tail"
+                    | "grep"
+                    | "egrep"
+                    | "fgrep"
+                    | "nl"
+                    | "tac"
+                    | "md5sum"
+                    | "sha256sum"
+            );
+            let is_kind = paths::is_of_a_kind(&word.text)
+                && (is_harmless || paths::begins_with_name(&word.text));
+            if word.known == Known::AsPattern && (is_filter || is_kind) {
                 *word = Word::literal(std::mem::take(&mut word.text));
             }
         }
@@ -863,74 +901,83 @@ fn tool(name: &str, words: &[Word]) -> Facts {
             by_table(Effect::Write, kind)
         }
         Err(NotUnderstood(why)) => Facts::unknown(format!("`{kind}`: {why}")),
-        Ok(arguments) => match operands {
-            "<files>" => {
-                let skip = usize::from(
-                    is_pattern_first(kind) && !arguments.has("regexp") && !arguments.has("e"),
-                );
-                let rest = Arguments {
-                    options: arguments.options,
-                    operands: arguments.operands.into_iter().skip(skip).collect(),
-                };
-                files(kind, &rest)
-            }
-            "<git>" => {
-                let skip = usize::from(kind == "git grep" && !arguments.has("e"));
-                let rest = Arguments {
-                    operands: arguments.operands.into_iter().skip(skip).collect(),
-                    options: arguments.options,
-                };
-                files(kind, &rest)
-            }
-            "<copy>" if arguments.operands.len() < 2 => files(kind, &arguments),
-            "<one>" if arguments.operands.len() < 2 => by_table(Effect::Read, kind),
-            "<in>" if arguments.operands.is_empty() => by_table(Effect::Read, kind),
-            "<pager>"
-                if !arguments
-                    .operands
-                    .iter()
-                    .any(|word| word.text.starts_with('+')) =>
-            {
-                files(kind, &arguments)
-            }
-            "<no-assignment>" => {
-                let assigns = (arguments.operands.iter()).any(|word| word.text.contains('='));
-                let effect = if assigns { Effect::Write } else { Effect::Read };
-                by_table(effect, kind)
-            }
-            "<remote>" if arguments.operands.iter().all(|word| is_remote(&word.text)) => {
-                by_table(Effect::Read, kind)
-            }
-            "<setting>" => setting(kind, &arguments),
-            "<path>" => called_path(kind, &arguments),
-            "<list-or-write>" if arguments.has("list") => by_table(Effect::Read, kind),
-            "<or-write>" | "<list-or-write>" if !arguments.operands.is_empty() => {
-                by_table(Effect::Write, kind)
-            }
-            "<names>" => by_table(Effect::Read, kind),
-            "<jq>" => jq(&arguments),
-            "<ps>"
-                if arguments
-                    .operands
-                    .iter()
-                    .all(|word| word.text.bytes().all(|b| b"auxwfl0123456789".contains(&b))) =>
-            {
-                by_table(Effect::Read, kind)
-            }
-            // A format; without the sign it would be the time to set.
-            "<date>"
-                if arguments
-                    .operands
-                    .iter()
-                    .all(|word| word.text.starts_with('+')) =>
-            {
-                by_table(Effect::Read, kind)
-            }
-            _ if arguments.operands.is_empty() => by_table(Effect::Read, kind),
-            _ => Facts::unknown(format!(
-                "`{kind}` is given an argument with which it may do more than read"
-            )),
-        },
+        Ok(mut arguments) => {
+            let shown = std::mem::take(&mut arguments.shown);
+            let facts = with_operands(kind, operands, arguments);
+            shown
+                .iter()
+                .map(|file| shows_file(&Word::literal(*file)))
+                .fold(facts, Facts::and)
+        }
+    }
+}
+
+/// A command that only reads with the options it is given, and what its operands make of it: see `data/tools.txt`.
+fn with_operands(kind: &str, operands: &str, arguments: Arguments<'_>) -> Facts {
+    match operands {
+        "<files>" => {
+            let skip = usize::from(
+                is_pattern_first(kind) && !arguments.has("regexp") && !arguments.has("e"),
+            );
+            files(kind, arguments.operands.iter().skip(skip))
+        }
+        "<git>" => {
+            let skip = usize::from(kind == "git grep" && !arguments.has("e"));
+            files(kind, arguments.operands.iter().skip(skip))
+        }
+        "<manual>" => files(
+            kind,
+            (arguments.operands.iter())
+                .filter(|word| word.text.contains('/') || word.text.starts_with('.')),
+        ),
+        "<copy>" if arguments.operands.len() < 2 => files(kind, &arguments.operands),
+        "<one>" if arguments.operands.len() < 2 => by_table(Effect::Read, kind),
+        "<in>" if arguments.operands.is_empty() => by_table(Effect::Read, kind),
+        "<pager>"
+            if !arguments
+                .operands
+                .iter()
+                .any(|word| word.text.starts_with('+')) =>
+        {
+            files(kind, &arguments.operands)
+        }
+        "<no-assignment>" => {
+            let assigns = (arguments.operands.iter()).any(|word| word.text.contains('='));
+            let effect = if assigns { Effect::Write } else { Effect::Read };
+            by_table(effect, kind)
+        }
+        "<remote>" if arguments.operands.iter().all(|word| is_remote(&word.text)) => {
+            by_table(Effect::Read, kind)
+        }
+        "<setting>" => setting(kind, &arguments),
+        "<path>" => called_path(kind, &arguments),
+        "<list-or-write>" if arguments.has("list") => by_table(Effect::Read, kind),
+        "<or-write>" | "<list-or-write>" if !arguments.operands.is_empty() => {
+            by_table(Effect::Write, kind)
+        }
+        "<names>" => by_table(Effect::Read, kind),
+        "<jq>" => jq(kind, &arguments),
+        "<ps>"
+            if arguments
+                .operands
+                .iter()
+                .all(|word| word.text.bytes().all(|b| b"auxwfl0123456789".contains(&b))) =>
+        {
+            by_table(Effect::Read, kind)
+        }
+        // A format; without the sign it would be the time to set.
+        "<date>"
+            if arguments
+                .operands
+                .iter()
+                .all(|word| word.text.starts_with('+')) =>
+        {
+            by_table(Effect::Read, kind)
+        }
+        _ if arguments.operands.is_empty() => by_table(Effect::Read, kind),
+        _ => Facts::unknown(format!(
+            "`{kind}` is given an argument with which it may do more than read"
+        )),
     }
 }
 
@@ -948,8 +995,8 @@ fn is_pattern_first(kind: &str) -> bool {
 }
 
 /// A program that shows the content of its operands.
-fn files(kind: &str, arguments: &Arguments<'_>) -> Facts {
-    let shown = arguments.operands.iter().map(|word| shows_file(word));
+fn files<'a>(kind: &str, files: impl IntoIterator<Item = &'a &'a Word>) -> Facts {
+    let shown = files.into_iter().map(|word| shows_file(word));
     shown.fold(by_table(Effect::Read, kind), Facts::and)
 }
 
@@ -1020,8 +1067,17 @@ fn calls(filter: &str, name: &str) -> bool {
     })
 }
 
-fn jq(arguments: &Arguments<'_>) -> Facts {
-    let Some((filter, rest)) = arguments.operands.split_first() else {
+fn jq(kind: &str, arguments: &Arguments<'_>) -> Facts {
+    let operands = match arguments.operands.as_slice() {
+        // yq has commands, and this is the one it runs when none is given.
+        [first, rest @ ..]
+            if kind == "yq" && matches!(first.text.as_str(), "e" | "eval" | "ea" | "eval-all") =>
+        {
+            rest
+        }
+        all => all,
+    };
+    let Some((filter, rest)) = operands.split_first() else {
         return by_table(Effect::Read, "jq");
     };
     if ["env", "$ENV", "ENV", "strenv", "envsubst"]

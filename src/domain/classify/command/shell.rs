@@ -22,8 +22,10 @@ pub(super) struct Simple {
 pub(super) enum Redirection {
     /// Input from a file.
     From(Word),
-    /// Output to a file.
+    /// Output to the end of a file.
     To(Word),
+    /// Output to a file in place of what it held.
+    Over(Word),
 }
 
 /// Why a script is not judged, as a half-sentence.
@@ -342,7 +344,8 @@ impl<'a> Parser<'a> {
             "<<<" => {}
             "<" => command.redirections.push(Redirection::From(word)),
             ">&" | "<&" if plain && is_descriptor(&word.text) => {}
-            _ => command.redirections.push(Redirection::To(word)),
+            ">>" | "<>" => command.redirections.push(Redirection::To(word)),
+            _ => command.redirections.push(Redirection::Over(word)),
         }
         Ok(())
     }
@@ -626,6 +629,7 @@ mod tests {
             .map(|redirection| match redirection {
                 Redirection::From(word) => format!("from {}", word.text),
                 Redirection::To(word) => format!("to {}", word.text),
+                Redirection::Over(word) => format!("over {}", word.text),
             });
         assigned
             .chain(words)

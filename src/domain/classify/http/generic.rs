@@ -33,7 +33,10 @@ pub(super) fn judge(request: &Request<'_>) -> Found {
             "its path names an action, and not every API keeps those out of GET",
         );
     }
-    if SECRETS.contains(&action.as_str()) {
+    let leads_to_secrets = |part: &str| HOLDERS.contains(&part.to_ascii_lowercase().as_str());
+    if SECRETS.contains(&action.as_str())
+        || request.target.segments().into_iter().any(leads_to_secrets)
+    {
         return Found(Effect::Secret, "its path names credentials");
     }
     found
@@ -132,6 +135,22 @@ const SECRETS: &[&str] = &[
     "id_rsa",
     "kubeconfig",
     "admin_api_keys",
+];
+
+/// Folders of which every part is a credential, or holds some.
+const HOLDERS: &[&str] = &[
+    "secret",
+    "secrets",
+    "credentials",
+    "passwords",
+    "private-keys",
+    "access-tokens",
+    "access_tokens",
+    ".git",
+    ".ssh",
+    ".aws",
+    ".kube",
+    ".docker",
 ];
 
 /// What a method does by its definition.

@@ -345,6 +345,22 @@ fn judge(request: &Request<'_>, family: Family, depth: usize) -> Facts {
         ),
         Family::Generic => facts(request, generic::judge(request)),
     };
+    // What only a metadata service asks for, under whatever name its address is called.
+    let asks_metadata = [
+        "metadata",
+        "metadata-flavor",
+        "x-aws-ec2-metadata-token",
+        "x-aws-ec2-metadata-token-ttl-seconds",
+    ]
+    .iter()
+    .any(|name| request.header(name).is_some());
+    if asks_metadata && family != Family::Metadata {
+        facts = facts.and(Facts::of(
+            Effect::Secret,
+            "metadata",
+            "its headers ask for a machine's metadata, which holds its tokens",
+        ));
+    }
     for method in &request.overrides {
         // Whether the server takes it is its own affair: the call may be either.
         let other = generic::by_method(method);
