@@ -52,8 +52,8 @@ struct Pass<'a> {
     start: usize,
     /// Where it ends, once that was asked.
     end: Option<usize>,
-    /// The block at hand and where lines end in it.
-    newlines: (usize, u64),
+    /// The block at hand, and where lines end in it and in the next.
+    newlines: (usize, [u64; 2]),
     /// It has a word that ends as a promising name does.
     named: bool,
     /// It has the mark of a private key.
@@ -69,10 +69,41 @@ struct Pass<'a> {
     /// Up to here numbers are looked at.
     numbers: usize,
     seen: Seen,
-    /// Where the first line with a percent sign starts that does not start before the line at hand.
-    percent: usize,
-    /// The same of one with a tag.
-    tag: usize,
+    percent: With,
+    tag: With,
+    escape: With,
+}
+
+/// A byte that few lines have, and where the first line with it starts that does not start before the line at hand; after
+/// the text where none has it.
+struct With {
+    byte: u8,
+    line: usize,
+}
+
+impl With {
+    fn new(byte: u8, text: &[u8]) -> Self {
+        let mut with = Self { byte, line: 0 };
+        with.find(text, 0);
+        with
+    }
+
+    #[inline(never)]
+    fn find(&mut self, text: &[u8], start: usize) {
+        let found = memchr::memchr(self.byte, &text[start..]);
+        self.line = found.map_or(text.len() + 1, |found| {
+            let end = memchr::memrchr(b'\n', &text[start..start + found]);
+            end.map_or(start, |end| start + end + 1)
+        });
+    }
+
+    /// Goes on to the line that starts at `start`.
+    #[inline]
+    fn go_on(&mut self, text: &[u8], start: usize) {
+        if start > self.line {
+            self.find(text, start);
+        }
+    }
 }
 
 impl<'a> Pass<'a> {
@@ -80,8 +111,8 @@ impl<'a> Pass<'a> {
     fn line(&mut self, at: usize) -> &'a [u8] {
         let text = self.text;
         let end = *self.end.get_or_insert_with(|| {
-            let (from, newlines) = self.newlines;
-            let near = newlines.checked_shr((at - from) as u32).unwrap_or(0);
+            let (from, [block, after]) = self.newlines;
+            let near = from_place(block, after, (at - from) & (BLOCK - 1));
             if near != 0 {
                 return at + near.trailing_zeros() as usize;
             }
@@ -90,27 +121,24 @@ impl<'a> Pass<'a> {
         &text[..end]
     }
 
+    #[inline]
     fn next_line(&mut self, start: usize) {
         self.start = start;
         self.end = None;
         self.named = false;
         self.armour = false;
         self.columns = None;
-        if start > self.percent {
-            self.percent = line_with(self.text, start, b'%');
-        }
-        if start > self.tag {
-            self.tag = line_with(self.text, start, b'<');
-        }
-        self.encoded = start == self.percent;
+        self.percent.go_on(self.text, start);
+        self.tag.go_on(self.text, start);
+        self.escape.go_on(self.text, start);
+        self.encoded = self.has(&self.percent);
     }
-}
 
-/// Where the first line with `byte` starts, from `start` on, where one does; after the text where none has it.
-fn line_with(text: &[u8], start: usize, byte: u8) -> usize {
-    memchr::memchr(byte, &text[start..]).map_or(text.len() + 1, |found| {
-        memchr::memrchr(b'\n', &text[start..start + found]).map_or(start, |end| start + end + 1)
-    })
+    /// Whether the line at hand has such a byte.
+    #[inline]
+    fn has(&self, with: &With) -> bool {
+        with.line == self.start
+    }
 }
 
 impl Context {
@@ -158,7 +186,7 @@ impl Context {
             text,
             start: 0,
             end: None,
-            newlines: (0, 0),
+            newlines: (0, [0; 2]),
             named: false,
             armour: false,
             encoded: false,
@@ -167,8 +195,9 @@ impl Context {
             keyed: 0,
             numbers: 0,
             seen: Seen::default(),
-            percent: line_with(text, 0, b'%'),
-            tag: line_with(text, 0, b'<'),
+            percent: With::new(b'%', text),
+            tag: With::new(b'<', text),
+            escape: With::new(b'\\', text),
         };
         pass.next_line(0);
         // Each search runs over some blocks before the next does: they know nothing of each other, and the processor learns
@@ -224,7 +253,7 @@ impl Context {
         sink: &mut Sink<'_>,
     ) {
         let text = pass.text;
-        pass.newlines = (at, block.newlines);
+        pass.newlines = (at, [block.newlines, after.newlines]);
         let colons = self::colons(block, after);
         // A dash, or a slash, before a letter and after what is of no token.
         let dashes = block.solid
@@ -288,7 +317,9 @@ impl Context {
                         || matches!((next, second), (b'.', b':') | (b')', b'='))
                         || next == b';' && is(second, UPPER | LOWER)
                         || next == b'.' && keys::may_be_short(&text[..end]);
-                    if !follows {
+                    // A name that goes on is another's part; what has a form of its own may be.
+                    let part = goes_on && matches!(next, b'_' | b'-');
+                    if !follows || part && !keys::may_have_own_form(keys::last(&text[..end])) {
                         continue;
                     }
                     let line = pass.line(place_in_text);
@@ -299,7 +330,7 @@ impl Context {
                         sink.push(from, to, kind);
                     }
                     // In a sentence the next word follows; in a tag an attribute may.
-                    let sentence = next == b' ' && goes_on && pass.start != pass.tag;
+                    let sentence = next == b' ' && goes_on && !pass.has(&pass.tag);
                     if place_in_text >= pass.keyed
                         && !sentence
                         && !pass.encoded
@@ -316,7 +347,6 @@ impl Context {
     /// Looks at a whole line. `open`: it may end in the start of a token.
     #[inline(always)]
     fn line(&mut self, pass: &Pass<'_>, end: usize, open: bool, sink: &mut Sink<'_>) {
-        let line = &pass.text[pass.start..end];
         // Most lines are like this; asking takes few branches.
         let own =
             pass.named | pass.armour | pass.encoded | pass.columns.is_some() | pass.block.is_some();
@@ -326,25 +356,34 @@ impl Context {
             | self.tables.follows()
             | self.arrays.follows()
             | self.pair.waits();
-        let begins = self.tables.may_begin(line) | matches!(line.first(), Some(b'*' | b'v' | b'"'));
-        // The zone of a passport that machines read ends in a digit, or in what fills it.
-        let zone = pass.start == pass.tag
-            && matches!(line.trim_ascii_end().last(), Some(b'0'..=b'9' | b'<'));
-        // A list of columns begins in the next line, or an answer.
-        let ahead = match line.last() {
-            Some(b'[' | b'?') => true,
-            Some(b',') => line.ends_with(b"\\n\","),
-            _ => false,
-        };
-        let message = match line.first() {
-            Some(b'P') => line.starts_with(PATIENT),
-            Some(b'U') => line.starts_with(INTERCHANGE),
-            _ => false,
-        };
-        let others = zone | ahead | message | (pass.seen.aws > pass.start);
-        if own | left | begins | open | others {
+        if own | left | open | (pass.seen.aws > pass.start) || self.begins(pass, end) {
             self.marked_line(pass, end, open, sink);
         }
+    }
+
+    /// Whether a line begins as one does that means something, whatever else is in it, or ends so.
+    #[inline]
+    fn begins(&self, pass: &Pass<'_>, end: usize) -> bool {
+        let line = &pass.text[pass.start..end];
+        let (Some(first), Some(last)) = (line.first(), line.last()) else {
+            return false;
+        };
+        let first = match first {
+            b'*' | b'v' | b'"' => true,
+            b'P' => line.starts_with(PATIENT),
+            b'U' => line.starts_with(INTERCHANGE),
+            _ => false,
+        };
+        let last = match last {
+            // A list of columns begins in the next line, or an answer.
+            b'[' | b'?' => true,
+            b',' => pass.has(&pass.escape) && line.ends_with(b"\\n\","),
+            _ => false,
+        };
+        // The zone of a passport that machines read ends in a digit, or in what fills it.
+        let zone =
+            pass.has(&pass.tag) && matches!(line.trim_ascii_end().last(), Some(b'0'..=b'9' | b'<'));
+        first | last | zone || self.tables.may_begin(line)
     }
 
     #[inline(never)]
@@ -361,7 +400,8 @@ impl Context {
         if pass.seen.aws > start || self.aws > 0 {
             self.aws_secret(&text[..end], start, sink);
         }
-        if pass.start == pass.tag && memchr::memmem::find(line, b"<<").is_some() {
+        let tagged = pass.has(&pass.tag);
+        if tagged && memchr::memmem::find(line, b"<<").is_some() {
             personal::machine_readable(line, start, sink);
         }
         match line.first() {
@@ -386,7 +426,8 @@ impl Context {
         if pass.encoded {
             keyed::every_value(text, start, end, &mut self.pair, sink);
         }
-        let listed = self.strings.is_some() || line.ends_with(b"\\n\",");
+        let escaped = pass.has(&pass.escape);
+        let listed = self.strings.is_some() || escaped && line.ends_with(b"\\n\",");
         if let Some((from, to)) = (listed && sink.depth == 0)
             .then(|| quoted::of_list(line, self.strings.is_some()))
             .flatten()
@@ -395,17 +436,20 @@ impl Context {
             quoted::document(&line[from..to], b'"', start + from, context, sink);
         } else {
             self.strings = None;
-            if pass.named {
+            if pass.named && escaped {
                 quoted::documents(line, start, sink);
             }
         }
-        self.tables.line(text, (start, end), pass.named, sink);
+        self.tables
+            .line(text, (start, end), (pass.named, tagged), sink);
         self.pair.answer(line, start, sink);
         let described = self.pair.take_described();
         let columns = pass
             .columns
             .or_else(|| arrays::described(text, (start, end), described?));
-        self.arrays.line(text, (start, end), columns, sink);
+        if columns.is_some() || self.arrays.follows() || line.last() == Some(&b'[') {
+            self.arrays.line(text, (start, end), columns, sink);
+        }
         self.pair.end_line(line, pass.named);
     }
 
@@ -513,8 +557,10 @@ impl Context {
 
 /// Which words of a block, by their last letters, may name something.
 #[inline]
-fn names_of([_, block, after]: &[Bits; 3], text: &[u8], at: usize) -> u64 {
-    let mut ends = block.letters & !later(block.letters, after.letters, 1);
+fn names_of([before, block, after]: &[Bits; 3], text: &[u8], at: usize) -> u64 {
+    let digit = |count: u32| earlier(block.digits, before.digits, count);
+    // None ends in fewer than three letters after a digit, as there are many of in hexadecimal.
+    let mut ends = block.letters & !later(block.letters, after.letters, 1) & !digit(1) & !digit(2);
     let mut names = 0;
     // The block with what is before it, where there is that.
     let window = at
@@ -535,10 +581,15 @@ fn names_of([_, block, after]: &[Bits; 3], text: &[u8], at: usize) -> u64 {
         }
         None => {
             while let Some(place) = next_place(&mut ends) {
-                let four = keys::last_four(&text[..=at + place]);
+                let four = keys::last(&text[..=at + place]);
                 names |= u64::from(keys::may_end_name(four)) << place;
             }
         }
+    }
+    // Of the few that are left more is asked.
+    let mut rest = names;
+    while let Some(place) = next_place(&mut rest) {
+        names ^= u64::from(!keys::ends_name(&text[..=at + place])) << place;
     }
     names
 }
@@ -569,7 +620,6 @@ fn tokens_of(
     let solid = joined(block.solid, after.solid);
     // From where on there are as many of them as a token has at least.
     let long = at_least(solid, tokens::SHORTEST);
-    let longer = at_least(solid & long, tokens::SHORTEST_SIGNED - tokens::SHORTEST + 1);
     let long = long as u64;
     // Everywhere in them.
     let mut inside = joined(long_before, long);
@@ -599,19 +649,27 @@ fn tokens_of(
     while let Some(place) = next_place(&mut marks) {
         tokens::word(pass.text, at + place, &mut pass.seen, sink);
     }
-    let mut rest = starts & longer as u64;
+    let mut rest = starts;
     while let Some(place) = next_place(&mut rest) {
         let from = at + place;
         let length = (solid >> place).trailing_ones() as usize;
-        let (to, upper) = if place + length < 2 * BLOCK {
+        if length < tokens::SHORTEST_SIGNED {
+            continue;
+        }
+        let (to, upper, marks) = if place + length < 2 * BLOCK {
             let run = (u128::MAX >> (2 * BLOCK - length)) << place;
-            (from + length, joined(block.upper, after.upper) & run != 0)
+            let upper = joined(block.upper, after.upper) & run;
+            (from + length, upper, joined(block.marks, after.marks) & run)
         } else {
-            let to = run(pass.text, from, ANY);
-            (to, true)
+            let to = run(pass.text, from + length, ANY);
+            (to, u128::MAX, u128::MAX)
         };
-        if upper {
-            tokens::signed(pass.text, (from, to), &mut pass.seen, sink);
+        if upper != 0 {
+            let within = tokens::Within {
+                signature: upper & (upper >> 1 | upper >> 2) != 0,
+                mark: marks != 0,
+            };
+            tokens::inside_run(pass.text, (from, to), within, &mut pass.seen, sink);
         }
     }
     // What could be an encoding has none of these marks.

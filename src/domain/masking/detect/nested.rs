@@ -31,6 +31,11 @@ pub(super) fn may_begin(text: &[u8], from: usize, digits: u64) -> bool {
 /// Looks into such a part.
 #[inline(never)]
 pub(super) fn part(text: &[u8], from: usize, sink: &mut Sink<'_>) {
+    // What is neither is hardly ever like either for so long.
+    let begins = &text[from..][..SHORTEST];
+    if !tokens::decodes_to_text(&begins[..SHORTEST - 4]) && !begins_hex(hex_digits(begins)) {
+        return;
+    }
     let end = run(text, from, ALNUM | BASE64 | JOIN);
     let end = run_within(text, end, EQUALS, 2);
     value(&text[from..end], None, from, sink);

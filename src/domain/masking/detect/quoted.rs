@@ -14,11 +14,9 @@ const DEPTH: u8 = 3;
 /// The end of a line, as strings write it.
 const LINE_END: &[u8] = b"\\n";
 
-/// Reads each string of a line that has lines of its own.
+/// Reads each string of a line with backslashes that has lines of its own.
 pub(super) fn documents(line: &[u8], start: usize, sink: &mut Sink<'_>) {
-    let escapes = memchr::memchr(b'\\', line);
-    let ends = |from: usize| memchr::memmem::find(&line[from..], LINE_END).is_some();
-    if sink.depth >= DEPTH || !escapes.is_some_and(ends) {
+    if sink.depth >= DEPTH || memchr::memmem::find(line, LINE_END).is_none() {
         return;
     }
     let mut at = 0;

@@ -122,12 +122,12 @@ impl Tables {
     }
 
     /// Looks at one line; masks what its columns promise. `named`: it has a word that ends as a promising name does,
-    /// without which it is no header.
+    /// without which it is no header. `tagged`: it has a `<`.
     pub(super) fn line(
         &mut self,
         text: &[u8],
         (start, end): (usize, usize),
-        named: bool,
+        (named, tagged): (bool, bool),
         sink: &mut Sink<'_>,
     ) {
         let line = &text[start..end];
@@ -140,11 +140,8 @@ impl Tables {
             self.tuples = 0;
             return;
         };
-        let tags = || {
-            let tag = memchr::memchr(b'<', line);
-            tag.is_some_and(|tag| memchr::memmem::find(&line[tag..], b"<th").is_some())
-        };
-        if first == b'<' || self.marked_up.open.is_some() || named && tags() {
+        let headers = || memchr::memmem::find(line, b"<th").is_some();
+        if first == b'<' || self.marked_up.open.is_some() || named && tagged && headers() {
             self.marked_up.line(&text[start..end], start, sink);
         }
         let sql = self.creating || begins_sql(first);
@@ -819,8 +816,8 @@ fn delimited(line: &[u8], by: u8) -> Option<Table> {
         (start + usize::from(quoted), end - usize::from(quoted))
     };
     let boxed = matches!(by, b'|' | b'&');
-    let mut any = false;
-    let (mut count, mut spaced) = (0, 0);
+    let mut columns = Vec::new();
+    let mut spaced = 0;
     for field in line.split(|byte| *byte == by) {
         let (start, end) = unquoted(field);
         let name = &field[start..end];
@@ -830,22 +827,16 @@ fn delimited(line: &[u8], by: u8) -> Option<Table> {
         if !is_header(name) || words > 4 || name.is_empty() && !boxed {
             return None;
         }
-        any |= of_column(name).is_some();
-        count += 1;
+        columns.push(of_column(name));
     }
+    let count = columns.len();
     // A sentence has spaces after its commas, too, but more words between them.
     let listed = count > 2 && spaced == count - 1 && memchr::memmem::find(line, b" ").is_some();
     let listed = listed && line.iter().filter(|byte| **byte == b' ').count() == spaced;
+    let any = columns.iter().any(Option::is_some);
     if !any || spaced > 0 && !listed || !(2..=MAX_COLUMNS).contains(&count) {
         return None;
     }
-    let columns = line
-        .split(|byte| *byte == by)
-        .map(|field| {
-            let (start, end) = unquoted(field);
-            of_column(&field[start..end])
-        })
-        .collect();
     Some(Table {
         layout: Layout::Delimited {
             by,

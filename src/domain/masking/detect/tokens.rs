@@ -229,7 +229,7 @@ const fn start_hash(four: [u8; 4]) -> usize {
 /// Whether a mark may start here.
 #[inline]
 pub(super) fn may_start(text: &[u8], at: usize) -> bool {
-    text.get(at..)
+    text.get(at..at + 4)
         .and_then(<[u8]>::first_chunk)
         .is_some_and(|four| {
             let hash = start_hash(*four);
@@ -290,7 +290,7 @@ impl Seen {
     }
 }
 
-/// Looks for a mark at the start of a word.
+/// Looks for a mark at the start of a word where one may start.
 #[inline]
 pub(super) fn word(text: &[u8], at: usize, seen: &mut Seen, sink: &mut Sink<'_>) {
     marks_at(text, at, &mut |start, end, mark| {
@@ -320,13 +320,32 @@ pub(super) fn line_end(text: &[u8], start: usize, end: usize, sink: &mut Sink<'_
     }
 }
 
-/// Looks inside a whole run of token characters for signatures in the middle of tokens.
-pub(super) fn signed(
+/// What a run of token characters that has capitals may have in it.
+pub(super) struct Within {
+    /// A signature: a capital A, and another capital next to it or with one letter between.
+    pub(super) signature: bool,
+    /// `=` or `~`.
+    pub(super) mark: bool,
+}
+
+/// Looks inside a whole run of token characters for what tokens have in their middle.
+pub(super) fn inside_run(
     text: &[u8],
     (from, to): (usize, usize),
+    within: Within,
     seen: &mut Seen,
     sink: &mut Sink<'_>,
 ) {
+    if within.signature {
+        signatures(text, (from, to), seen, sink);
+    }
+    if within.mark {
+        marked(text, (from, to), seen, sink);
+    }
+}
+
+/// Looks for signatures.
+fn signatures(text: &[u8], (from, to): (usize, usize), seen: &mut Seen, sink: &mut Sink<'_>) {
     let run = &text[from..to];
     match &*SIGNATURE_SEARCHER {
         Some(searcher) => searcher.find_iter(run).for_each(|hit| {
@@ -340,6 +359,11 @@ pub(super) fn signed(
             });
         }),
     }
+}
+
+/// Looks for what `=` and `~` mark.
+fn marked(text: &[u8], (from, to): (usize, usize), seen: &mut Seen, sink: &mut Sink<'_>) {
+    let run = &text[from..to];
     for tilde in memchr::memchr_iter(b'~', run) {
         if tilde > 0 && run[tilde - 1] == b'Q' {
             seen.check(text, from + tilde - 1, from + tilde + 1, Mark::Entra, sink);
@@ -355,7 +379,7 @@ pub(super) fn signed(
 fn marks(text: &[u8], from: usize, mut found: impl FnMut(usize, usize, Mark)) {
     let mut before = 0;
     // The letter of an escape is not of the word after it.
-    if from > 0 && text[from - 1] == b'\\' {
+    if from > 0 && text[from - 1] == b'\\' && may_start(text, from + 1) {
         marks_at(text, from + 1, &mut found);
     }
     for (index, &byte) in text[from..].iter().enumerate() {
@@ -363,8 +387,9 @@ fn marks(text: &[u8], from: usize, mut found: impl FnMut(usize, usize, Mark)) {
         if class == 0 {
             break;
         }
-        if before & ALNUM == 0 && class & (UPPER | LOWER) != 0 {
-            marks_at(text, from + index, &mut found);
+        let at = from + index;
+        if before & ALNUM == 0 && class & (UPPER | LOWER) != 0 && may_start(text, at) {
+            marks_at(text, at, &mut found);
         }
         before = class;
     }
@@ -373,13 +398,11 @@ fn marks(text: &[u8], from: usize, mut found: impl FnMut(usize, usize, Mark)) {
 /// Calls `found` with every mark at one place.
 #[inline]
 fn marks_at(text: &[u8], at: usize, found: &mut impl FnMut(usize, usize, Mark)) {
-    if !may_start(text, at) {
-        return;
-    }
     let (heads, next) = &CHAINS;
     let mut index = usize::from(heads[usize::from(text[at] & 127)]);
     while let Some((mark, how)) = MARKS.get(index) {
-        if text[at..].starts_with(mark.as_bytes()) {
+        // Most differ in the third byte already.
+        if text[at..].get(2) == mark.as_bytes().get(2) && text[at..].starts_with(mark.as_bytes()) {
             found(at, at + mark.len(), *how);
         }
         index = usize::from(next[index]);
@@ -799,23 +822,34 @@ fn three([a, b, c, d]: [u8; 4]) -> u32 {
     a << 18 | b << 12 | c << 6 | d | none << 24
 }
 
-/// Whether the six bytes that eight characters of base64 stand for could begin a text. All of it is asked in any case: nobody
-/// could predict the branches.
+/// Whether the six bytes that eight characters of base64 stand for could begin a text.
 #[inline]
 pub(super) fn may_decode_to_text(base64: [u8; 8]) -> bool {
-    const EACH: u64 = 0x0101_0101_0101;
-    const HIGHEST: u64 = EACH << 7;
     let [a, b, c, d, e, f, g, h] = base64;
-    let (first, second) = (three([a, b, c, d]), three([e, f, g, h]));
+    let first = three([a, b, c, d]);
+    // Most begin with something else already.
+    if !may_be_text::<3>(u64::from(first & 0xff_ffff)) {
+        return false;
+    }
+    let second = three([e, f, g, h]);
     let bytes = u64::from(first) << 24 | u64::from(second & 0xff_ffff);
+    may_be_text::<6>(bytes) && (first | second) >> 31 == 0
+}
+
+/// Whether so many bytes could begin a text. All of it is asked in any case: nobody could predict the branches.
+#[inline]
+fn may_be_text<const COUNT: u32>(bytes: u64) -> bool {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    const { assert!(COUNT < u64::BITS / 8) };
+    let highest = (EACH << 7) & ((1 << (8 * COUNT)) - 1);
     // Less than a space, but for the eight codes among which are tab, line feed and carriage return.
     let white = bytes << 4 & !(bytes << 3);
-    let control = !(((bytes & !HIGHEST) + EACH * 0x60) | bytes) & !white;
+    let control = !(((bytes & !highest) + EACH * 0x60) | bytes) & !white;
     // What goes on in another character than it began in, and what begins without going on.
     let (high, leads) = (bytes, bytes & bytes << 1);
     let goes_on = high & !(bytes << 1);
     let broken = goes_on & !(high >> 8) | leads >> 8 & !goes_on;
-    (control | broken) & HIGHEST == 0 && (first | second) >> 31 == 0
+    (control | broken) & highest == 0
 }
 
 /// Whether base64 begins like that of text: what is no text is hardly ever so for more than a few bytes.

@@ -33,7 +33,7 @@ pub(super) fn after_word(
     let before = &line[..end];
     let ends = |word: &[u8]| before.ends_with(word);
     let next = line.get(end).copied().unwrap_or(b'\n');
-    let four = keys::last_four(before);
+    let four = keys::last(before);
     if !keys::may_be_followed(four) {
         return None;
     }
@@ -132,7 +132,7 @@ fn own_form(line: &[u8], end: usize) -> Option<Option<(usize, usize, Kind)>> {
     let ends = |word: &[u8]| before.ends_with(word);
     let next = line.get(end).copied().unwrap_or(b'\n');
     Some(
-        match &keys::last_four(before).map(|byte| byte.to_ascii_lowercase()) {
+        match &keys::last(before).map(|byte| byte.to_ascii_lowercase()) {
             b"arer" if ends(b"earer") && next == b' ' => tokens::scheme(line, end - 5, end + 1),
             b"asic" if ends(b"asic") && next == b' ' => tokens::scheme(line, end - 4, end + 1),
             b"@tcp" if ends(b"@tcp") && next == b'(' => mysql(line, end - 4),
@@ -336,6 +336,19 @@ fn line_start(text: &[u8], at: usize) -> usize {
     memchr::memrchr(b'\n', &text[near..at]).map_or(near, |found| near + found + 1)
 }
 
+/// No word is longer that stands between a name and its value.
+const LONGEST_LINK: usize = 16;
+
+/// A word in lower case; nothing of one that is longer.
+fn in_lower_case<'r>(word: &[u8], room: &'r mut [u8; LONGEST_LINK]) -> &'r [u8] {
+    let Some(own) = room.get_mut(..word.len()) else {
+        return &[];
+    };
+    own.copy_from_slice(word);
+    own.make_ascii_lowercase();
+    own
+}
+
 /// The value a sentence names: "the password is …", "password for app: …", `password …`.
 fn sentence(
     line: &[u8],
@@ -400,9 +413,10 @@ fn sentence(
         if linked && token.len() > 2 && is(token[0], UPPER | LOWER) && token[1] == b'\'' {
             return None;
         }
-        let lower = token.to_ascii_lowercase();
+        let mut room = [0; LONGEST_LINK];
+        let lower = in_lower_case(token, &mut room);
         let link = matches!(
-            &*lower,
+            lower,
             b"is"
                 | b"are"
                 | b"was"
@@ -431,7 +445,7 @@ fn sentence(
                 | b"\xc3\xa9"
         ) || token.len() > 2 && token.iter().all(|byte| *byte == b'.');
         let filler = matches!(
-            &*lower,
+            lower,
             b"for"
                 | b"of"
                 | b"the"
@@ -502,7 +516,7 @@ fn sentence(
         }
         if filler {
             if matches!(
-                &*lower,
+                lower,
                 b"for"
                     | b"of"
                     | b"user"
@@ -532,6 +546,32 @@ fn sentence(
             let close = at + memchr::memchr(b'"', &line[at..])?;
             let (from, to, kind) = judge(promise, &line[at..close], Place::Enclosed)?;
             return Some((at + from, at + to, kind));
+        }
+        let mut value_end = to;
+        // The end of a line in a string.
+        if line[at..to].ends_with(b"\\n") && line.get(to) == Some(&b'"') {
+            value_end -= 2;
+        }
+        while value_end > at
+            && matches!(
+                line[value_end - 1],
+                b'.' | b',' | b';' | b':' | b')' | b'\'' | b'*' | b'?'
+            )
+        {
+            // A password may end in a sign; a sentence does.
+            value_end -= 1;
+        }
+        let value = &line[at..value_end];
+        // How it is hidden: `enable secret 5 …`, `set password ENC …`; or whether a slot keeps it, in a table without names.
+        let hidden = token.len() == 1 && is(token[0], DIGIT)
+            || matches!(
+                token,
+                b"ENC" | b"ascii" | b"ascii-text" | b"local" | b"remote"
+            );
+        let flag = line[word_end] == b'\t' && matches!(lower, b"false" | b"true");
+        // Most are the sentence's next word, and no word is a value.
+        if !hidden && !flag && is_word(value) {
+            return None;
         }
         // machine HOST login USER password VALUE
         let netrc = line[line_start(line, word_start)..word_start].trim_ascii_start();
@@ -580,13 +620,6 @@ fn sentence(
             && line[word_end..at]
                 .iter()
                 .all(|byte| matches!(byte, b' ' | b'\t') || bold && *byte == b'*');
-        // How it is hidden: `enable secret 5 …`, `set password ENC …`; or whether a slot keeps it, in a table without names.
-        let hidden = token.len() == 1 && is(token[0], DIGIT)
-            || matches!(
-                token,
-                b"ENC" | b"ascii" | b"ascii-text" | b"local" | b"remote"
-            );
-        let flag = line[word_end] == b'\t' && matches!(&*lower, b"false" | b"true");
         if direct && (hidden || flag) {
             linked |= token == b"ENC";
             (word_end, at) = (to, to);
@@ -598,21 +631,6 @@ fn sentence(
             || before.ends_with(b" -AsPlainText")
             || before.ends_with(b" -Force");
         let quoted = securestring || at > 0 && matches!(line[at - 1], b'"' | b'\'' | b'`');
-        let mut value_end = to;
-        // The end of a line in a string.
-        if line[at..to].ends_with(b"\\n") && line.get(to) == Some(&b'"') {
-            value_end -= 2;
-        }
-        while value_end > at
-            && matches!(
-                line[value_end - 1],
-                b'.' | b',' | b';' | b':' | b')' | b'\'' | b'*' | b'?'
-            )
-        {
-            // A password may end in a sign; a sentence does.
-            value_end -= 1;
-        }
-        let value = &line[at..value_end];
         // NAME=value is found by its own name.
         if run(value, 0, ALNUM | JOIN) > 1
             && value.get(run(value, 0, ALNUM | JOIN)) == Some(&b'=')
@@ -668,7 +686,10 @@ fn of_device(line: &[u8], word_start: usize, word_end: usize) -> Option<(usize, 
     ]
     .iter()
     .any(|of| command.starts_with(of));
-    let mut words = arguments(line, word_end).filter(|_| asks).peekable();
+    if !asks {
+        return None;
+    }
+    let mut words = arguments(line, word_end).peekable();
     words.next_if(|(from, to)| to - from == 1 && is(line[*from], DIGIT));
     positional(line, words.next()?)
 }
@@ -751,9 +772,20 @@ fn said(promise: Promise, value: &[u8], linked: bool, direct: bool) -> Option<Ki
     }
 }
 
+/// Whether there are letters alone, too few to be scrambled.
+fn is_word(value: &[u8]) -> bool {
+    (1..SHORTEST_SCRAMBLED).contains(&value.len()) && run(value, 0, UPPER | LOWER) == value.len()
+}
+
+/// Fewer letters may be a word however they are written.
+const SHORTEST_SCRAMBLED: usize = 10;
+
 /// Whether letters alone are no word.
 fn is_scrambled(value: &[u8], mix: &Mix) -> bool {
-    value.len() >= 10 && mix.upper > 2 && mix.lower > 2 && mix.turns * 6 >= value.len()
+    value.len() >= SHORTEST_SCRAMBLED
+        && mix.upper > 2
+        && mix.lower > 2
+        && mix.turns * 6 >= value.len()
 }
 
 /// Flags of one letter that take a password, and the commands whose they are.

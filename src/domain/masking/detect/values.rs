@@ -1,5 +1,7 @@
 //! What a value looks like: characters, randomness, and the many ways of writing "no secret here".
 
+use super::bits::next_place;
+
 /// Bits of a byte's class.
 pub(super) const DIGIT: u8 = 1;
 pub(super) const UPPER: u8 = 2;
@@ -456,20 +458,44 @@ pub(super) fn is_placeholder(value: &[u8]) -> bool {
 fn has_placeholder_inside(value: &[u8]) -> bool {
     // In more than that anything may stand by chance.
     let value = &value[..value.len().min(MAX_PLACEHOLDER)];
-    let mut followers = 0;
-    value.iter().enumerate().any(|(index, &byte)| {
-        let begun = followers >> (byte & 31) & 1 == 1;
-        followers = SECOND_LETTERS[usize::from(byte)];
-        begun && begins_inside(&value[index - 1..])
-    })
+    // Which of them begin with the last byte, and with the last two.
+    let (mut one, mut two) = (0, 0);
+    for (index, &byte) in value.iter().enumerate() {
+        let [first, second, third] = BEGINNINGS[usize::from(byte)];
+        let mut three = u64::from(two & third);
+        (one, two) = (first, one & second);
+        while let Some(place) = next_place(&mut three) {
+            if starts_with_ignore_case(&value[index - 2..], PLACEHOLDER_INSIDE[place]) {
+                return true;
+            }
+        }
+    }
+    value.ends_with(SHORTEST_INSIDE)
 }
 
-fn begins_inside(value: &[u8]) -> bool {
-    let first = value[0].to_ascii_lowercase();
-    PLACEHOLDER_INSIDE
-        .iter()
-        .any(|inside| inside[0] == first && starts_with_ignore_case(value, inside))
-}
+/// The only one that has no third byte: the last of a value may be its second.
+const SHORTEST_INSIDE: &[u8] = b"${";
+
+/// For each byte which placeholders have it, in either case, as their first, their second and their third, a bit each. One that
+/// has no third has any.
+static BEGINNINGS: [[u32; 3]; 256] = {
+    assert!(PLACEHOLDER_INSIDE.len() <= u32::BITS as usize);
+    assert!(PLACEHOLDER_INSIDE[PLACEHOLDER_INSIDE.len() - 1].len() == SHORTEST_INSIDE.len());
+    let mut table = [[0; 3]; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        let mut place = 0;
+        while place < 3 * PLACEHOLDER_INSIDE.len() {
+            let (index, inside) = (place % 3, PLACEHOLDER_INSIDE[place / 3]);
+            if index >= inside.len() || inside[index].eq_ignore_ascii_case(&(byte as u8)) {
+                table[byte][index] |= 1 << (place / 3);
+            }
+            place += 1;
+        }
+        byte += 1;
+    }
+    table
+};
 
 /// For each byte which bytes may follow it in one of these, by their lowest five bits: the same for both cases.
 const fn second_letters(list: &[&[u8]]) -> [u32; 256] {
@@ -489,7 +515,6 @@ const fn second_letters(list: &[&[u8]]) -> [u32; 256] {
     table
 }
 
-static SECOND_LETTERS: [u32; 256] = second_letters(PLACEHOLDER_INSIDE);
 static REFERENCE_LETTERS: [u32; 256] = second_letters(REFERENCE_START);
 static NO_VALUE_LETTERS: [u32; 256] = second_letters(NO_VALUE);
 

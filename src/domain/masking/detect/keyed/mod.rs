@@ -93,9 +93,9 @@ pub(super) fn after_name(
             at_separator(line, start, at, None, pair, sink)
                 .or_else(|| at_separator(line, start, typed(line, at)?, None, pair, sink))
                 .or_else(|| {
+                    let (from, to) = declared(line, at)?;
                     let name = run_back(line, after, ALNUM | JOIN).max(start);
                     let promise = pair.names.promise(&line[name..after])?;
-                    let (from, to) = declared(line, at)?;
                     enclosed(promise, &line[from..to], from, sink);
                     Some(to)
                 })
@@ -240,10 +240,9 @@ fn name_end(line: &[u8], start: usize, separator: usize) -> usize {
 
 /// The name before a separator that ends at `end`.
 fn name_before(line: &[u8], start: usize, separator: usize, end: usize) -> Option<(usize, usize)> {
-    let mut from = end;
-    while from > start && end - from < keys::MAX_NAME && is_of_name(line[from - 1]) {
-        from -= 1;
-    }
+    let near = end.saturating_sub(keys::MAX_NAME).max(start);
+    let other = line[near..end].iter().rposition(|byte| !is_of_name(*byte));
+    let mut from = other.map_or(near, |other| near + other + 1);
     // The letter of an escape is not of the name.
     if from > start
         && line[from - 1] == b'\\'

@@ -75,9 +75,20 @@ pub(super) struct Section {
 const SECTION_LINES: u8 = 100;
 
 impl Pair {
-    /// Ends a line. A block may declare a name: `variable "db_password" {`. `named`: it has a word that ends as a promising
-    /// name does, and no value right after it.
+    /// Ends a line. `named`: it has a word that ends as a promising name does, and no value right after it.
+    #[inline]
     pub(in crate::domain::masking::detect) fn end_line(&mut self, line: &[u8], named: bool) {
+        // What neither begins nor ends as these do says nothing of the next.
+        let begins = matches!(line.first(), Some(b'v' | b'C' | b'<' | b'$'));
+        let ends = matches!(line.last(), Some(b'?' | b' ' | b'\t' | b'\r' | 0x0c));
+        if named | begins | ends | self.form | self.waits() {
+            self.end_marked_line(line, named);
+        }
+    }
+
+    /// The same. A block may declare a name: `variable "db_password" {`.
+    #[inline(never)]
+    fn end_marked_line(&mut self, line: &[u8], named: bool) {
         let first = line.first();
         if first == Some(&b'v')
             && let Some(rest) = line.strip_prefix(b"variable \"")
@@ -104,7 +115,7 @@ impl Pair {
             self.block = Some(Block { promise, form });
         }
         self.login = first == Some(&b'<') && line.starts_with(LOGIN);
-        self.asked = match asked(line).or_else(|| shows(line)) {
+        self.asked = match asks(line) {
             Some(promise) => Some((promise, ANSWER_LINES)),
             None => self
                 .asked
@@ -215,6 +226,12 @@ impl Pair {
     }
 }
 
+/// What a line promises of an answer to it: a question, or a command.
+fn asks(line: &[u8]) -> Option<Promise> {
+    let question = line.trim_ascii_end().strip_suffix(b"?");
+    question.and_then(asked).or_else(|| shows(line))
+}
+
 /// What a command prints: `$ gcloud secrets versions access latest --secret=db-password`.
 fn shows(line: &[u8]) -> Option<Promise> {
     const COMMANDS: [&[u8]; 8] = [
@@ -243,9 +260,8 @@ const ASKING: [&[u8]; 17] = [
     b"tell", b"remind", b"know", b"have", b"need", b"post", b"enter",
 ];
 
-/// What a line asks somebody for: `What's the password for the VPN?`
-fn asked(line: &[u8]) -> Option<Promise> {
-    let question = line.trim_ascii_end().strip_suffix(b"?")?;
+/// What a question asks somebody for: `What's the password for the VPN`
+fn asked(question: &[u8]) -> Option<Promise> {
     let question = &question[question.len().saturating_sub(MAX_QUESTION)..];
     let mut asks = false;
     let mut found = None;

@@ -43,9 +43,9 @@ pub(super) const MAX_TYPE: usize = 48;
 /// Where the `=` of `name: type = value` is; `colon` is where the type starts.
 pub(super) fn typed(line: &[u8], colon: usize) -> Option<usize> {
     let from = colon + 1;
-    let equals = from + memchr::memchr(b'=', &line[from..line.len().min(from + MAX_TYPE)])?;
-    let typed = line[from..equals].iter().all(is_of_type);
-    (typed && line.get(equals + 1) != Some(&b'=')).then_some(equals)
+    let near = &line[from..line.len().min(from + MAX_TYPE)];
+    let equals = from + near.iter().position(|byte| !is_of_type(byte))?;
+    (line[equals] == b'=' && line.get(equals + 1) != Some(&b'=')).then_some(equals)
 }
 
 /// What is in the quotes that a name is declared with further on: `by lazy { "…" }`, `As String = "…"`.
@@ -80,12 +80,22 @@ pub(in crate::domain::masking::detect) fn declared(
 }
 
 pub(super) fn is_of_type(byte: &u8) -> bool {
-    is(*byte, ALNUM | JOIN | DOT)
-        || matches!(
-            byte,
-            b' ' | b'&' | b'\'' | b'<' | b'>' | b'[' | b']' | b'?' | b'*'
-        )
+    OF_TYPE[usize::from(*byte)]
 }
+
+static OF_TYPE: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        table[byte] = matches!(
+            byte as u8,
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'_' | b'-' | b'.'
+                | b' ' | b'&' | b'\'' | b'<' | b'>' | b'[' | b']' | b'?' | b'*'
+        );
+        byte += 1;
+    }
+    table
+};
 
 /// Quotes as HTML and XML write them.
 pub(super) const QUOTES: [&[u8]; 4] = [b"&quot;", b"&#34;", b"&#39;", b"&apos;"];

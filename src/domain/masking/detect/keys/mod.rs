@@ -1,5 +1,9 @@
 //! What a name promises about its value: column headers, keys, attributes, flags, variables.
 
+mod endings;
+
+pub(super) use endings::{ends_name, last, may_be_followed, may_end_name, may_have_own_form};
+
 use super::{
     bits::next_place,
     kinds::Kind,
@@ -91,148 +95,6 @@ impl Name {
     }
 }
 
-/// What names end in whose value stands after a separator, or in a column of their own: four bytes each, in which `?` is any
-/// letter and `-` whatever joins words.
-const PAIRED: &[&[u8; 4]] = &[
-    b"okie", b"kies", b"rets", b"uths", // Promises of secrets.
-    // Promises of personal data.
-    b"card", b"?pan", b"?ccn", b"iban", b"?dni", b"?sin", b"?tfn", b"?tin", b"ppsn", b"ahvn",
-    b"?cpn", b"hetu", b"?nif", b"?nie", b"?cpf", b"?nir", b"?ahv", b"?cpr", b"nino", b"cale",
-    b"umer", b"dula", b"alid", b"axid", b"enid", b"atid", b"erid", b"arid", b"hday", b"bday",
-    b"date", b"hone", b"bile", b"?tel", b"cell", b"mail", b"ress", b"dres", b"?num", b"n-id",
-    b"l-id", b"x-id", b"t-id", b"r-id", b"rdno", b"neno", b"leno", b"elno", b"llno", b"rdnr",
-    b"nenr", b"lenr", b"elnr", b"llnr", b"snnr", b"sonr", b"alno", b"alnr", b"arno", b"arnr",
-    b"axno", b"axnr", b"ccno", b"ccnr", b"ceno", b"cenr", b"hvno", b"hvnr", b"idno", b"idnr",
-    b"ieno", b"ienr", b"ifno", b"ifnr", b"irno", b"irnr", b"lsnr", b"mmer", b"ninr", b"pfno",
-    b"pfnr", b"prno", b"prnr", b"tyno", b"tynr", b"h-dt", b"ssnr", b"ntno",
-    b"ntnr", // The same in other languages.
-    b"atum", b"ance", b"ento", b"cita", b"enia", b"dato", b"thdt", b"efon", b"fono", b"foon",
-    b"fone", b"obil", b"andy", b"?gsm", b"biel", b"ular", b"lare", b"mvil", b"mvel", b"?-tl",
-    b"ilnr", b"ilno", b"dynr", b"dyno", b"ctnr", b"ctno", b"rihi", b"aika",
-    b"kowy", // Names and values in pairs, and what they are in.
-    b"name", b"alue", b"ault", b"ecom", // Those of whoever may log in, or ask a device.
-    b"reds", b"gins", b"nity", // Lists of columns.
-    b"umns", b"cols", b"elds", b"meta", b"ders", b"ames",
-];
-
-/// What names end in whose value may also follow without a separator.
-const TOLD: &[&[u8; 4]] = &[
-    b"word", b"sswd", b"pswd", b"?pwd", b"wort", b"cret", b"?pat", b"pass", b"asse", b"rase",
-    b"code", b"base", b"oken", b"?key", b"keys", b"?sas", b"ture", b"?sig", b"?psk", b"auth",
-    b"tial", b"ials", b"?sid", b"onid", b"?cvv", b"?cvc", b"?cvn", b"?pin", b"?ssn", b"?bsn",
-    b"esel", b"port", b"mber", b"?-no", b"?-nr", b"rtno", b"rtnr", b"rity", b"ring", b"d by",
-    b"?-pw", b"ndpw", b"otpw", b"salt", b"ogin", b"ords", b"kens", b"enha", b"lain",
-    // Passwords and passports in other languages.
-    b"sena", b"oord", b"nord", b"aslo", b"eslo", b"rola", b"orte", b"orto", b"oort", b"ortu",
-    b"lave", b"asea", b"haso", b"sord", b"kode", b"sana", b"ifre",
-];
-
-/// What words end in whose values have a form of their own.
-const OWN_FORM: &[&[u8; 4]] = &[
-    b"arer", b"asic", b"@tcp", b" /rp", b" use", b"user", b"sswd", b"thin", b"plus", b"g_sz",
-    b"born", b"irth", b"?dob", b"nect", b"auth", b"tion", b"sqli", b"?pdo", b"ials", b"tial",
-    b"ogin", b"tdin", b"oren", b"cido", b"cida", b"nata", b"nato", b".o.b", b"?dmg", b"reds",
-    b"gins", b"nity", b"xpdp", b"mpdp", b"rget", b"alog", b"conn", b"qlcl", b"?imp", b"?exp",
-    b"sion", b"raps", b" aes", b" des", b"?geb", b"sink", b"2sec", b" eap", b"ntlm", b"/o/b",
-];
-
-/// What words of both kinds end in that have letters which are not of ASCII.
-const ACCENTED: &[&[u8; 4]] = &[
-    b"e\xc3\xb1a",
-    b"s\xc5\x82o",
-    b"n\xc3\xa9e",
-    b"\xb3vil",
-    b"\xb3vel",
-    b"T\xc3\xa9l",
-];
-
-/// Which of these endings a word has. Of each hash a bit for each ending: a word has both by chance once in hundreds.
-struct Endings<const WORDS: usize>([[u64; WORDS]; HASHES.len()]);
-
-/// What joins words, and what stands before one that stands alone.
-const JOINS: &[u8; 8] = b"_-. \n\"'$";
-
-/// What the hashes multiply by.
-const HASHES: [u32; 2] = [0x9e37_79b1, 0x85eb_ca6b];
-
-/// Small enough to stay near the processor, large enough that few words are there by chance.
-static ANY: Endings<512> = Endings::of(&[PAIRED, TOLD, OWN_FORM, ACCENTED]);
-static FOLLOWED: Endings<128> = Endings::of(&[TOLD, OWN_FORM, ACCENTED]);
-static FORMED: Endings<32> = Endings::of(&[OWN_FORM, ACCENTED]);
-
-impl<const WORDS: usize> Endings<WORDS> {
-    const fn of(lists: &[&[&[u8; 4]]]) -> Self {
-        let mut tables = [[0; WORDS]; HASHES.len()];
-        let mut list = 0;
-        while list < lists.len() {
-            let mut index = 0;
-            while index < lists[list].len() {
-                let ending = lists[list][index];
-                let joined = ending[1] == b'-';
-                // The first byte, or the first and the second, where they are not fixed.
-                let mut any = 0;
-                let ways = match (joined, ending[0] == b'?') {
-                    (true, _) => 32 * JOINS.len(),
-                    (false, true) => 32,
-                    (false, false) => 1,
-                };
-                while any < ways {
-                    let mut bytes = *ending;
-                    if ending[0] == b'?' {
-                        bytes[0] = (any % 32) as u8;
-                    }
-                    if joined {
-                        bytes[1] = JOINS[any / 32];
-                    }
-                    let mut table = 0;
-                    while table < HASHES.len() {
-                        let hash = Self::hash(u32::from_le_bytes(bytes), HASHES[table]);
-                        tables[table][hash >> 6] |= 1 << (hash & 63);
-                        table += 1;
-                    }
-                    any += 1;
-                }
-                index += 1;
-            }
-            list += 1;
-        }
-        Self(tables)
-    }
-
-    #[inline]
-    const fn hash(four: u32, multiplier: u32) -> usize {
-        // The lowest five bits are the same in both cases.
-        ((four & 0x1f1f_1f1f).wrapping_mul(multiplier) >> (u32::BITS - 6 - WORDS.ilog2())) as usize
-    }
-
-    #[inline]
-    fn has(&self, four: [u8; 4]) -> bool {
-        let four = u32::from_le_bytes(four);
-        let [first, second] = [0, 1].map(|table| {
-            let hash = Self::hash(four, HASHES[table]);
-            self.0[table][hash >> 6] >> (hash & 63) & 1
-        });
-        // Both are asked in any case: no branch is cheaper than one that nobody can predict.
-        first & second == 1
-    }
-}
-
-/// Whether a word that ends in these four bytes may be one that names a value, or that a value follows.
-#[inline]
-pub(super) fn may_end_name(four: [u8; 4]) -> bool {
-    ANY.has(four)
-}
-
-/// Whether a value may follow such a word without a separator.
-pub(super) fn may_be_followed(four: [u8; 4]) -> bool {
-    FOLLOWED.has(four)
-}
-
-/// Whether that value may have a form of its own.
-pub(super) fn may_have_own_form(four: [u8; 4]) -> bool {
-    FORMED.has(four)
-}
-
 /// Whether something that names a value, or is followed by one, may go on like this: with a number, a quote, a separator, or
 /// white space. What is in the middle of a path or ends a sentence names nothing.
 #[inline]
@@ -248,21 +110,11 @@ pub(super) fn may_be_short(before: &[u8]) -> bool {
     before.ends_with(b".O.B") || before.ends_with(b"geb") || before.ends_with(b"T\xc3\xa9l")
 }
 
-/// The last four bytes of a text, with spaces before them where there are fewer.
-pub(super) fn last_four(text: &[u8]) -> [u8; 4] {
-    if let Some(four) = text.last_chunk() {
-        return *four;
-    }
-    let mut four = [b' '; 4];
-    four[4 - text.len()..].copy_from_slice(text);
-    four
-}
-
-/// The same of a whole name. A number at its end says which, not what.
+/// Whether a whole name may promise something, by its end. A number there says which, not what.
 fn may_promise(name: &[u8]) -> bool {
     name.iter()
         .rposition(u8::is_ascii_alphabetic)
-        .is_some_and(|last| may_end_name(last_four(&name[..=last])))
+        .is_some_and(|last| ends_name(&name[..=last]))
 }
 
 /// Names seen lately and what they promise: a document's keys are few, and come again in every row. A copy remembers
@@ -317,7 +169,7 @@ impl Names {
     }
 }
 
-/// All bytes of a name of 4 to 24 bytes, some of them twice.
+/// All bytes of a name of up to 24 bytes, some of them twice.
 fn words_of(name: &[u8]) -> Option<[u64; 3]> {
     let eight = |from: usize| {
         let eight = name.get(from..)?.first_chunk()?;
@@ -328,6 +180,7 @@ fn words_of(name: &[u8]) -> Option<[u64; 3]> {
         Some(u64::from(u32::from_le_bytes(*four)))
     };
     match name.len() {
+        length @ 1..4 => Some([0, length / 2, length - 1].map(|at| u64::from(name[at]))),
         4..8 => Some([four(0)?, four(name.len() - 4)?, 0]),
         8..16 => Some([eight(0)?, eight(name.len() - 8)?, 0]),
         16..=24 => Some([eight(0)?, eight(8)?, eight(name.len() - 8)?]),
@@ -1116,8 +969,8 @@ mod tests {
 
     #[test]
     fn every_name_that_promises_something_has_an_ending_that_is_looked_for() {
-        // Every name and part of a name that is written in this file.
-        let words: Vec<&str> = include_str!("keys.rs")
+        // Every name and part of a name that is written here.
+        let words: Vec<&str> = concat!(include_str!("mod.rs"), include_str!("endings.rs"))
             .split("b\"")
             .skip(1)
             .filter_map(|rest| rest.split('"').next())
