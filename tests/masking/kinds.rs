@@ -928,6 +928,46 @@ pub(crate) const KINDS: &[(&str, &str)] = &[
         "names and passwords in one",
         "Username/Password: ann2026/«apassword»\nlogin/password: carol2026 / «apassword»\nuser/pass: bob2026:«apassword»\n",
     ),
+    (
+        "defaults of lookups",
+        "'password' => env('MYSQL_PW', '«spassword»'),\n  password: <%= ENV.fetch(\"X\", \"«spassword»\") %>\nsecret = ENV['X'] || '«bearer»'\nconfig.x.api_key = ENV.fetch('X_KEY') { '«bearer»' }\nSECRET_KEY = config(\"X\", default=\"«bearer»\")\npassword = os.environ.get(\"X\", \"«spassword»\")\nString pass = Optional.ofNullable(System.getenv(\"X\")).orElse(\"«spassword»\");\nlet pw = std::env::var(\"X\").unwrap_or(\"«spassword»\".to_string());\n@Value(\"${db.password:«apassword»}\")\npassword: ${SPRING_PW:-«spassword»}\npassword: \"{{ lookup('env','DB') | default('«spassword»', true) }}\"\nparser.add_argument(\"--password\", default=\"«spassword»\")\nparser.add_argument(\"--password\", required=True)\n'driver' => env('CACHE', 'file2026!'),\npassword = cfg.get(\"section1\", \"db_password1\")\npassword: ${ssm:/prod/db/password1}\npassword: ${self:custom.dbPassword1}\npassword: ${DB_PASSWORD:?must be set at 12:30}\n",
+    ),
+    (
+        "several of a kind",
+        "tokens = [\"«bearer»\", \"«hexkey»\"]\n{\"passwords\": [\"«spassword»\"], \"tokens\": {\"ann\": \"«apassword»\", \"count\": 2}}\nUSERS = {\"ann\": \"«spassword»\", \"home\": \"/home/ann\"}\n\"apiKeys\": {\n  \"ann\": \"«hexkey»\",\n  \"since\": \"2026-03-07T17:51:53Z\"\n},\n\"passwords\": [\n  \"«spassword»\",\n  \"«spassword»\"\n]\n\"headers\": [\n  \"x-api-key\",\n  \"«hexkey»\"\n]\n\"tokens\": [\"the\", \"##ing\", \"2026-03-07\", \"don't\"]\n\"keyCredentials\": [\n  {\n    \"customKeyIdentifier\": \"F990E1937209E411FA06A31FF0871C2EF506A1E5\"\n  }\n]\nmax_tokens: 4096\nsecrets: [\"db-prod-2026\", \"api_key2\"]\n",
+    ),
+    (
+        "names under credentials",
+        "credentials:\n  ann: «spassword»\n  region: eu-west-1\n  algorithm: SHA256withRSA\n  created: 2026-03-07T10:00:00Z\nusers:\n  ann: «spassword»\n  bob: admin2\n  image: quay.io/x/y:v1.2.3\nauth:\n  basic: ann:«spassword»\n  bearer: «bearer»\nplans:\n  basic: plan:pro2026\n[passwords]\nroot = \"«spassword»\"\n[limits]\nroot = \"10GB!soft\"\n",
+    ),
+    (
+        "secrets of kubernetes",
+        "apiVersion: v1\ndata:\n  mango: «b64apassword»\n  username: YWRtaW4yMDI2\n  ca.crt: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUN5\n  mode: cHJvZHVjdGlvbg==\nkind: Secret\nmetadata:\n  resourceVersion: \"1234567\"\n---\napiVersion: v1\nkind: Secret\nstringData:\n  mango: «spassword»\n  host: db1.internal\n---\napiVersion: v1\nkind: ConfigMap\ndata:\n  mango: red2026!abc\n",
+    ),
+    (
+        "secrets of kubernetes in json",
+        "{\"apiVersion\":\"v1\",\"data\":{\"mango\":\"«b64apassword»\",\"host\":\"ZGIxLmludGVybmFs\"},\"kind\":\"Secret\"}\n{\"apiVersion\":\"v1\",\"data\":{\"mango\":\"red2026!abc\"},\"kind\":\"ConfigMap\"}\n{\n    \"apiVersion\": \"v1\",\n    \"data\": {\n        \"mango\": \"«b64apassword»\",\n        \"user\": \"YWRtaW4yMDI2\"\n    },\n    \"kind\": \"Secret\"\n}\n",
+    ),
+    (
+        "literals of calls",
+        "static char api_key[] = \"«hexkey»\";\nchar password[64] = \"«spassword»\";\nstd::string token{\"«bearer»\"};\n#define DB_PASS \"«spassword»\"\ncurl_easy_setopt(c, CURLOPT_USERPWD, \"ann:«spassword»\");\ncurl_easy_setopt(c, CURLOPT_XOAUTH2_BEARER, \"«bearer»\");\nmysql_real_connect(c, \"h\", \"root\", \"«spassword»\", \"db\", 0, NULL, 0);\n.bearer_auth(\"«bearer»\")\n.basic_auth(\"ann\", Some(\"«spassword»\"))\n[dict setObject:@\"«spassword»\" forKey:@\"password\"];\ndefaults.set(\"«bearer»\", forKey: \"token\")\nbuildConfigField(\"String\", \"API_KEY\", \"\\\"«bearer»\\\"\")\npublic string ApiSecret { get; set; } = \"«bearer»\";\nftp_login($c, \"ann\", \"«spassword»\");\nsmtp.PlainAuth(\"\", \"ann\", \"«spassword»\", \"mail\")\nnew ClientSecretCredential(\"7d9f0c1e-52aa-4f0c-9d0e-0e6e1cb7a001\", \"7d9f0c1e-52aa-4f0c-9d0e-0e6e1cb7a001\", \"«bearer»\");\nNew-LocalUser -Name x -Password (\"«spassword»\" | ConvertTo-SecureString -AsPlainText -Force)\nrabbitmqctl change_password ann «spassword»\nif (password[0] == 'x') return;\nbuildConfigField(\"String\", \"API_URL\", \"\\\"https://x.invalid/v2\\\"\")\ndefaults.set(true, forKey: \"hasPassword\")\n",
+    ),
+    (
+        "names in attributes and suffixes",
+        "<meta name=\"api-key\" content=\"«hexkey»\">\n<meta name=\"description\" content=\"Reset your password 24/7!\">\n<string name=\"maps_api_key\" translatable=\"false\">«hexkey»</string>\n<string name=\"password_hint\" translatable=\"false\">Enter 8+ characters</string>\n\t<key>Password</key><string>«spassword»</string>\nset system root-authentication plain-text-password-value \"«spassword»\"\n{\"Portal_Password__c\": \"«spassword»\", \"Amount__c\": 12}\nkey-value: store2026!abc\n",
+    ),
+    (
+        "columns of salesforce",
+        "Id,LastName,Portal_Password__c,CloseDate\n0031,Jones,«spassword»,2026-03-07\n0032,Kent,«spassword»,2026-03-08\n",
+    ),
+    (
+        "passwords in prose",
+        "Hi Ann, the VPN password is «apassword» and the wifi key is «spassword».\nPlease use user ann, password «spassword»\nssh ann@host (pw «spassword»)\nLogin: ann / «spassword»\nAPI Key - «bearer»\nCredentials - ann:«spassword»\nHere's the token you asked for: «bearer»\nThe password for the admin account has been changed to \"«spassword»\".\nI changed my password from «spassword» to «spassword» yesterday\nThe new temp password you sent («spassword») works.\nPASSWORD elastic = «spassword»\nthe root pw on db1 = «spassword»\nuser is app, pass «spassword»\nPassword (staging) = «spassword»\nWLAN key: «spassword»\nLogin: ann / finance2\nthe wifi key is on the wall\nthe password policy needs 12+ characters, 1 digit!\npassword hash SHA256withRSA1\npassword (8+ characters)\nchanged the timeout from 30s to 60s!\nI changed my password from the old one to a new one\nHere's the token you asked for: see the wiki2026\nPASSWORD manager = Bitwarden\n",
+    ),
+    (
+        "schema with examples",
+        "properties:\n  password:\n    type: string\n    example: «spassword»\n  name:\n    type: string\n    example: Tulip2026\n  notes:\n    type: string\n    minLength: 8\n",
+    ),
 ];
 
 /// Types of personal data; every other type is a credential.
@@ -1163,6 +1203,16 @@ impl Inventor {
                     1940 + self.below(60)
                 ))
             }
+            // What could be no name, number or path.
+            "spassword" => whole(format!(
+                "{}!{}{}",
+                self.alnum(5),
+                self.alnum(6),
+                self.digits(2)
+            )),
+            "b64apassword" => whole(encode(
+                format!("{}{}", self.alnum(12), self.digits(2)).as_bytes(),
+            )),
             // Letters and digits alone, as in prose and markup.
             "apassword" => whole(format!("{}{}", self.alnum(12), self.digits(2))),
             "percentless" => whole(format!("{}-{}", self.alnum(8), self.digits(4))),

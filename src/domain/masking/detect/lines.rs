@@ -312,9 +312,12 @@ impl Context {
                     if next == b'/' && keyed::is_vault(text, end) {
                         pass.encoded = true;
                     }
-                    // `no.:`, `)=(`, `BDAY;VALUE=…`, `D.O.B. …`
+                    // `no.:`, `)=(`, `key[] = …`, `key{"…"}`, `BDAY;VALUE=…`, `D.O.B. …`
                     let follows = keys::may_follow(next)
-                        || matches!((next, second), (b'.', b':') | (b')', b'='))
+                        || matches!(
+                            (next, second),
+                            (b'.', b':') | (b')', b'=') | (b'[', b']' | b'0'..=b'9') | (b'{', b'"')
+                        )
                         || next == b';' && is(second, UPPER | LOWER)
                         || next == b'.' && keys::may_be_short(&text[..end]);
                     // A name that goes on is another's part; what has a form of its own may be.

@@ -1260,6 +1260,7 @@ impl MarkedUp {
                 let labels = is(b"label")
                     || is(b"strong")
                     || is(b"data")
+                    || is(b"key")
                     || is(b"span") && memchr::memmem::find(&line[tag..at], b"label").is_some();
                 if labels || self.beside.is_some() {
                     let to =

@@ -8,18 +8,19 @@ use super::{
     personal, tokens,
     values::{
         ALNUM, BASE64, DIGIT, DOT, EQUALS, JOIN, LOWER, Mix, TILDE, UPPER, is, is_hex,
-        is_placeholder, is_uuid, looks_random, mix, run, run_back, run_back_within, run_within,
-        starts_word,
+        is_placeholder, is_strong, is_uuid, looks_random, mix, run, run_back, run_back_within,
+        run_within, starts_word,
     },
 };
 
 /// Whether a word may have its value after a separator, and is no key: `born: …`, `:thin:…`, `auth=(…)`, `--user=name:…`,
-/// `creds: name:…`. `before` ends with the word.
+/// `creds: name:…`, `basic: name:…`. `before` ends with the word.
 pub(super) fn before_separator(before: &[u8], separator: u8) -> bool {
     match before.last().map(u8::to_ascii_lowercase) {
         Some(b'n' | b'h' | b'b') => true,
         Some(b'r') => separator == b'=' && before.ends_with(b"-user"),
         Some(b's') => before.ends_with(b"reds") || before.ends_with(b"redentials"),
+        Some(b'c') => before.ends_with(b"basic"),
         _ => false,
     }
 }
@@ -78,12 +79,13 @@ pub(super) fn after_word(
         return Some(found);
     }
     let (promise, word_end) = match word {
-        b"PIN" | b"CVV" => (Promise::CardCode, word_end),
+        b"PIN" | b"CVV" | b"CVC" => (Promise::CardCode, word_end),
         b"SSN" => (Promise::Ssn, word_end),
         b"BSN" | b"PESEL" => (Promise::NationalId, word_end),
         b"security" if ends(b"ocial security") => (Promise::Ssn, word_end),
         b"passe" if ends(b"de passe") => (Promise::Password, word_end),
         b"PASS" => return command_of_login(line, word_start, word_end),
+        b"change_password" => return second_word(line, word_end),
         b"BY" | b"by" if ends(b"ENTIFIED BY") || ends(b"entified by") => {
             (Promise::Password, word_end)
         }
@@ -91,8 +93,15 @@ pub(super) fn after_word(
             // Which key, the word before says: "the cache key is …".
             let spaced = word_start.checked_sub(1).filter(|at| line[*at] == b' ')?;
             let before = run_back_within(line, spaced, ALNUM | JOIN, keys::MAX_NAME);
-            names.promise(&line[before..word_end])?;
-            (Promise::Key, word_end)
+            let promise = names.promise(&line[before..word_end])?;
+            let chosen = promise == Promise::Password;
+            (if chosen { promise } else { Promise::Key }, word_end)
+        }
+        // ("value" | ConvertTo-SecureString …)
+        _ if ends(b"SecureString") && line[..word_start].ends_with(b" | ") => {
+            let end = line[..word_start - 3].strip_suffix(b"\"")?.len();
+            let from = memchr::memrchr(b'"', &line[line_start(line, end)..end])? + 1;
+            return positional(line, (line_start(line, end) + from, end));
         }
         _ if ends(b"SecureString") && next == b' ' => {
             let mut end = end;
@@ -113,7 +122,13 @@ pub(super) fn after_word(
                         || word[0] == b'-'
                         || line[..word_start].ends_with(b"{")
                         || !ends(b"pass") && !ends(b"PASS") && !ends(b"Pass")
+                        || line[..word_start].ends_with(b"#define ")
+                        || arguments(line, word_end)
+                            .next()
+                            .is_some_and(|(from, to)| is_strong(&line[from..to]))
                 }
+                // Several are spoken of, counted, listed.
+                Promise::Key if matches!(word.last(), Some(b's' | b'S')) => ends(b"redentials"),
                 Promise::Secret | Promise::Key => true,
                 Promise::CardCode => matches!(word, b"pin" | b"cvv" | b"cvc"),
                 Promise::Passport => true,
@@ -135,6 +150,9 @@ fn own_form(line: &[u8], end: usize) -> Option<Option<(usize, usize, Kind)>> {
         match &keys::last(before).map(|byte| byte.to_ascii_lowercase()) {
             b"arer" if ends(b"earer") && next == b' ' => tokens::scheme(line, end - 5, end + 1),
             b"asic" if ends(b"asic") && next == b' ' => tokens::scheme(line, end - 4, end + 1),
+            b"asic" if ends(b"basic") && matches!(next, b':' | b'"') => {
+                login(line, end).filter(|(from, to, _)| is_strong(&line[*from..*to]))
+            }
             b"@tcp" if ends(b"@tcp") && next == b'(' => mysql(line, end - 4),
             b" /rp" if ends(b" /rp") && next == b' ' => flag(line, end - 4, end + 1),
             b" use" if ends(b"net use") => windows_account(line, end),
@@ -218,6 +236,9 @@ fn own_form(line: &[u8], end: usize) -> Option<Option<(usize, usize, Kind)>> {
             b"ials" if ends(b"redentials") && !line[end..].starts_with(b"(") => login(line, end),
             b"nity" if next == b' ' => community(line, end),
             [_, b'd', b'm', b'g'] if line[end..].starts_with(b"*D8*") => birth(line, end + 4),
+            b"nect" if next == b'(' && ends(b"real_connect") => {
+                literal_argument(line, end + 1, 3).and_then(|value| positional(line, value))
+            }
             b"nect" if next == b'(' && ends(b"connect") && !ends(b"qli_connect") => {
                 // connect(address, name, value), connect(name, value, address)
                 let [second, third] = [1, 2].map(|before| literal_argument(line, end + 1, before));
@@ -239,7 +260,21 @@ fn own_form(line: &[u8], end: usize) -> Option<Option<(usize, usize, Kind)>> {
             b"ogin" if next == b' ' && ends(b" LOGIN") => second_word(line, end),
             b"ogin" if line[end..].starts_with(b" is ") => login(line, end),
             b"ogin" if line[end..].starts_with(b" with ") => name_and_value(line, end + 6),
+            b"ogin" if next == b':' => {
+                login(line, end).filter(|(from, to, _)| is_strong(&line[*from..*to]))
+            }
             b"tdin" if ends(b"--password-stdin") => piped(line, end),
+            // ftp_login(connection, "name", "value"), PlainAuth("", "name", "value", host)
+            b"ogin" | b"auth" if next == b'(' && (ends(b"_login") || ends(b"PlainAuth")) => {
+                literal_argument(line, end + 1, 2).and_then(|value| positional(line, value))
+            }
+            // ClientSecretCredential("tenant", "client", "value")
+            b"tial" if next == b'(' && ends(b"SecretCredential") => {
+                literal_argument(line, end + 1, 2).and_then(|value| positional(line, value))
+            }
+            b"ials" if line[end..].starts_with(b".new(") && ends(b"Credentials") => {
+                literal_argument(line, end + 5, 1).and_then(|value| positional(line, value))
+            }
             // Credentials("name", "value"), server.login("name", "value")
             b"ials" | b"tial" | b"tion" | b"asic" | b"ogin"
                 if next == b'('
@@ -261,7 +296,10 @@ fn own_form(line: &[u8], end: usize) -> Option<Option<(usize, usize, Kind)>> {
                 if line.get(open) != Some(&b'(') {
                     return None;
                 }
-                literal_argument(line, open + 1, 1).and_then(|value| positional(line, value))
+                // bearer_auth("value"), setBearerAuth("value")
+                let bearer = ends(b"earer_auth") || ends(b"earerAuth");
+                literal_argument(line, open + 1, usize::from(!bearer))
+                    .and_then(|value| positional(line, value))
             }
             _ if next == b'('
                 && [b"tConnection".as_slice(), b"qli", b"qli_connect", b"PDO"]
@@ -349,6 +387,9 @@ fn in_lower_case<'r>(word: &[u8], room: &'r mut [u8; LONGEST_LINK]) -> &'r [u8] 
     own
 }
 
+/// The most words between a name and its value, with the value.
+const MAX_WORDS: usize = 12;
+
 /// The value a sentence names: "the password is …", "password for app: …", `password …`.
 fn sentence(
     line: &[u8],
@@ -359,11 +400,16 @@ fn sentence(
     if let Some((from, to)) = filled_in(line, word_end) {
         return positional(line, (from, to));
     }
+    if let Some(value) = stored(line, word_start) {
+        return positional(line, value);
+    }
     let quoted = matches!(line.get(word_end), Some(b'"' | b'\''));
+    let constant = || line.get(word_end) == Some(&b',') && is_constant(&line[word_start..word_end]);
     let paired = line.get(word_end) == Some(&b',') && line[..word_start].ends_with(b"{");
     if line.get(word_end) == Some(&b'(')
         || quoted && line.get(word_end + 1) == Some(&b',')
         || paired
+        || constant()
     {
         return argument(line, word_start, word_end, promise);
     }
@@ -382,13 +428,18 @@ fn sentence(
     let mut linked = false;
     // How many words of a name may follow: "for the staging box".
     let mut named = 0;
-    for _ in 0..8 {
+    // What it changes from.
+    let mut old = false;
+    for _ in 0..MAX_WORDS {
         let before = at;
         while at < line.len()
             && matches!(line[at], b' ' | b'\t' | b'*' | b'"' | b'\'' | b'`' | b',')
         {
             at += 1;
         }
+        // The new password (value) works.
+        let noted = line.get(at) == Some(&b'(');
+        at += usize::from(noted);
         if at >= line.len() || (at == before && at != word_end) {
             return None;
         }
@@ -476,6 +527,13 @@ fn sentence(
                 | b"still"
                 | b"just"
                 | b"temporary"
+                | b"we"
+                | b"you"
+                | b"asked"
+                | b"requested"
+                | b"needed"
+                | b"wanted"
+                | b"sent"
                 | b"code"
                 | b"from"
                 | b"on"
@@ -498,7 +556,7 @@ fn sentence(
         let heads = || {
             let mark = |byte: &&u8| !matches!(byte, b' ' | b'\t' | b'*' | b'-' | b'>' | b'#');
             let before = &line[line_start(line, word_start)..word_start];
-            before.iter().find(mark).is_none()
+            before.iter().find(mark).is_none() || is_alone(before)
         };
         // az keyvault secret set --name db-password --value …
         let written = matches!(token, b"--value" | b"--body");
@@ -531,13 +589,20 @@ fn sentence(
             ) {
                 named = 3;
             }
+            old = lower == b"from";
             at = to;
             continue;
         }
         // "password for root is …"
         let account = || memchr::memmem::find(token, b"'@'").is_some();
-        if named > 0 && !linked && (keys::is_name(token) || account()) {
-            named -= 1;
+        // "password for db1 is …", "PASSWORD elastic = …"
+        let before_link = || {
+            matches!(line.get(to..to + 3), Some(b" = " | b" is" | b" ->"))
+                && run(token, 0, ALNUM | JOIN | DOT) == token.len()
+        };
+        let counted = named > 0 && (keys::is_name(token) || account());
+        if !linked && (counted || before_link()) {
+            named = if counted { named - 1 } else { 0 };
             at = to;
             continue;
         }
@@ -614,6 +679,7 @@ fn sentence(
             .any(|by| netrc.trim_ascii_end().ends_with(by))
             || line[..word_end].ends_with(b" pw");
         linked |= given && promise == Promise::Password;
+
         let switch = netrc.starts_with(b"username ") || netrc.starts_with(b"enable") || of_device;
         let promise = if switch { Promise::Password } else { promise };
         let direct = heads
@@ -638,9 +704,48 @@ fn sentence(
         {
             return None;
         }
-        return said(promise, value, linked || quoted, direct).map(|kind| (at, value_end, kind));
+        // Right after its name, or after what it changes from.
+        let bare = line[word_end..at].iter().all(|byte| *byte == b' ');
+        if promise == Promise::Password && (bare || old || noted) && is_strong(value) {
+            let new = changed(line, value_end).filter(|_| old);
+            return Some((at, new.unwrap_or(value_end), Kind::Password));
+        }
+        let kind = said(promise, value, linked || quoted, direct).filter(|_| !noted)?;
+        return Some((at, value_end, kind));
     }
     None
+}
+
+/// Where the value ends that another is changed to: "from … to …".
+fn changed(line: &[u8], end: usize) -> Option<usize> {
+    let rest = line[end..].strip_prefix(b" to ")?;
+    let (from, to) = arguments(line, line.len() - rest.len()).next()?;
+    let to = from + trim_end(&line[from..to]);
+    is_strong(&line[from..to]).then_some(to)
+}
+
+/// How long a value is without what ends a sentence or closes a parenthesis.
+fn trim_end(value: &[u8]) -> usize {
+    let ends = |byte: &u8| matches!(byte, b'.' | b',' | b';' | b':' | b')' | b'\'');
+    let last = value.iter().rposition(|byte| !ends(byte));
+    last.map_or(0, |last| last + 1)
+}
+
+/// Whether a name is one of a constant: CURLOPT_USERPWD.
+fn is_constant(name: &[u8]) -> bool {
+    name.contains(&b'_') && !name.iter().any(|byte| is(*byte, LOWER))
+}
+
+/// What is stored under a key that comes after it: `setObject:@"value" forKey:@"password"`, `set("value", forKey: "token")`.
+fn stored(line: &[u8], key: usize) -> Option<(usize, usize)> {
+    let before = line[..key].strip_suffix(b"\"")?;
+    let before = before.strip_suffix(b"@").unwrap_or(before);
+    let before = before.trim_ascii_end().strip_suffix(b"forKey:")?;
+    let before = before.trim_ascii_end();
+    let before = before.strip_suffix(b",").unwrap_or(before);
+    let end = before.strip_suffix(b"\"")?.len();
+    let from = memchr::memrchr(b'"', &line[..end])? + 1;
+    Some((from, end))
 }
 
 /// Whether what comes before a word is one other, or nothing.
@@ -818,6 +923,9 @@ const COMMANDS: &[(&[u8], &[&[u8]])] = &[
     (b" /rp ", &[b"schtasks"]),
 ];
 
+/// What a program says of an option before its default is no longer.
+const MAX_OPTIONS: usize = 96;
+
 /// `--password value`, `--token value`, `-p value`, `-u user:value`.
 fn flag(line: &[u8], start: usize, end: usize) -> Option<(usize, usize, Kind)> {
     let hit = &line[start..end];
@@ -890,7 +998,19 @@ fn flag(line: &[u8], start: usize, end: usize) -> Option<(usize, usize, Kind)> {
     while from < line.len() && matches!(line[from], b' ' | b',' | b'"' | b'\'') {
         from += 1;
     }
+    // add_argument("--password", default="value")
+    if matches!(line[name_end], b'"' | b'\'') && line[name_end + 1..].starts_with(b",") {
+        let near = &line[..line.len().min(from + MAX_OPTIONS)];
+        let default = memchr::memmem::find(&near[from..], b"default=").map(|at| from + at + 8);
+        if let Some(literal) = default {
+            from = literal + usize::from(matches!(line.get(literal), Some(b'"' | b'\'')));
+        }
+    }
     let quoted = from > 0 && matches!(line[from - 1], b'"' | b'\'');
+    // What else is said of the option.
+    if !quoted && line[name_end] != b' ' {
+        return None;
+    }
     let to = if quoted {
         closing_quote(line, from, line[from - 1], 0).unwrap_or(line.len())
     } else {
@@ -947,7 +1067,9 @@ pub(super) fn name_and_value(line: &[u8], from: usize) -> Option<(usize, usize, 
     // A time, a port, words, a path.
     let told = mix.upper + mix.lower > 0
         && (mix.digits > 0 || !value.iter().all(|byte| is(*byte, ALNUM | JOIN | DOT)))
-        && !value.contains(&b'/');
+        && !value.contains(&b'/')
+        // A path of names.
+        && value[0] != b':';
     told.then(|| positional(line, (from, to)))?
 }
 
@@ -1030,9 +1152,20 @@ fn nth_community(line: &[u8], end: usize, before: usize) -> Option<(usize, usize
 
 /// `creds are NAME:value`, `credentials: NAME / value`, `login is NAME:value`.
 fn login(line: &[u8], end: usize) -> Option<(usize, usize, Kind)> {
-    let links = [b" are ".as_slice(), b" is ", b": ", b":", b" = ", b"="];
+    let links = [
+        b" are ".as_slice(),
+        b" is ",
+        b": ",
+        b":",
+        b" = ",
+        b"=",
+        b" - ",
+        b"\": \"",
+        b"\":\"",
+    ];
     let link = links.iter().find(|link| line[end..].starts_with(link))?;
-    name_and_value(line, end + link.len())
+    let quote = usize::from(matches!(line.get(end + link.len()), Some(b'"' | b'\'')));
+    name_and_value(line, end + link.len() + quote)
 }
 
 /// `snmp-server community value`, `rocommunity value`.
@@ -1153,10 +1286,16 @@ fn argument(
         let name_start = run_back_within(line, word_start, ALNUM | JOIN | DOT, keys::MAX_NAME);
         let before = line[..name_start]
             .strip_suffix(&line[word_end..=word_end])
-            .map(<[u8]>::trim_ascii_end)
-            .and_then(|before| before.strip_suffix(b"("));
+            .map(<[u8]>::trim_ascii_end);
+        let first = before.and_then(|before| before.strip_suffix(b"("));
         let called = |before: &[u8]| before.last().is_some_and(|byte| is(*byte, LOWER));
-        if !before.is_some_and(called) {
+        // resValue("string", "name", "value")
+        let typed = before.is_some_and(|before| {
+            [b"tring\",".as_slice(), b"tring',"]
+                .iter()
+                .any(|of| before.ends_with(of))
+        });
+        if !first.is_some_and(called) && !typed {
             return pair(line, name_start, word_end, promise);
         }
         at = word_end + 2;
@@ -1165,8 +1304,16 @@ fn argument(
         at += 1;
     }
     let mark = *line.get(at).filter(|byte| matches!(byte, b'"' | b'\''))?;
-    let from = at + 1;
-    let to = closing_quote(line, from, mark, 0)?;
+    // A literal of another language has quotes of its own: "\"value\""
+    let own = usize::from(line[at + 1..].starts_with(b"\\\""));
+    let mut from = at + 1 + 2 * own;
+    let to = closing_quote(line, from, mark, own)?;
+    // Of name:value the name stays.
+    if line[..word_end].ends_with(b"USERPWD")
+        && let Some(colon) = memchr::memchr(b':', &line[from..to])
+    {
+        from += colon + 1;
+    }
     let value = &line[from..to];
     if keys::is_name(value) || value.contains(&b' ') {
         return None;
@@ -1338,6 +1485,7 @@ fn positional(line: &[u8], (from, to): (usize, usize)) -> Option<(usize, usize, 
     (value.len() >= 6
         && (mix.digits + mix.symbols > 0 || is_scrambled(value, &mix))
         && !is_placeholder(value)
+        && !is_uuid(value)
         && !super::values::is_code(value))
     .then_some((from, to, Kind::Password))
 }
@@ -1472,6 +1620,11 @@ fn literal_argument(line: &[u8], end: usize, before: usize) -> Option<(usize, us
         at += 1;
     }
     at += line[at..].iter().take_while(|byte| **byte == b' ').count();
+    at += if line[at..].starts_with(b"Some(") {
+        5
+    } else {
+        0
+    };
     let mark = *line.get(at).filter(|byte| matches!(byte, b'"' | b'\''))?;
     Some((at + 1, closing_quote(line, at + 1, mark, 0)?))
 }

@@ -200,6 +200,30 @@ pub(super) fn looks_random(value: &[u8]) -> bool {
         && (mix.digits > 0 || mix.turns * 5 >= length)
 }
 
+/// Whether a word is a password where nothing but its place says so: letters and digits with a sign that no name, number or
+/// path has, or of both cases and changing kind often.
+pub(super) fn is_strong(value: &[u8]) -> bool {
+    if !(8..=64).contains(&value.len()) || !value.iter().any(u8::is_ascii_digit) {
+        return false;
+    }
+    let mix = mix(value);
+    if mix.lower == 0 || mix.upper + mix.lower < 2 || mix.spaces > 0 || mix.distinct < 6 {
+        return false;
+    }
+    // P@ssword, but user@host. ORDER#12345 counts something.
+    let sign = |(at, byte): (usize, &u8)| {
+        matches!(byte, b'!' | b'#' | b'$' | b'^' | b'*' | b'?' | b'~' | b'&')
+            || *byte == b'@' && at < 3
+    };
+    let strong = if mix.symbols == 0 {
+        mix.digits > 1 && mix.upper > 0 && mix.turns * 4 >= value.len()
+    } else {
+        let other = |byte: &u8| b"/\\\"<>({[".contains(byte);
+        value.iter().enumerate().any(sign) && !value.iter().any(other)
+    };
+    strong && !is_placeholder(value) && !is_code(value)
+}
+
 pub(super) fn is_hex(value: &[u8]) -> bool {
     value.iter().all(u8::is_ascii_hexdigit)
 }

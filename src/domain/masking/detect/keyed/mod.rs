@@ -2,6 +2,8 @@
 //! flags, and the sentence "the password is …".
 
 mod credentials;
+mod lookup;
+mod manifest;
 mod section;
 mod value;
 
@@ -21,7 +23,7 @@ use super::{
     nested, personal,
     tokens::is_old_devops_pat,
     told,
-    values::{self, ALNUM, ANY, DIGIT, DOT, JOIN, is, run, run_back, run_within},
+    values::{self, ALNUM, ANY, DIGIT, DOT, JOIN, is, run, run_back, run_back_within, run_within},
 };
 
 /// What the address of a vault's secret has in it.
@@ -41,7 +43,11 @@ pub(super) fn after_name(
     pair: &mut Pair,
     sink: &mut Sink<'_>,
 ) -> Option<usize> {
-    let after = run(line, end, DIGIT | JOIN);
+    let mut after = run(line, end, DIGIT | JOIN);
+    // What Salesforce adds to names.
+    if line[end..].starts_with(b"__c") {
+        after = end + 3;
+    }
     let mut at = after;
     while matches!(line.get(at), Some(b'"' | b'\'' | b'`' | b'\\' | b'*')) {
         at += 1;
@@ -50,6 +56,10 @@ pub(super) fn after_name(
         && let Some(quote) = QUOTES.iter().find(|quote| line[at..].starts_with(quote))
     {
         at += quote.len();
+    }
+    // char name[33] = "value"
+    if line.get(at) == Some(&b'[') {
+        at = run_within(line, at + 1, DIGIT, 6);
     }
     at += usize::from(matches!(line.get(at), Some(b']' | b'}')));
     while matches!(line.get(at), Some(b' ' | b'\t')) {
@@ -67,6 +77,8 @@ pub(super) fn after_name(
         };
         if line.get(extra) == Some(&b':') {
             at = extra;
+        } else if line[extra..].starts_with(b" = ") {
+            at = extra + 1;
         }
     }
     // name ||= value, name ??= value, name || "value"
@@ -113,6 +125,24 @@ pub(super) fn after_name(
             let (from, to) = serialized(line, at).or_else(parameters)?;
             let promise = pair.names.promise(&line[name..after])?;
             enclosed(promise, &line[from..to], from, sink);
+            Some(to)
+        }
+        // std::string name{"value"}; public string Name { get; set; } = "value";
+        b'{' => {
+            let name = run_back(line, after, ALNUM | JOIN).max(start);
+            let promise = pair.names.promise(&line[name..after])?;
+            let rest = &line[at + 1..];
+            let quote = match rest.first()? {
+                b'"' => at + 1,
+                _ => {
+                    let accessors = rest.trim_ascii_start().starts_with(b"get;");
+                    let near = &rest[..rest.len().min(MAX_TYPE)];
+                    at + 1 + memchr::memmem::find(near, b"} = \"").filter(|_| accessors)? + 4
+                }
+            };
+            let to = closing_quote(line, quote + 1, b'"', 0)?;
+            let (from, end, kind) = judge(promise, &line[quote + 1..to], Place::Enclosed)?;
+            sink.push(quote + 1 + from, quote + 1 + end, kind);
             Some(to)
         }
         b'>' if at == after => element(line, start, at, pair, sink),
@@ -223,6 +253,10 @@ fn name_end(line: &[u8], start: usize, separator: usize) -> usize {
     }
     if end > start && matches!(line[end - 1], b']' | b'}' | b'.') {
         end -= 1;
+        let size = run_back_within(line, end, DIGIT, 6).max(start);
+        if line[end] == b']' && line[start..size].ends_with(b"[") {
+            end = size - 1;
+        }
     }
     while end > start && matches!(line[end - 1], b'"' | b'\'' | b'`' | b'\\' | b'*') {
         end -= 1;
@@ -327,7 +361,7 @@ fn at_separator(
     }
     let value_of = || value_after(line, start, name_start, separator);
     let Some(promise) = promise else {
-        identified(name, &line[separator + 1..], pair);
+        identified(name, line, (start, separator), pair, sink);
         // What is inside a value that was looked into needs no second look.
         let looked = looked.filter(|looked| separator >= **looked)?;
         let value = value_of()?;
@@ -349,7 +383,7 @@ fn at_separator(
         return Some(to);
     }
     let Some(value) = value_of() else {
-        let indent = line[start..].len() - line[start..].trim_ascii_start().len();
+        let indent = section::indent(line, start);
         let head = &line[start..name_start];
         let label =
             |byte: &u8| is(*byte, ALNUM | JOIN) || matches!(byte, b' ' | b'*' | b'#' | 0x80..);
@@ -422,6 +456,17 @@ fn at_separator(
     {
         return Some(end);
     }
+    if keys::opens(promise) && section::is_plural(name) {
+        match body.first() {
+            Some(b'{' | b'[') if body.trim_ascii_end().len() == 1 => {
+                pair.heads(promise, name, section::indent(line, start));
+                return None;
+            }
+            // What is in it has names of its own, too.
+            Some(b'{') => section::entries(promise, line, value.start + 1, sink),
+            _ => {}
+        }
+    }
     // An object of which one name is the value's: {"value": …}.
     if body.trim_ascii_end() == b"{" && (keys::opens(promise) || promise == Promise::Value) {
         if keys::opens(promise) {
@@ -464,7 +509,7 @@ fn at_separator(
                 pair.described = pair.described.or(Some(value.start));
             }
             pair.set(promise);
-            content(line, value.end, pair, sink)
+            content(line, value.end, pair, sink).or_else(|| meta(promise?, line, value.end, sink))
         }
         Promise::Value => {
             let of_section = pair.section.map(|section| section.block.promise);
@@ -494,17 +539,52 @@ fn at_separator(
             pair.set(keys::promise(body));
             content(line, value.end, pair, sink)
         }
-        promise => give(promise, line, value, sink),
+        promise => give(promise, line, value, sink).or_else(|| {
+            let end = match value.place {
+                Place::Enclosed => value.end,
+                _ => line.len(),
+            };
+            // A string has one only where it is a template.
+            let template = value.place != Place::Enclosed || matches!(body[0], b'{' | b'$');
+            let looks = keys::opens(promise) && template;
+            let (from, to) = looks.then(|| lookup::fallback(&line[..end], value.start))??;
+            let (a, b, kind) = judge(promise, &line[from..to], Place::Enclosed)?;
+            sink.push(from + a, from + b, kind);
+            Some(to)
+        }),
     }
 }
 
-/// What the next value is by its code or its kind in a record of health (FHIR): a passport, ways to call somebody.
-fn identified(name: &[u8], value: &[u8], pair: &mut Pair) {
+/// What comes next by a name that promises nothing: in a record of health (FHIR) a passport, ways to call somebody; in an
+/// object of Kubernetes perhaps secrets.
+fn identified(
+    name: &[u8],
+    line: &[u8],
+    (start, separator): (usize, usize),
+    pair: &mut Pair,
+    sink: &mut Sink<'_>,
+) {
+    let value = || line[separator + 1..].trim_ascii_start();
     match name {
-        b"code" if value.trim_ascii_start().starts_with(b"\"PPN\"") => {
-            pair.set(Some(Promise::Passport));
-        }
+        b"code" if value().starts_with(b"\"PPN\"") => pair.set(Some(Promise::Passport)),
         b"telecom" => pair.set(Some(Promise::Phone)),
+        b"apiVersion" => match manifest::version(value()) {
+            manifest::Version::Alone => pair.manifest(),
+            manifest::Version::InLine => manifest::in_line(line, separator, sink),
+            manifest::Version::Other => {}
+        },
+        [.., b's' | b'S'] => {
+            let Some(promise) = section::of_several(name) else {
+                return;
+            };
+            match value() {
+                b"" | b"{" => pair.named(promise, Some(section::indent(line, start))),
+                [b'{', object @ ..] => {
+                    section::entries(promise, line, line.len() - object.len(), sink);
+                }
+                _ => {}
+            }
+        }
         _ => {}
     }
 }
@@ -563,13 +643,15 @@ fn is_outcome(line: &[u8], name_start: usize, name: &[u8], body: &[u8]) -> bool 
 
 /// The content of an element whose name stands in its last attribute: `<entry key="password">…</entry>`.
 fn content(line: &[u8], end: usize, pair: &mut Pair, sink: &mut Sink<'_>) -> Option<usize> {
-    let start = end + 2;
-    let to = start
-        + line
-            .get(end..)?
-            .strip_prefix(b"\">")
-            .or_else(|| line[end..].strip_prefix(b"'>"))
-            .and_then(|text| memchr::memchr(b'<', text))?;
+    // More attributes may follow.
+    let rest = line.get(end + 1..)?;
+    let close = match rest.first()? {
+        b' ' => memchr::memchr(b'>', &rest[..rest.len().min(MAX_TYPE)])?,
+        _ => 0,
+    };
+    let text = rest[close..].strip_prefix(b">")?;
+    let start = line.len() - text.len();
+    let to = start + memchr::memchr(b'<', text).filter(|_| !rest[..close].ends_with(b"/"))?;
     let place = Place::Enclosed;
     let value = Value {
         start,
@@ -579,6 +661,17 @@ fn content(line: &[u8], end: usize, pair: &mut Pair, sink: &mut Sink<'_>) -> Opt
     let promise = pair.promise.filter(|_| start < to)?;
     pair.promise = None;
     give(promise, line, value, sink)
+}
+
+/// What a page says of itself: `<meta name="api-key" content="…">`; `end` is where the name's value ends.
+fn meta(promise: Promise, line: &[u8], end: usize, sink: &mut Sink<'_>) -> Option<usize> {
+    let rest = line.get(end + 1..)?.trim_ascii_start();
+    let rest = rest.strip_prefix(b"content=")?;
+    let mark = *rest.first().filter(|byte| matches!(byte, b'"' | b'\''))?;
+    let start = line.len() - rest.len() + 1;
+    let end = closing_quote(line, start, mark, 0)?;
+    let place = Place::Enclosed;
+    give(promise, line, Value { start, end, place }, sink)
 }
 
 /// The literals of a list, each: `["…", "…"]`. Says where it ends if it has any.

@@ -2,11 +2,19 @@
 
 use super::super::{
     Sink,
-    keys::{self, Promise},
+    keys::{self, Place, Promise, judge},
+    kinds::Kind,
     told,
-    values::{self, ALNUM, DIGIT, DOT, JOIN, LOWER, UPPER, is, mix, run},
+    values::{
+        self, ALNUM, DIGIT, DOT, JOIN, LOWER, UPPER, is, is_hex, is_strong, mix, run, run_within,
+    },
 };
-use super::enclosed;
+use super::{
+    closing_quote, enclosed,
+    manifest::{self, Says},
+    value::MAX_BARE,
+};
+use std::ops::Range;
 
 /// What earlier lines say about the next: `"name": "DB_PASSWORD"`, then `"value": …`.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +37,15 @@ pub(in crate::domain::masking::detect) struct Pair {
     login: bool,
     /// Lines since it was said.
     age: u8,
+    /// In how many lines the data of an object of Kubernetes may still begin.
+    manifest: u8,
 }
+
+/// The data of a secret begins in as many lines after its kind.
+const SECRET_LINES: u8 = 40;
+
+/// Tools write the data of an object right after its version. The line of the version counts.
+const VERSION_LINES: u8 = 3;
 
 /// How many lines a name waits for its value.
 pub(super) const PAIR_LINES: u8 = 6;
@@ -60,14 +76,18 @@ pub(super) enum Form {
     Accounts,
     /// The same where it can be nothing else; or an item of a list.
     Logins,
+    /// Under a name that says whose it is: `ann: value`.
+    Named,
+    /// The same in the data of an object of Kubernetes.
+    Data,
 }
 
 /// A list, or a block with names of its own, under a name.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Section {
     pub(super) block: Block,
-    /// How far in its name stands.
-    indent: usize,
+    /// How far in its name stands; `None`: it has no end but where another begins, `[users]`.
+    indent: Option<usize>,
     lines: u8,
 }
 
@@ -121,7 +141,16 @@ impl Pair {
                 .asked
                 .and_then(|(promise, lines)| Some((promise, lines.checked_sub(1)?))),
         };
+        if named
+            && first == Some(&b'[')
+            && let Some(promise) = headed(line)
+        {
+            self.named(promise, None);
+        }
         self.vault = self.vault.saturating_sub(1);
+        if self.manifest > 0 || named && line.ends_with(b"Secret") {
+            self.of_manifest(line);
+        }
         if self.promise.is_some() {
             self.age += 1;
             if self.age > PAIR_LINES {
@@ -137,9 +166,31 @@ impl Pair {
             | self.section.is_some()
             | self.asked.is_some()
             | self.login
+            | (self.manifest > 0)
+    }
+
+    /// What comes next is an object of Kubernetes that may be a secret.
+    pub(super) fn manifest(&mut self) {
+        self.manifest = VERSION_LINES;
+    }
+
+    fn of_manifest(&mut self, line: &[u8]) {
+        self.manifest = self.manifest.saturating_sub(1);
+        match manifest::says(line) {
+            Says::Secret => self.manifest = SECRET_LINES,
+            Says::OtherKind => self.manifest = 0,
+            Says::Data if self.manifest > 0 => {
+                let (promise, form) = (Promise::Key, Form::Data);
+                let block = Block { promise, form };
+                self.begins(block, Some(indent(line, 0)));
+                self.block = Some(block);
+            }
+            Says::Data | Says::Nothing => {}
+        }
     }
 
     /// Masks the answer to what was asked, if the line is one.
+    #[inline]
     pub(in crate::domain::masking::detect) fn answer(
         &mut self,
         line: &[u8],
@@ -176,12 +227,21 @@ impl Pair {
         let first = line.get(indent).copied();
         let logins = section.block.form == Form::Logins;
         let login = logins && told::name_and_value(line, indent).is_some();
-        let inside = first.is_none() || indent > section.indent || first == Some(b'-') || login;
+        let item = first == Some(b'-') && !matches!(section.block.form, Form::Data | Form::Named);
+        let further = match section.indent {
+            Some(own) => indent > own,
+            None => first != Some(b'['),
+        };
+        let inside = first.is_none() || further || item || login;
         // Names of its own make it no list.
         let mapped = section.block.form == Form::Item && line[indent..].contains(&b':')
             || logins && memchr::memmem::find(line, b": ").is_some();
+        if mapped && first != Some(b'<') {
+            section.block.form = Form::Named;
+        }
         let ends = !inside
-            || mapped && first != Some(b'<')
+            // A list of objects.
+            || first == Some(b'{')
             || line[indent..].starts_with(b"</")
             || section.lines == 0;
         if ends {
@@ -202,22 +262,35 @@ impl Pair {
             {
                 Form::Logins
             }
-            _ if name.ends_with(b"s") && !name.ends_with(b"ss") => Form::Item,
+            _ if is_plural(name) => Form::Item,
             _ => Form::Marked,
         };
         let block = Block { promise, form };
         if form != Form::Marked {
-            let lines = SECTION_LINES;
-            self.section = Some(Section {
-                block,
-                indent,
-                lines,
-            });
+            self.begins(block, Some(indent));
         }
-        if keys::opens(promise) {
+        // Of a list none has a name of its own.
+        if keys::opens(promise) && form != Form::Item {
             self.set(Some(promise));
         }
         self.block = Some(block);
+    }
+
+    /// Names follow that say whose each value is.
+    pub(super) fn named(&mut self, promise: Promise, indent: Option<usize>) {
+        let form = Form::Named;
+        let block = Block { promise, form };
+        self.begins(block, indent);
+        self.block = Some(block);
+    }
+
+    fn begins(&mut self, block: Block, indent: Option<usize>) {
+        let lines = SECTION_LINES;
+        self.section = Some(Section {
+            block,
+            indent,
+            lines,
+        });
     }
 
     pub(super) fn set(&mut self, promise: Option<Promise>) {
@@ -230,6 +303,122 @@ impl Pair {
 fn asks(line: &[u8]) -> Option<Promise> {
     let question = line.trim_ascii_end().strip_suffix(b"?");
     question.and_then(asked).or_else(|| shows(line))
+}
+
+/// What the names promise that stand under a heading: `[passwords]`, `[users]`.
+fn headed(line: &[u8]) -> Option<Promise> {
+    let name = line
+        .trim_ascii_end()
+        .strip_prefix(b"[")?
+        .strip_suffix(b"]")?;
+    if let Some(promise) = of_several(name) {
+        return Some(promise);
+    }
+    keys::promise(name).filter(|promise| is_plural(name) && keys::opens(*promise))
+}
+
+/// What names promise under one that promises nothing itself: what people log in with, and what is called secret.
+pub(super) fn of_several(name: &[u8]) -> Option<Promise> {
+    let (_, users) = name.split_last_chunk::<5>()?;
+    if users.eq_ignore_ascii_case(b"users") {
+        Some(Promise::Password)
+    } else {
+        name.eq_ignore_ascii_case(b"secrets")
+            .then_some(Promise::Key)
+    }
+}
+
+/// How far in a line begins.
+pub(super) fn indent(line: &[u8], start: usize) -> usize {
+    line[start..].len() - line[start..].trim_ascii_start().len()
+}
+
+/// Whether a name is one of several.
+pub(super) fn is_plural(name: &[u8]) -> bool {
+    matches!(name.last(), Some(b's' | b'S')) && !matches!(name, [.., b's' | b'S', _])
+}
+
+/// A name with its value, by their places.
+pub(super) struct Entry {
+    pub(super) name: Range<usize>,
+    pub(super) value: Range<usize>,
+}
+
+/// The name and its value that stand from `at` on: `name: value`, `"name": "value"`, `name => value`. An object or a list is no
+/// value.
+pub(super) fn entry(line: &[u8], at: usize) -> Option<Entry> {
+    let skip = |at: usize, these: &[u8]| {
+        let skipped = line[at..].iter().take_while(|byte| these.contains(byte));
+        at + skipped.count()
+    };
+    let from = skip(at, b" \t");
+    let from = from + 2 * usize::from(line[from..].starts_with(b"- "));
+    let from = skip(from, QUOTED);
+    let name = from..run_within(line, from, ALNUM | JOIN | DOT, keys::MAX_NAME);
+    let separator = skip(skip(name.end, QUOTED), b" \t");
+    if name.is_empty() || !matches!(line.get(separator)?, b':' | b'=') {
+        return None;
+    }
+    let after = separator + 1 + usize::from(line.get(separator + 1) == Some(&b'>'));
+    let at = skip(after, b" \t");
+    let escapes = skip(at, b"\\") - at;
+    let value = match line.get(at + escapes)? {
+        b'{' | b'[' => return None,
+        mark @ (b'"' | b'\'') => {
+            let from = at + escapes + 1;
+            from..closing_quote(line, from, *mark, escapes)?
+        }
+        _ => {
+            let ends = |byte: &u8| matches!(byte, b' ' | b',' | b'}' | b'\r');
+            let near = &line[at..line.len().min(at + MAX_BARE)];
+            at..at + near.iter().position(ends).unwrap_or(near.len())
+        }
+    };
+    Some(Entry { name, value })
+}
+
+/// What may stand around a name, or a value.
+const QUOTED: &[u8] = b"\"'\\";
+
+/// Each name and value of an object in one line, from `at` on up to where it ends, or another begins.
+pub(super) fn entries_of(line: &[u8], mut at: usize, mut found: impl FnMut(Entry)) {
+    while let Some(entry) = entry(line, at) {
+        let end = entry.value.end;
+        found(entry);
+        let closes = |byte: &&u8| QUOTED.contains(byte) || **byte == b' ';
+        at = end + line[end..].iter().take_while(closes).count();
+        if line.get(at) != Some(&b',') {
+            return;
+        }
+        at += 1;
+    }
+}
+
+/// Masks what stands in an object under names that say whose it is: `"tokens": {"ann": "…"}`.
+pub(super) fn entries(promise: Promise, line: &[u8], at: usize, sink: &mut Sink<'_>) {
+    entries_of(line, at, |entry| named(promise, line, &entry, 0, sink));
+}
+
+/// Masks a value under a name that promises nothing, but is one of several that open something.
+fn named(promise: Promise, line: &[u8], entry: &Entry, start: usize, sink: &mut Sink<'_>) {
+    let value = &line[entry.value.clone()];
+    let name = &line[entry.name.clone()];
+    // Keys that promise nothing sort, or are public.
+    let other = keys::promise(name).is_some() || name.ends_with(b"key");
+    if other || manifest::is_open(name) {
+        return;
+    }
+    // Beside credentials stand hashes and references, too.
+    let random = || is_hex(value) || mix(value).turns * 4 >= value.len();
+    let key = || {
+        promise != Promise::Key && judge(Promise::Key, value, Place::Enclosed).is_some() && random()
+    };
+    let kind = match promise {
+        Promise::Password if is_strong(value) => Kind::Password,
+        _ if is_strong(value) || key() => Kind::GenericSecret,
+        _ => return,
+    };
+    sink.push(start + entry.value.start, start + entry.value.end, kind);
 }
 
 /// What a command prints: `$ gcloud secrets versions access latest --secret=db-password`.
@@ -291,7 +480,11 @@ fn announced(line: &[u8]) -> Option<Block> {
     let begin = line.trim_ascii_start();
     let item = begin.strip_prefix(b"- ").unwrap_or(begin);
     let flag = item.starts_with(b"--") || item.get(1..3) == Some(b"--");
+    let quoted = begin.first() == Some(&b'"')
+        && begin.ends_with(b"\",")
+        && memchr::memchr(b'"', &begin[1..]) == Some(begin.len() - 3);
     if !flag
+        && !quoted
         && !begin
             .first()
             .is_some_and(|first| *first == b'<' || is(*first, DIGIT))
@@ -309,6 +502,14 @@ fn announced(line: &[u8]) -> Option<Block> {
     // Most lists of names are no more than that.
     let flag = name.strip_prefix(b"--");
     let name = match mark {
+        // A pair over two lines, of a list.
+        Mark::Item if quoted && flag.is_none() => {
+            let promise = keys::promise(name).filter(|promise| keys::opens(*promise))?;
+            return (promise != Promise::Password).then_some(Block {
+                promise: Promise::Key,
+                form: Form::Item,
+            });
+        }
         Mark::Item => flag?,
         Mark::Value => flag.unwrap_or(name),
     };
@@ -397,10 +598,16 @@ pub(in crate::domain::masking::detect) fn block(
     start: usize,
     sink: &mut Sink<'_>,
 ) {
+    let several = matches!(block.form, Form::Item | Form::Logins | Form::Named);
+    if several && let Some(entry) = entry(line, 0) {
+        named(block.promise, line, &entry, start, sink);
+    }
     let marked = scalar(line);
     let (from, to) = marked.map_or((0, line.len()), |(_, place)| place);
     let value = line[from..to].trim_ascii();
     match block.form {
+        Form::Data => manifest::data(line, start, sink),
+        Form::Named => {}
         Form::Plain => enclosed(block.promise, &line[from..to], start + from, sink),
         Form::Logins
             if let Some((from, to, kind)) =

@@ -37,6 +37,12 @@ const PAIRED_LONGER: &[&[u8]] = &[
     b"ssance",
     b"efault",
     b"eaders",
+    b"iVersion",
+    b"ecrets",
+    b"tokens",
+    b"-users",
+    b"[users",
+    b"xample",
 ];
 
 /// What names end in whose value may also follow without a separator.
@@ -44,13 +50,15 @@ const TOLD: &[&[u8]] = &[
     b"word", b"sswd", b"pswd", b"?pwd", b"wort", b"cret", b"?pat", b"pass", b"asse", b"rase",
     b"code", b"oken", b"?key", b"keys", b"?sas", b"ture", b"?sig", b"?psk", b"auth", b"ials",
     b"?sid", b"?cvv", b"?cvc", b"?cvn", b"?pin", b"?ssn", b"?bsn", b"esel", b"?-no", b"?-nr",
-    b"rtno", b"rtnr", b"d by", b"?-pw", b"ndpw", b"otpw", b"salt", b"ogin", b"ords", b"enha",
-    b"lain", // Passwords and passports in other languages.
+    b"rtno", b"rtnr", b"d by", b"?-pw", b" (pw", b"ndpw", b"otpw", b"salt", b"ogin", b"ords",
+    b"enha", b"lain", // Passwords and passports in other languages.
     b"sena", b"oord", b"nord", b"aslo", b"eslo", b"rola", b"orte", b"orto", b"oort", b"ortu",
     b"lave", b"asea", b"haso", b"sord", b"kode", b"sana", b"ifre",
 ];
 
 const TOLD_LONGER: &[&[u8]] = &[
+    b"rd-value",
+    b"et-value",
     b"eybase",
     b"y-base",
     b"edential",

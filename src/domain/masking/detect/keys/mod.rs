@@ -253,7 +253,22 @@ const OTHER_LANGUAGES: &[(&[u8], Promise)] = &[
 
 /// What `name` promises; `None`: nothing that matters here.
 pub(in crate::domain::masking) fn promise(name: &[u8]) -> Option<Promise> {
-    may_promise(name).then(|| promised(&Name::new(name)))?
+    let promise = may_promise(name).then(|| promised(&Name::new(name)));
+    promise.flatten().or_else(|| extended(name))
+}
+
+/// What a name promises without what may be added to it.
+fn extended(name: &[u8]) -> Option<Promise> {
+    match name {
+        // Salesforce's columns that are somebody's own.
+        [stem @ .., b'_', b'_', b'c'] => promise(stem),
+        // password-value, secretValue; but key-value.
+        [stem @ .., b'v' | b'V', b'a', b'l', b'u', b'e'] if stem.len() > 5 => {
+            let opens = |promise: &Promise| matches!(promise, Promise::Password | Promise::Secret);
+            promise(stem).filter(opens)
+        }
+        _ => None,
+    }
 }
 
 /// The same, whatever the name ends in.
@@ -383,7 +398,10 @@ fn in_english(name: &Name) -> Option<Promise> {
                 Some(Promise::Cookies)
             } else if all.ends_with(b"emailaddress") || all.ends_with(b"mailadres") {
                 Some(Promise::Email)
-            } else if all.ends_with(b"credentials") || matches!(word, b"creds" | b"logins") {
+            } else if all.ends_with(b"credentials")
+                || matches!(word, b"creds" | b"logins" | b"tokens")
+            {
+                // Tokens are counted, and parts of sentences.
                 Some(Promise::Key)
             } else {
                 None
@@ -465,7 +483,12 @@ fn in_english(name: &Name) -> Option<Promise> {
                 Some(Promise::Name)
             } else if matches!(
                 all,
-                b"value" | b"stringvalue" | b"parametervalue" | b"outputvalue" | b"variablevalue"
+                b"value"
+                    | b"example"
+                    | b"stringvalue"
+                    | b"parametervalue"
+                    | b"outputvalue"
+                    | b"variablevalue"
             ) {
                 Some(Promise::Value)
             } else if matches!(all, b"cardcode" | b"securitycode") {
@@ -485,7 +508,7 @@ fn in_english(name: &Name) -> Option<Promise> {
                 || matches!(all, b"birth" | b"dayofbirth" | b"datebirth")
             {
                 Some(Promise::BirthDate)
-            } else if matches!(all, b"auth" | b"basicauth" | b"proxyauth") {
+            } else if matches!(all, b"auth" | b"basicauth" | b"proxyauth" | b"xauth") {
                 Some(Promise::Key)
             } else if all == b"masterauth" {
                 Some(Promise::Password)
@@ -522,6 +545,8 @@ fn in_english(name: &Name) -> Option<Promise> {
                 .unwrap_or(all);
             if matches!(all, b"cvv" | b"cvc" | b"cardcvv" | b"cardcvc" | b"cvn") {
                 Some(Promise::CardCode)
+            } else if word == b"bearer" {
+                Some(Promise::Key)
             } else if stem.len() == all.len()
                 && !matches!(
                     all,
@@ -629,7 +654,16 @@ fn key(all: &[u8]) -> Option<Promise> {
         return None;
     }
     let stem = &all[..all.len() - 3];
-    if ends_with(stem, b"preshared") {
+    // Those of networks are chosen as passwords are.
+    let of_network = [
+        b"preshared".as_slice(),
+        b"wifi",
+        b"wlan",
+        b"wpa",
+        b"wireless",
+        b"hotspot",
+    ];
+    if of_network.iter().any(|of| ends_with(stem, of)) {
         return Some(Promise::Password);
     }
     let opens_nothing = [
