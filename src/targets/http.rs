@@ -45,8 +45,8 @@ const LARGE: usize = 4 << 10;
 /// The most of one that is taken together and handed over at once; and where few others are.
 const TOGETHER: usize = 16 << 10;
 const TOGETHER_OF_FEW: usize = 64 << 10;
-/// How many answers may take more at a time: more than these are not masked at once anyway. Whoever waits for a slow caller
-/// keeps its place, so however many do, memory does not grow.
+/// How many answers may take more at a time: more than these are not masked at once anyway. An answer keeps its place to its
+/// end, as what it took may wait for a slow caller: however many do, memory does not grow.
 static FEW: LazyLock<Semaphore> = LazyLock::new(|| {
     Semaphore::new(2 * std::thread::available_parallelism().map_or(1, usize::from))
 });
@@ -152,6 +152,7 @@ impl Http {
         let mut response = sent?;
         let mut wanted = sink.head(self.head(&response)).await.is_continue();
         let mut ahead = None;
+        let mut one_of_few = None;
         loop {
             // A change runs to its end, whether or not anyone sees more of what is said about it.
             if !wanted && access == Access::Read {
@@ -166,8 +167,13 @@ impl Http {
             };
             let cut = match next {
                 Ok(Ok(Some(first))) if wanted => {
-                    let one_of_few = FEW.try_acquire();
-                    let most = one_of_few.as_ref().map_or(TOGETHER, |_| TOGETHER_OF_FEW);
+                    if first.len() >= LARGE && one_of_few.is_none() {
+                        one_of_few = FEW.try_acquire().ok();
+                    }
+                    let most = match one_of_few {
+                        Some(_) => TOGETHER_OF_FEW,
+                        None => TOGETHER,
+                    };
                     let bytes;
                     (bytes, ahead) = together(first, most, &mut response).await;
                     match timeout_at(time_up, handed_over(&bytes, most, sink)).await {
