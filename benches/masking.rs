@@ -8,15 +8,15 @@
 //!
 //! ```text
 //! MB/s                                   dense    sparse     table     prose    corpus, dense    corpus, sparse
-//! memchr of an absent byte               28857     28864     28858     28778            28786            29026
-//! memcpy                                 14009     14180     14193     14263            14331            14410
-//! secrets                                  150       466       323       726              148              199
-//! personal                                 145       420       252       726              125              179
-//! every detector                           131       420       254       755              125              179
-//! every detector, pieces of 64 bytes       108       233       185       375               96              116
-//! memcpy, times as fast                    110        37        56        19              114               83
+//! memchr of an absent byte               29198     30922     28863     28855            28782            28821
+//! memcpy                                 14009     14013     13926     13929            14215            14236
+//! secrets                                  150       525       362       968              159              232
+//! personal                                 140       450       262       887              139              199
+//! every detector                           131       466       271       932              133              195
+//! every detector, pieces of 64 bytes       102       242       197       388               96              123
+//! memcpy, times as fast                    110        28        51        15              111               78
 //!
-//! ten rows of eight columns, 1441 bytes: 6.7 µs
+//! ten rows of eight columns, 1441 bytes: 6.6 µs
 //! ```
 
 use std::{
