@@ -671,13 +671,14 @@ fn changes_folder(words: &[Word]) -> Facts {
     match words {
         [] => Facts::of(Effect::Read, "cd", "it only changes the folder"),
         [folder] if folder.is_literal() && !folder.text.starts_with('-') => {
-            match paths::showing(&folder.text) {
-                Effect::Read
-                    if !folder.text.trim_matches(['.', '/']).is_empty() || folder.text == ".." =>
-                {
-                    Facts::of(Effect::Read, "cd", "it only changes the folder")
-                }
-                _ => Facts::unknown("from this folder, harmless names lead to credentials"),
+            // One up is where projects are; further up is everything.
+            let is_project = folder.text == ".."
+                || paths::showing(&folder.text) == Effect::Read
+                    && !folder.text.trim_matches(['.', '/']).is_empty();
+            if is_project {
+                Facts::of(Effect::Read, "cd", "it only changes the folder")
+            } else {
+                Facts::unknown("from this folder, harmless names lead to credentials")
             }
         }
         _ => Facts::unknown("the folder it changes to is not known until it runs"),
