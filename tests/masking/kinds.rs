@@ -756,7 +756,7 @@ pub(crate) const KINDS: &[(&str, &str)] = &[
     ),
     (
         "a driver's braces",
-        "Driver={ODBC Driver 18 for SQL Server};Server=sql1;UID=app;PWD={«password»;}}x};Encrypt=yes\nrootpw «password»\nbindpw «password»\n$pw = '«password»'\n",
+        "Driver={ODBC Driver 18 for SQL Server};Server=sql1;UID=app;PWD={«password»;}}x};Encrypt=yes\nrootpw «password»\nbindpw «password»\n$pw = '«password»'\nGET /login?user=ann&pw=«apassword»\nServer=x;pw=«apassword»;\n{pw:'«password»'}\n<pw>«apassword»</pw>\n",
     ),
     (
         "parts of dates",

@@ -50,8 +50,8 @@ const TOLD: &[&[u8]] = &[
     b"word", b"sswd", b"pswd", b"?pwd", b"wort", b"cret", b"?pat", b"pass", b"asse", b"rase",
     b"code", b"oken", b"?key", b"keys", b"?sas", b"ture", b"?sig", b"?psk", b"auth", b"ials",
     b"?sid", b"?cvv", b"?cvc", b"?cvn", b"?pin", b"?ssn", b"?bsn", b"esel", b"?-no", b"?-nr",
-    b"rtno", b"rtnr", b"d by", b"?-pw", b" (pw", b"ndpw", b"otpw", b"salt", b"ogin", b"ords",
-    b"enha", b"lain", // Passwords and passports in other languages.
+    b"rtno", b"rtnr", b"d by", b"?-pw", b"ndpw", b"otpw", b"salt", b"ogin", b"ords", b"enha",
+    b"lain", // Passwords and passports in other languages.
     b"sena", b"oord", b"nord", b"aslo", b"eslo", b"rola", b"orte", b"orto", b"oort", b"ortu",
     b"lave", b"asea", b"haso", b"sord", b"kode", b"sana", b"ifre",
 ];
@@ -110,7 +110,7 @@ const ACCENTED: &[&[u8]] = &[
 struct Endings<const HASHES: usize, const WORDS: usize>([[u64; WORDS]; HASHES]);
 
 /// What joins words, and what stands before one that stands alone.
-const JOINS: &[u8; 8] = b"_-. \n\"'$";
+const JOINS: &[u8; 14] = b"_-. \n\"'$&;,(</";
 
 /// What the hashes multiply by.
 const MULTIPLIERS: [u32; 2] = [0x9e37_79b1, 0x85eb_ca6b];
